@@ -1,0 +1,18 @@
+"""One byte string for one value, and its SHA-256: fingerprints, identities and file names are made of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+
+def canonical(value: Any) -> bytes:
+    """`value` as JSON with sorted keys and no spare space. Raises ValueError for NaN and infinities."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return text.encode("ascii")
+
+
+def sha256(value: Any) -> str:
+    """The SHA-256 of the canonical form, as 64 hexadecimal digits."""
+    return hashlib.sha256(canonical(value)).hexdigest()

@@ -1,0 +1,330 @@
+"""One cell, measured in this process: `python -m benchmarks.measure FOLDER` reads it from standard input.
+
+The folder receives `progress.json` on the way and `record.json` at the end; whoever started the process
+(`benchmarks.isolate`) makes a record from what is there if the process does not live to write one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+from benchmarks.environment import host_environment
+from benchmarks.record import (
+    MAX_HISTORY,
+    Cause,
+    Cell,
+    Environment,
+    Errors,
+    Metrics,
+    Moment,
+    Record,
+    Status,
+    clip,
+    now,
+)
+
+RECORD, PROGRESS = "record.json", "progress.json"
+EMULATED = "PDEZOO_EMULATED_MEMORY"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the measurement ended, before it is dressed as a record."""
+
+    status: Status
+    cause: Cause | None = None
+    reason: str = ""
+    exception: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+def library() -> Any:
+    """The two packages under test; imported late, so that a failing import is a row and not a crash."""
+    import pdezoo
+    import solvers
+
+    return SimpleNamespace(
+        make_pde=pdezoo.make,
+        test_set=pdezoo.TestSet,
+        null_errors=pdezoo.null_errors,
+        make_solver=solvers.make,
+    )
+
+
+def measure(cell: Cell, progress: Any = None, lib: Any = None, cache: Path | None = None) -> Record:
+    """Measure `cell` here and now. Whatever goes wrong becomes the record's status; only signals get past.
+
+    `progress(moment, steps)` is called after every compiled chunk of steps. `lib` stands in for the two
+    packages in tests; `cache` is a folder for the exact values of test sets.
+    """
+    start, clock = now(), time.perf_counter()
+    try:
+        outcome = _measure(cell, progress or (lambda moment, steps: None), lib or library(), cache)
+    except (Exception, SystemExit) as error:
+        outcome = failure(error)
+    return Record(
+        cell=cell,
+        status=outcome.status,
+        cause=outcome.cause,
+        reason=clip(outcome.reason, 4_000),
+        exception=outcome.exception,
+        environment=environment(),
+        start=start,
+        duration=time.perf_counter() - clock,
+        **outcome.fields,
+    )
+
+
+def failure(error: BaseException) -> Outcome:
+    """The label for an exception: out of memory, a failed import, or any other."""
+    text = f"{type(error).__name__}: {error}"
+    trace = clip("".join(traceback.format_exception(error)), 16_000, end=True)
+    if isinstance(error, MemoryError):
+        return Outcome(Status.OOM, Cause.HOST_LIMIT, f"the process could not get more memory ({text})", trace)
+    if "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error):
+        return Outcome(Status.OOM, Cause.DEVICE, f"the device ran out of memory ({text})", trace)
+    if isinstance(error, ImportError) or type(error).__name__ == "BrokenPlugin":
+        return Outcome(Status.ERROR, Cause.IMPORT, text, trace)
+    if isinstance(error, SystemExit):
+        reason = f"the code under test asked to exit with {error.code!r}"
+        return Outcome(Status.ERROR, Cause.EXIT, reason, trace)
+    return Outcome(Status.ERROR, Cause.EXCEPTION, text, trace)
+
+
+def _measure(cell: Cell, progress: Any, lib: Any, cache: Path | None) -> Outcome:
+    _configure(cell.protocol.dtype)
+    pde = lib.make_pde(cell.problem.name, dim=cell.problem.dim, seed=cell.problem.seed)
+    if pde.fingerprint != cell.problem.fingerprint:
+        asked = cell.problem.fingerprint
+        reason = f"the problem's fingerprint is {pde.fingerprint}, the cell asks for {asked}"
+        return Outcome(Status.ERROR, Cause.OTHER_PROBLEM, reason)
+    solver = lib.make_solver(cell.solver.name, **cell.solver.hyperparameters)
+    if unsupported := solver.unsupported(pde):
+        return Outcome(Status.UNSUPPORTED, Cause.UNSUPPORTED, unsupported)
+    if too_large := _over_device_limit(cell, solver, pde):
+        return Outcome(Status.OOM, Cause.ESTIMATE, too_large)
+    test = lib.test_set(pde, size=cell.protocol.test_size, cache=cache)
+    nulls = {name: Errors(**errors) for name, errors in lib.null_errors(test).items()}
+    return _fit(cell, progress, solver, pde, test, nulls)
+
+
+def _configure(dtype: str) -> None:
+    import jax
+
+    jax.config.update("jax_enable_x64", dtype == "float64")
+
+
+def _over_device_limit(cell: Cell, solver: Any, pde: Any) -> str | None:
+    """Whether the compiled step alone exceeds the limit: asked only where the limit is emulated on a device.
+
+    On the host the process's real memory is watched instead, and this second compilation is saved.
+    """
+    limit = int(os.environ.get(EMULATED, "0"))
+    if not limit or cell.solver.name.startswith("null-"):
+        return None
+    needed = solver.compile(pde, steps=cell.protocol.steps, batch=cell.protocol.batch, chunk=1).bytes
+    return f"a compiled step needs {needed:,} bytes, the limit is {limit:,}" if needed > limit else None
+
+
+def _fit(cell: Cell, progress: Any, solver: Any, pde: Any, test: Any, nulls: dict[str, Errors]) -> Outcome:
+    clock = time.perf_counter()
+
+    def report(step: int, steps: int, loss: float, steps_per_second: float | None) -> None:
+        seconds = time.perf_counter() - clock
+        progress(_moment(step=step, seconds=seconds, loss=loss, steps_per_second=steps_per_second), steps)
+
+    protocol = cell.protocol
+    result = solver.fit(
+        pde,
+        steps=protocol.steps,
+        seed=cell.seed,
+        batch=protocol.batch,
+        test=test,
+        progress=report,
+        seconds=protocol.seconds,
+    )
+    metrics, history = metrics_of(result, nulls, protocol.levels), history_of(result)
+    last = history[-1] if history else None
+    fields = {"metrics": metrics, "history": history, "nulls": nulls, "last": last}
+    if result.status == "ok" and metrics.relative_l2 is not None:
+        return Outcome(Status.OK, fields=fields)
+    reason = result.reason or "the error on the test set is not finite"
+    return Outcome(Status.DIVERGED, Cause.NON_FINITE, reason, fields=fields)
+
+
+def metrics_of(result: Any, nulls: dict[str, Errors], levels: tuple[float, ...]) -> Metrics:
+    """The numbers of a finished training, those that are finite."""
+    errors = result.errors or {}
+    error = finite(errors.get("relative_l2"))
+    peak, peak_of = peak_memory()
+    return Metrics(
+        steps=result.steps,
+        steps_per_second=finite(result.steps_per_second),
+        compile_seconds=finite(result.compile_seconds),
+        train_seconds=finite(result.seconds),
+        peak_bytes=peak,
+        peak_of=peak_of,
+        compiled_bytes=None if result.compiled_bytes is None else int(result.compiled_bytes),
+        relative_l2=error,
+        relative_l1=finite(errors.get("relative_l1")),
+        best_relative_l2=finite(result.best),
+        skill=skill(error, nulls.get("constant")),
+        skill_affine=skill(error, nulls.get("affine")),
+        loss=finite(result.loss),
+        seconds_to=seconds_to(result.history, levels),
+        forward_evaluations=finite(result.forward_evaluations),
+    )
+
+
+def skill(error: float | None, null: Errors | None) -> float | None:
+    """1 − error/error of the null predictor: 1 is perfect, 0 no better than the null, negative worse."""
+    if error is None or null is None or null.relative_l2 == 0.0:
+        return None
+    return finite(1.0 - error / null.relative_l2)
+
+
+def seconds_to(history: list[dict[str, Any]], levels: tuple[float, ...]) -> dict[str, float]:
+    """Training seconds until the error was first at most each level; levels not reached are left out."""
+    seen = [(finite(row.get("seconds")), finite(row.get("relative_l2"))) for row in history]
+    reached = {}
+    for level in levels:
+        first = next((s for s, e in seen if s is not None and e is not None and e <= level), None)
+        if first is not None:
+            reached[f"{level:g}"] = first
+    return reached
+
+
+def history_of(result: Any) -> tuple[Moment, ...]:
+    """The training history, thinned to what a record may hold; its last point is always kept."""
+    rows = list(result.history)
+    stride = max(1, math.ceil(len(rows) / MAX_HISTORY))
+    kept = rows[::-1][::stride][::-1]
+    return tuple(_moment(**{k: v for k, v in row.items() if k in Moment.model_fields}) for row in kept)
+
+
+def _moment(step: int, **numbers: Any) -> Moment:
+    return Moment(step=int(step), **{name: finite(value) for name, value in numbers.items()})
+
+
+def finite(value: Any) -> float | None:
+    """`value` as a float, or None where it is missing or not finite."""
+    if value is None:
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def peak_memory() -> tuple[int, Literal["device", "process"]]:
+    """Peak bytes in use on the accelerator, or else the peak resident memory of this process."""
+    import jax
+
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "peak_bytes_in_use" in stats:
+        return int(stats["peak_bytes_in_use"]), "device"
+    return process_peak(), "process"
+
+
+def process_peak() -> int:
+    """Peak resident bytes of this process.
+
+    `ru_maxrss` is no use on Linux: it survives exec, and so a small child reports its parent's size.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        lines = status.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def environment() -> Environment:
+    """This process's environment, with what only JAX can tell."""
+    known = host_environment()
+    emulated = EMULATED in os.environ
+    known = known.model_copy(update={"memory_limit": "emulated on the device" if emulated else "host"})
+    try:
+        import jax
+
+        device = jax.local_devices()[0]
+    except Exception:  # a broken JAX is the cell's failure, told elsewhere; its environment is still known
+        return known
+    update: dict[str, Any] = {
+        "generator": str(jax.config.read("jax_default_prng_impl")),
+        "platform": device.platform,
+    }
+    if device.platform != "cpu":
+        stats = device.memory_stats() or {}
+        update |= {"device": clip(device.device_kind, 200), "device_count": jax.local_device_count()}
+        update |= {} if known.device_memory else {"device_memory": stats.get("bytes_limit")}
+    return known.model_copy(update=update)
+
+
+def cache_folder() -> Path | None:
+    """Where exact values of test sets are kept between cells: `PDEZOO_CACHE`, or the user's cache folder.
+
+    None where it cannot be written: the values are then computed anew for every cell.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(os.environ.get("PDEZOO_CACHE") or base / "pdezoo" / "test-sets")
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace `path` in one step, so that a reader sees the old file or the new one."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+class ProgressFile:
+    """Writes the latest finite moment, at most five times a second."""
+
+    def __init__(self, path: Path):
+        self._path, self._next = path, 0.0
+
+    def __call__(self, moment: Moment, steps: int) -> None:
+        last = moment.step >= steps
+        if moment.loss is not None and (last or time.monotonic() >= self._next):
+            self._next = time.monotonic() + 0.2
+            content = {"steps": steps, "moment": moment.model_dump(mode="json")}
+            write_whole(self._path, json.dumps(content).encode())
+
+
+def _die_with_parent() -> None:
+    """End this process when the one that started it is gone: nobody would enforce its limits or read its record."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(argv: list[str] | None = None, lib: Any = None) -> int:
+    """Entry of the child process. The exit status is 0 whenever a record was written, whatever it says."""
+    folder = Path((argv or sys.argv[1:])[0])
+    cell = Cell.model_validate_json(sys.stdin.buffer.read())
+    _die_with_parent()
+    record = measure(cell, progress=ProgressFile(folder / PROGRESS), lib=lib, cache=cache_folder())
+    write_whole(folder / RECORD, record.content)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
