@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 import psutil
 from pydantic import ValidationError
@@ -52,16 +53,22 @@ class _Ending:
     kernel_kills: int = 0
 
 
-def isolate(cell: Cell, place: Place | None = None, report: Report | None = None) -> Record:
+class Stopped(Exception):
+    """The measurement was called off; there is no record."""
+
+
+def isolate(
+    cell: Cell, place: Place | None = None, report: Report | None = None, stop: Event | None = None
+) -> Record:
     """Measure `cell` in a child process and return its record. `report(moment, steps)` follows its progress.
 
-    Never raises for anything the child does. An interrupt here kills the child and is passed on.
+    Never raises for anything the child does. When `stop` is set the child is killed and Stopped is raised.
     """
     place = place or Place()
     host = _host(place)
     with tempfile.TemporaryDirectory(prefix="pdezoo-cell-", ignore_cleanup_errors=True) as scratch:
         folder, start = Path(scratch), now()
-        ending = _run(cell, place, host, folder, report or (lambda moment, steps: None))
+        ending = _run(cell, place, host, folder, report or (lambda moment, steps: None), stop or Event())
         log = _tail(folder / "log")
         record = _written(folder, cell)
         if record is not None:  # it is the last thing a child writes, so the measurement was complete
@@ -87,7 +94,7 @@ def _host(place: Place) -> Environment:
     return host.model_copy(update={"cpu_count": cores, "memory_limit": limit})
 
 
-def _run(cell: Cell, place: Place, host: Environment, folder: Path, report: Report) -> _Ending:
+def _run(cell: Cell, place: Place, host: Environment, folder: Path, report: Report, stop: Event) -> _Ending:
     clock, kills = time.monotonic(), _kernel_kills()
     with (folder / "log").open("wb") as log:
         try:
@@ -105,7 +112,7 @@ def _run(cell: Cell, place: Place, host: Environment, folder: Path, report: Repo
     try:
         _pin(child, place)
         _hand_over(child, cell)
-        outcome = _watch(child, cell, host, folder, report, clock)
+        outcome = _watch(child, cell, host, folder, report, stop, clock)
     finally:
         _kill(child)
     seconds = time.monotonic() - clock
@@ -113,13 +120,21 @@ def _run(cell: Cell, place: Place, host: Environment, folder: Path, report: Repo
 
 
 def _watch(
-    child: subprocess.Popen, cell: Cell, host: Environment, folder: Path, report: Report, clock: float
+    child: subprocess.Popen,
+    cell: Cell,
+    host: Environment,
+    folder: Path,
+    report: Report,
+    stop: Event,
+    clock: float,
 ) -> tuple[Status, Cause, str] | None:
     """Wait for the child; None when it ended by itself, else why it has to be stopped."""
     protocol = cell.protocol
     seen: int | None = None
     memory_limit = protocol.memory_limit if host.platform == "cpu" else None
     while child.poll() is None:
+        if stop.is_set():
+            raise Stopped
         if protocol.wall_limit is not None and time.monotonic() - clock > protocol.wall_limit:
             reason = f"stopped at the wall-clock limit of {protocol.wall_limit:g} s"
             return Status.TIMEOUT, Cause.WALL_LIMIT, reason

@@ -16,10 +16,10 @@ import time
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal
 
 from benchmarks.environment import host_environment
+from benchmarks.library import Library, library
 from benchmarks.record import (
     MAX_HISTORY,
     Cause,
@@ -49,20 +49,9 @@ class Outcome:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
-def library() -> Any:
-    """The two packages under test; imported late, so that a failing import is a row and not a crash."""
-    import pdezoo
-    import solvers
-
-    return SimpleNamespace(
-        make_pde=pdezoo.make,
-        test_set=pdezoo.TestSet,
-        null_errors=pdezoo.null_errors,
-        make_solver=solvers.make,
-    )
-
-
-def measure(cell: Cell, progress: Any = None, lib: Any = None, cache: Path | None = None) -> Record:
+def measure(
+    cell: Cell, progress: Any = None, lib: Library | None = None, cache: Path | None = None
+) -> Record:
     """Measure `cell` here and now. Whatever goes wrong becomes the record's status; only signals get past.
 
     `progress(moment, steps)` is called after every compiled chunk of steps. `lib` stands in for the two
@@ -102,7 +91,7 @@ def failure(error: BaseException) -> Outcome:
     return Outcome(Status.ERROR, Cause.EXCEPTION, text, trace)
 
 
-def _measure(cell: Cell, progress: Any, lib: Any, cache: Path | None) -> Outcome:
+def _measure(cell: Cell, progress: Any, lib: Library, cache: Path | None) -> Outcome:
     _configure(cell.protocol.dtype)
     pde = lib.make_pde(cell.problem.name, dim=cell.problem.dim, seed=cell.problem.seed)
     if pde.fingerprint != cell.problem.fingerprint:
@@ -305,7 +294,7 @@ class ProgressFile:
 
 
 def _die_with_parent() -> None:
-    """End this process when the one that started it is gone: nobody would enforce its limits or read its record."""
+    """End with the process that started this one: nobody would enforce the limits or read the record."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -316,7 +305,7 @@ def _die_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def main(argv: list[str] | None = None, lib: Any = None) -> int:
+def main(argv: list[str] | None = None, lib: Library | None = None) -> int:
     """Entry of the child process. The exit status is 0 whenever a record was written, whatever it says."""
     folder = Path((argv or sys.argv[1:])[0])
     cell = Cell.model_validate_json(sys.stdin.buffer.read())

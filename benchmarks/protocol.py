@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from benchmarks.canonical import sha256
 from benchmarks.errors import UserError
@@ -35,7 +35,7 @@ class Protocol:
     levels: tuple[float, ...] = (0.1, 0.03, 0.01, 0.003, 0.001)
 
     # Read by pydantic where a protocol is part of a record.
-    __pydantic_config__ = {"extra": "forbid", "strict": True}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
 
     def __post_init__(self) -> None:
         for field in ("steps", "batch", "test_size"):

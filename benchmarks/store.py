@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,12 +85,11 @@ class Store:
         _flush_folder(self.root)
         return path
 
-    def read(self, known: dict[str, Record] | None = None) -> Contents:
-        """Every valid record; a damaged file is reported and skipped. `known` records are not read again."""
+    def read(self, skip: Container[str] = ()) -> Contents:
+        """Every valid record but those whose digest is in `skip`; a damaged file is reported and left out."""
         records, damaged = {}, []
         for path in sorted(self.root.glob("*.json")):
-            if known and path.stem in known:
-                records[path.stem] = known[path.stem]
+            if path.stem in skip:
                 continue
             try:
                 record = _read_file(path)

@@ -1,0 +1,94 @@
+"""From what was asked for to cells with fingerprints, full hyperparameters and an identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from benchmarks.environment import host_environment
+from benchmarks.errors import UserError
+from benchmarks.library import Library
+from benchmarks.matrix import Request
+from benchmarks.measure import Outcome, failure
+from benchmarks.record import Cause, Cell, Problem, Record, Solver, Status, clip, now
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell to measure, or one of which it is known beforehand how it ends: `outcome`."""
+
+    cell: Cell
+    outcome: Outcome | None = None
+
+    def foregone(self) -> Record | None:
+        """The record of a cell that cannot even be set up."""
+        if self.outcome is None:
+            return None
+        return Record(
+            cell=self.cell,
+            status=self.outcome.status,
+            cause=self.outcome.cause,
+            reason=clip(self.outcome.reason, 4_000),
+            exception=self.outcome.exception,
+            environment=host_environment(),
+            start=now(),
+            duration=0.0,
+        )
+
+
+def keep_off_accelerators() -> None:
+    """Plan on the CPU: a planning process that held the accelerator's memory would starve the cells."""
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+
+
+def resolve(requests: Iterable[Request], lib: Library) -> list[Job]:
+    """One job for each request, in order. A problem that cannot have a dimension is a row, not an error.
+
+    Raises UserError for hyperparameters that a solver does not take.
+    """
+    problems: dict[tuple[str, int, int], tuple[Problem, Outcome | None]] = {}
+    rows: dict[str, tuple[Solver, Outcome | None]] = {}
+    jobs = []
+    for request in requests:
+        instance = (request.problem, request.dim, request.instance)
+        row = repr((request.solver, request.hyperparameters))
+        if instance not in problems:
+            problems[instance] = _problem(*instance, lib)
+        if row not in rows:
+            rows[row] = _solver(request.solver, dict(request.hyperparameters), lib)
+        problem, no_problem = problems[instance]
+        solver, no_solver = rows[row]
+        cell = Cell(problem=problem, solver=solver, protocol=request.protocol, seed=request.seed)
+        jobs.append(Job(cell, no_problem or no_solver))
+    return jobs
+
+
+def _problem(name: str, dim: int, seed: int, lib: Library) -> tuple[Problem, Outcome | None]:
+    try:
+        fingerprint = lib.make_pde(name, dim=dim, seed=seed).fingerprint
+    except lib.bad_dimension as error:
+        outcome = Outcome(Status.UNSUPPORTED, Cause.UNSUPPORTED, str(error))
+    except (Exception, SystemExit) as error:  # a broken contribution is a row; the others go on
+        outcome = failure(error)
+    else:
+        return Problem(name=name, dim=dim, seed=seed, fingerprint=fingerprint), None
+    return Problem(name=name, dim=dim, seed=seed), outcome
+
+
+def _solver(name: str, given: dict[str, Any], lib: Library) -> tuple[Solver, Outcome | None]:
+    try:
+        asked = Solver(name=name, hyperparameters=given)
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"]
+        raise UserError(f"{name}: these are no hyperparameters ({reason})") from None
+    try:
+        return Solver(name=name, hyperparameters=lib.make_solver(name, **given).hyperparameters()), None
+    except lib.bad_hyperparameter as error:
+        raise UserError(f"{name}: {error}") from None
+    except (Exception, SystemExit) as error:  # a broken contribution is a row; the others go on
+        return asked, failure(error)
