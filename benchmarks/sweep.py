@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import psutil
@@ -116,7 +117,7 @@ class Sweep:
         """Measure every job and return the records, in the order they ended.
 
         A cell that another sweep finished meanwhile is not measured again. On an interrupt the cells in
-        flight are stopped; what is finished is in the store. Raises StoreError or OSError if the store goes away.
+        flight are stopped; what is finished is in the store. Raises OSError if the store goes away.
         """
         waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
         for job in jobs:
@@ -150,15 +151,11 @@ class Sweep:
         record = self._by_another(job.cell)
         if record is None:
             self._tell("started", job.cell)
-            record = job.foregone() or self.execute(
-                job.cell, place, partial(self._moved, job.cell), self._stop
-            )
+            report = partial(self._tell, "moved", job.cell)
+            record = job.foregone() or self.execute(job.cell, place, report, self._stop)
             self.store.add(record)
         self._ended.append(record)
         self._tell("finished", record)
-
-    def _moved(self, cell: Cell, moment: Moment, steps: int) -> None:
-        self._tell("moved", cell, moment, steps)
 
     def _by_another(self, cell: Cell) -> Record | None:
         """The record of `cell` that a sweep beside this one has added since this one began."""
@@ -172,49 +169,6 @@ class Sweep:
                 getattr(listener, event)(*what)
 
 
-class Journal:
-    """Writes what a sweep plans and measures to `.sweeps` in the store, for `pdezoo status`."""
-
-    def __init__(self, store: Store, cells: Iterable[Cell], workers: int):
-        folder = store.root / _FOLDER
-        folder.mkdir(exist_ok=True)
-        self._path = folder / f"{secrets.token_hex(8)}.json"
-        self._state = State(
-            pid=os.getpid(),
-            host=platform.node()[:200],
-            workers=workers,
-            beat=time.time(),
-            cells=list(cells),
-        )
-        self._next = 0.0
-        self._save()
-
-    def started(self, cell: Cell) -> None:
-        self._state.running[cell.identity] = Running(since=time.time())
-        self._save()
-
-    def moved(self, cell: Cell, moment: Moment, steps: int) -> None:
-        since = self._state.running[cell.identity].since
-        self._state.running[cell.identity] = Running(
-            since=since, step=moment.step, steps=steps, loss=moment.loss
-        )
-        if time.monotonic() >= self._next:
-            self._save()
-
-    def finished(self, record: Record) -> None:
-        self._state.running.pop(record.cell.identity, None)
-        self._save()
-
-    def close(self) -> None:
-        """The sweep has ended, well or not; the records tell the rest."""
-        self._path.unlink(missing_ok=True)
-
-    def _save(self) -> None:
-        self._next = time.monotonic() + HEARTBEAT_SECONDS
-        self._state.beat = time.time()
-        write_whole(self._path, self._state.model_dump_json().encode())
-
-
 class Running(BaseModel):
     """A cell in flight; `since` in seconds since 1970."""
 
@@ -226,30 +180,89 @@ class Running(BaseModel):
 
 
 class State(BaseModel):
-    """What a sweep that runs, or was killed, had planned and was measuring at its last beat."""
+    """What a sweep that runs, or was killed, was measuring at its last beat (seconds since 1970)."""
 
     model_config = ConfigDict(extra="forbid")
     pid: Annotated[int, Field(ge=1, lt=2**31)]
     host: Label
     workers: Annotated[int, Field(ge=1, lt=2**20)]
     beat: float
-    cells: Annotated[list[Cell], Field(max_length=MAX_CELLS)]
     running: dict[Digest, Running] = {}
 
     @property
     def alive(self) -> bool:
         """Whether its process still runs; on another host, whether it gave a sign of life this minute."""
-        return (
-            psutil.pid_exists(self.pid)
-            if self.host == platform.node()[:200]
-            else time.time() - self.beat < 60
-        )
+        if self.host == _host():
+            return psutil.pid_exists(self.pid)
+        return time.time() - self.beat < 60.0
 
 
-def sweeps(store: Store) -> list[State]:
-    """The sweeps of a store that run or were killed, newest first. Files that are no such thing are left out."""
+class Plan(BaseModel):
+    """Every cell of a sweep, those that were done before included."""
+
+    model_config = ConfigDict(extra="forbid")
+    cells: Annotated[list[Cell], Field(max_length=MAX_CELLS)]
+
+
+class Journal:
+    """Writes what a sweep plans and measures to `.sweeps` in the store, for `pdezoo status`."""
+
+    def __init__(self, store: Store, cells: Iterable[Cell], workers: int):
+        folder = store.root / _FOLDER
+        folder.mkdir(exist_ok=True)
+        plan = Plan(cells=list(cells))
+        _forget_covered(store, {cell.identity for cell in plan.cells})
+        self._path = folder / f"{secrets.token_hex(8)}.state"
+        self._state = State(pid=os.getpid(), host=_host(), workers=workers, beat=time.time())
+        self._next = 0.0
+        write_whole(self._path.with_suffix(".plan"), plan.model_dump_json().encode())
+        self._save()
+
+    def started(self, cell: Cell) -> None:
+        self._state.running[cell.identity] = Running(since=time.time())
+        self._save()
+
+    def moved(self, cell: Cell, moment: Moment, steps: int) -> None:
+        running = self._state.running[cell.identity]
+        running.step, running.steps, running.loss = moment.step, steps, moment.loss
+        if time.monotonic() >= self._next:
+            self._save()
+
+    def finished(self, record: Record) -> None:
+        self._state.running.pop(record.cell.identity, None)
+        self._save()
+
+    def close(self) -> None:
+        """The sweep has ended by itself: the records tell the rest."""
+        _forget(self._path)
+
+    def _save(self) -> None:
+        self._next = time.monotonic() + HEARTBEAT_SECONDS
+        self._state.beat = time.time()
+        write_whole(self._path, self._state.model_dump_json().encode())
+
+
+def journals(store: Store) -> list[tuple[Path, Plan, State]]:
+    """The sweeps of a store that run or were killed, newest first. Whatever cannot be read is left out."""
     found = []
-    for path in (store.root / _FOLDER).glob("*.json"):
+    for path in (store.root / _FOLDER).glob("*.state"):
         with contextlib.suppress(OSError, ValidationError):
-            found.append(State.model_validate_json(path.read_bytes()))
-    return sorted(found, key=lambda state: -state.beat)
+            plan = Plan.model_validate_json(path.with_suffix(".plan").read_bytes())
+            found.append((path, plan, State.model_validate_json(path.read_bytes())))
+    return sorted(found, key=lambda journal: -journal[2].beat)
+
+
+def _forget_covered(store: Store, identities: set[str]) -> None:
+    """Remove what killed sweeps left behind, where a new one takes over all of their cells."""
+    for path, plan, state in journals(store):
+        if not state.alive and identities.issuperset(cell.identity for cell in plan.cells):
+            _forget(path)
+
+
+def _forget(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.with_suffix(".plan").unlink(missing_ok=True)
+
+
+def _host() -> str:
+    return platform.node()[:200] or "unknown"
