@@ -1,0 +1,240 @@
+"""The command line. Every command imports what it needs when it runs, so that `--help` and `list` are instant.
+
+Exit status: 0 all is well, 1 a cell failed or a check did not hold, 2 bad usage. What a program may read goes
+to standard output, progress and messages to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.errors import UserError
+
+app = typer.Typer(
+    name="pdezoo",
+    help="Which solver should I use for this PDE at this dimension, and what does it cost?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+StoreOption = Annotated[
+    Path, typer.Option("--store", envvar="PDEZOO_STORE", help="Folder of records.", show_default=True)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
+Workers = Annotated[str, typer.Option(help="Cells measured at once, each on its share of cores or GPUs.")]
+Redo = Annotated[str | None, typer.Option(help="Measure again: failed, or all. Default: resume.")]
+WallLimit = Annotated[str | None, typer.Option(help="Wall-clock limit of a cell, such as 90s or 10m.")]
+MemoryLimit = Annotated[str | None, typer.Option(help="Memory limit of a cell, such as 40GB.")]
+RESULTS = Path("results")
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Argument(help="pdes, solvers or all.")] = "all", json: JsonOption = False
+) -> None:
+    """Everything that is registered, plug-ins included."""
+    from benchmarks import inspecting
+
+    inspecting.show_list(kind, json)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A problem or a solver.")],
+    dim: Annotated[str, typer.Option(help="Dimension at which a problem is shown.")] = "100",
+    json: JsonOption = False,
+) -> None:
+    """One problem or solver: equation, solution, measure; hyperparameters."""
+    from benchmarks import inspecting
+
+    inspecting.show(name, dim, json)
+
+
+@app.command()
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Problems, globs allowed; default: all.")] = None,
+    dim: Annotated[str, typer.Option(help="Dimension of the audit.")] = "100",
+    json: JsonOption = False,
+) -> None:
+    """Prove each problem: residual of the solution, source, boundary condition, samples; and audit it."""
+    from benchmarks import inspecting
+
+    raise typer.Exit(inspecting.verify(names or ["*"], dim, json))
+
+
+@app.command()
+def run(
+    pde: Annotated[str, typer.Argument(help="A problem, such as allen-cahn/two-body.")],
+    solver: Annotated[str, typer.Argument(help="A solver, such as stde.")],
+    dim: Annotated[str | None, typer.Option(help="Dimensions, such as 1e5 or 100,1000.")] = None,
+    seeds: Annotated[str, typer.Option(help="How many training seeds, or which: 5, or 3,7.")] = "1",
+    steps: Annotated[str | None, typer.Option(help="Training steps; default: the protocol's.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Residual points a step.")] = None,
+    protocol: Annotated[str, typer.Option(help="paper or quick.")] = "paper",
+    instance: Annotated[str, typer.Option(help="Instance seed of the problem's coefficients.")] = "0",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Hyperparameter, such as samples=32.")
+    ] = None,
+    wall_limit: WallLimit = None,
+    memory_limit: MemoryLimit = None,
+    workers: Workers = "1",
+    redo: Redo = None,
+    store: StoreOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """Measure one solver on one problem, every cell in a process of its own."""
+    from benchmarks import running
+
+    used = running.adjusted(
+        protocol, steps=steps, batch=batch, wall_limit=wall_limit, memory_limit=memory_limit
+    )
+    requests = running.requests(pde, solver, dim, seeds, instance, set_ or [], used)
+    raise typer.Exit(running.measure_all(requests, store, workers, redo, json, strict=True))
+
+
+@app.command()
+def sweep(
+    matrix: Annotated[Path, typer.Argument(help="A TOML file; docs/harness.md describes it.")],
+    workers: Workers = "1",
+    redo: Redo = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the cells and what they may take.")
+    ] = False,
+    wall_limit: WallLimit = None,
+    memory_limit: MemoryLimit = None,
+    store: StoreOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """Measure every cell of a matrix that has no record yet."""
+    from benchmarks import running
+
+    requests = running.matrix_requests(matrix, wall_limit, memory_limit)
+    if dry_run:
+        running.dry_run(requests, store, workers, redo, json)
+    else:
+        raise typer.Exit(running.measure_all(requests, store, workers, redo, json))
+
+
+@app.command()
+def replay(
+    record: Annotated[str, typer.Argument(help="A record's file, or the beginning of its digest.")],
+    store: StoreOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """Measure a record's cell again and say whether it reproduces."""
+    from benchmarks import running
+
+    raise typer.Exit(running.replay(record, store, json))
+
+
+@app.command()
+def status(store: StoreOption = RESULTS, json: JsonOption = False) -> None:
+    """What is done, running, failed and left, for a sweep that runs or was killed."""
+    from benchmarks import reporting
+
+    reporting.status(store, json)
+
+
+@app.command()
+def leaderboard(
+    format_: Annotated[
+        str, typer.Option("--format", help="text, html, md, csv, latex, json or png.")
+    ] = "text",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; default: stdout.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="'published' sets the papers' cells beside ours.")
+    ] = None,
+    pde: Annotated[str, typer.Option(help="Only these problems (glob).")] = "*",
+    store: StoreOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """Tables of comparable cells, with ranks and their intervals."""
+    from benchmarks import reporting
+
+    reporting.leaderboard("json" if json else format_, output, against, pde, store)
+
+
+@app.command()
+def compare(
+    before: Annotated[str, typer.Argument(help="A commit, as git names it.")],
+    after: Annotated[str, typer.Argument(help="Another commit.")],
+    factor: Annotated[str, typer.Option(help="Report changes beyond this factor.")] = "1.1",
+    store: StoreOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """Records of the same cells made by two commits, side by side. Exit 1 if something became worse."""
+    from benchmarks import reporting
+
+    raise typer.Exit(reporting.compare(before, after, factor, store, json))
+
+
+@app.command()
+def cite(
+    name: Annotated[
+        str, typer.Argument(help="A problem, a solver, or 'table' for the whole result set.")
+    ] = "table",
+    store: StoreOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """BibTeX for the suite and the papers behind a row, and the hash of the result set."""
+    from benchmarks import citing
+
+    citing.cite(name, store, json)
+
+
+@app.command()
+def merge(
+    stores: Annotated[list[Path], typer.Argument(help="Stores whose records are copied.")],
+    store: StoreOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """Copy the records of other stores into this one."""
+    from benchmarks import reporting
+
+    raise typer.Exit(reporting.merge(stores, store, json))
+
+
+@app.command()
+def doctor(store: StoreOption = RESULTS, json: JsonOption = False) -> None:
+    """What this machine offers, and what is missing or broken."""
+    from benchmarks import inspecting
+
+    raise typer.Exit(inspecting.doctor(store, json))
+
+
+def main() -> None:
+    """Entry of the console script. `PDEZOO_TRACEBACK=1` shows where an internal error came from."""
+    try:
+        app(prog_name="pdezoo")
+    except UserError as error:
+        _stop(f"Error: {error}", 2)
+    except KeyboardInterrupt:
+        _stop("Interrupted; what was finished is kept, and the same command goes on from there.", 130)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("PDEZOO_TRACEBACK"):
+            raise
+        _stop(
+            f"Internal error: {type(error).__name__}: {error}\nPlease report it with PDEZOO_TRACEBACK=1.", 1
+        )
+
+
+def _stop(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
