@@ -1,0 +1,114 @@
+"""pdezoo: symbolically defined PDEs with exact solutions, at any dimension, each one proven.
+
+    pde = pdezoo.make("allen-cahn/two-body", dim=100)
+
+The public names are listed in `__all__`. Those that need SymPy or JAX are imported when they are first used, so
+that listing the zoo is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+import operator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .registry import BrokenPlugin, Entry, Registry, UnknownName
+
+if TYPE_CHECKING:
+    from .ansatz import Ansatz
+    from .atoms import Biharmonic, D, Dt, EulerDerivative, GradNormSq, Laplacian, u, x, y
+    from .collective import Coefficients, X, d, r2, t, window_sum
+    from .domain import Ball, Domain
+    from .fewbody import FEW_BODY, few_body
+    from .lower import Lowered, Points, in_float64, jet2
+    from .nulls import Null, fit_nulls, null_errors
+    from .pde import PDE, BadDimension, Problem, g
+    from .solution import Exact
+    from .testset import TestSet
+    from .verification import Check, Report, verify
+
+_HOMES = {
+    "ansatz": ["Ansatz"],
+    "atoms": ["Biharmonic", "D", "Dt", "EulerDerivative", "GradNormSq", "Laplacian", "u", "x", "y"],
+    "collective": ["Coefficients", "X", "d", "r2", "t", "window_sum"],
+    "domain": ["Ball", "Domain"],
+    "fewbody": ["FEW_BODY", "few_body"],
+    "lower": ["Lowered", "Points", "in_float64", "jet2"],
+    "nulls": ["Null", "fit_nulls", "null_errors"],
+    "pde": ["PDE", "BadDimension", "Problem", "g"],
+    "solution": ["Exact"],
+    "testset": ["TestSet"],
+    "verification": ["Check", "Report", "verify"],
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+_registry = Registry("PDE", "pdezoo.equations", "pdezoo.equations")
+register = _registry.register
+catalogue = _registry.catalogue
+names = _registry.names
+
+__all__ = [
+    "BrokenPlugin",
+    "Entry",
+    "Registry",
+    "UnknownName",
+    "catalogue",
+    "make",
+    "names",
+    "register",
+    *_HOME,
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'pdezoo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"pdezoo.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def make(name: str, dim: int | None = None, seed: int = 0) -> PDE:
+    """The PDE called `name` (`family` or `family/variant`) in `dim` space dimensions; coefficients from `seed`.
+
+    Raises UnknownName, BadDimension, or BrokenPlugin, each a ValueError that says what to try.
+    """
+    family, _, variant = str(name).partition("/")
+    factory = _registry.factory(family)
+    known = _registry.catalogue()[family].full_names()
+    if variant and f"{family}/{variant}" not in known:
+        raise UnknownName("PDE", name, known)
+    chosen = f"{family}/{variant}" if variant else known[0]
+    arguments: dict[str, Any] = {"variant": chosen.partition("/")[2]} if "/" in chosen else {}
+    pde = factory(**_dimension(factory, chosen, dim), **arguments, **_seed(factory, seed))
+    return replace(pde, name=chosen, seed=seed)
+
+
+def _dimension(factory: Any, name: str, dim: Any) -> dict[str, int]:
+    from .pde import BadDimension
+
+    accepted = factory.__code__.co_varnames[: factory.__code__.co_argcount]
+    if "dim" not in accepted:
+        if dim is None or dim == _fixed_dimension(factory):
+            return {}
+        raise BadDimension(f"{name} has {_fixed_dimension(factory)} space dimension(s) only, got dim={dim!r}")
+    if dim is None:
+        raise BadDimension(f"{name} exists at every dimension: say which, for instance dim=100")
+    try:
+        whole = operator.index(dim)
+    except TypeError:
+        raise BadDimension(f"a dimension is a whole number from 1 to 10 million or so, got {dim!r}") from None
+    if whole < 1 or isinstance(dim, bool):
+        raise BadDimension(f"a dimension is a whole number of at least 1, got {dim!r}")
+    return {"dim": whole}
+
+
+def _fixed_dimension(factory: Any) -> int:
+    return factory().dim
+
+
+def _seed(factory: Any, seed: Any) -> dict[str, int]:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ValueError(f"an instance seed is a whole number from 0 to 2³² − 1, got {seed!r}")
+    return {"seed": seed} if "seed" in factory.__code__.co_varnames[: factory.__code__.co_argcount] else {}

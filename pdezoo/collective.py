@@ -1,0 +1,193 @@
+"""Functions of many coordinates, symbolic at any dimension, and their exact calculus.
+
+A *window sum* is Σ_p c_p φ(x_p, …, x_{p+w−1}, t), p = 0 … d−w, with a small SymPy kernel φ and coefficients c that
+are products of independent sequences. It is a SymPy symbol here, so that a function u = F(s_1, …, s_m, t) of window
+sums is an ordinary SymPy expression. With F_k = ∂F/∂s_k,
+
+    x·∇u  = Σ_k F_k E_k                       E_k  = Σ_p c_p x_w·∇_w φ
+    Δu    = Σ_k F_k D_k + Σ_kl F_kl G_kl      D_k  = Σ_p c_p Δ_w φ
+    |∇u|² = Σ_kl F_k F_l G_kl                 G_kl = ∇s_k·∇s_l
+    ∂_t u = F_t + Σ_k F_k ∂_t s_k
+
+and D, E, G are window sums again (G with windows up to w_k + w_l − 1), so the calculus closes: Δ²u is `laplacian`
+applied twice. Everything is O(d) to evaluate, at d = 3 and at d = 10⁷; the dimension stays the symbol `d`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+d = sp.Symbol("d", integer=True, positive=True)
+"""The dimension, bound to a number when an expression is lowered."""
+
+t = sp.Symbol("t", real=True)
+"""Time."""
+
+X = tuple(sp.Symbol(f"X{i}", real=True) for i in range(8))
+"""The coordinates of a window: X[0] is x_p, X[1] is x_{p+1}, …"""
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """A sequence c_0, c_1, … of independent standard normal numbers, fixed by (seed, stream).
+
+    Drawn by NumPy's legacy generator, whose stream is frozen for good, so that an instance is the same
+    everywhere and for ever.
+    """
+
+    seed: int
+    stream: int = 0
+
+    def values(self, count: int) -> np.ndarray:
+        """The first `count` numbers, float64."""
+        return np.random.RandomState([self.seed, self.stream]).standard_normal(count)
+
+
+Factor = tuple[Coefficients, int]
+"""A coefficient sequence and its offset: the p-th window is multiplied by c_{p + offset}."""
+
+
+class WindowSum(sp.Symbol):
+    """Σ_p Π_j c^{(j)}_{p+o_j} φ(x_p, …, x_{p+w−1}, t) as a SymPy symbol. Make it with `window_sum`."""
+
+    kernel: sp.Expr
+    width: int
+    factors: tuple[Factor, ...]
+
+    def __new__(cls, kernel: sp.Expr, width: int, factors: tuple[Factor, ...]) -> WindowSum:
+        content = f"{sp.srepr(kernel)}|{width}|{factors}"
+        name = "S" + hashlib.sha256(content.encode()).hexdigest()[:12]
+        self: Any = sp.Symbol.__xnew__(cls, name, real=True)
+        self.kernel, self.width, self.factors = kernel, width, factors
+        return self
+
+    def weights(self, dim: int) -> np.ndarray | None:
+        """The coefficient of every window at dimension `dim`, float64; None where all are 1."""
+        return np.prod(self.factor_values(dim), axis=0) if self.factors else None
+
+    def factor_values(self, dim: int) -> list[np.ndarray]:
+        """The value of every factor at every window."""
+        count = self.count(dim)
+        return [c.values(count + offset)[offset:] for c, offset in self.factors]
+
+    def count(self, dim: int) -> int:
+        """How many windows there are in `dim` coordinates; none where the window is wider than that."""
+        return max(0, dim - self.width + 1)
+
+
+def window_sum(
+    kernel: sp.Expr | int, width: int | None = None, coefficients: Coefficients | tuple[Factor, ...] = ()
+) -> sp.Expr:
+    """Σ_p c_p φ(x_p, …, x_{p+w−1}, t), in canonical form: a number times a WindowSum, or a number.
+
+    `width` defaults to what the kernel uses. Equal sums compare equal.
+    """
+    factors = ((coefficients, 0),) if isinstance(coefficients, Coefficients) else tuple(coefficients)
+    content, kernel = sp.expand(sp.sympify(kernel)).as_content_primitive()
+    if kernel.could_extract_minus_sign():
+        content, kernel = -content, -kernel
+    used = [X.index(symbol) + 1 for symbol in kernel.free_symbols if symbol in X]
+    width = max([1, *used, width or 1])
+    if kernel == 0:
+        return sp.Integer(0)
+    if not factors and not used and t not in kernel.free_symbols:
+        return content * kernel * (d - width + 1)
+    return content * WindowSum(kernel, width, tuple(sorted(factors, key=repr)))
+
+
+def window_sums(expr: sp.Expr) -> tuple[WindowSum, ...]:
+    """The window sums an expression is a function of, in a fixed order."""
+    return tuple(sorted(expr.atoms(WindowSum), key=lambda s: s.name))
+
+
+r2 = window_sum(X[0] ** 2)
+"""|x|² = Σ x_i², the commonest window sum."""
+
+
+def euler(u: sp.Expr) -> sp.Expr:
+    """x·∇u."""
+    return _total(sp.diff(u, s) * _euler(s) for s in window_sums(u))
+
+
+def time_derivative(u: sp.Expr) -> sp.Expr:
+    """∂u/∂t."""
+    inner = _total(
+        sp.diff(u, s) * window_sum(sp.diff(s.kernel, t), s.width, s.factors) for s in window_sums(u)
+    )
+    return sp.diff(u, t) + inner
+
+
+def grad_dot(u: sp.Expr, v: sp.Expr) -> sp.Expr:
+    """∇u·∇v."""
+    return _total(sp.diff(u, k) * sp.diff(v, l) * _gram(k, l) for k in window_sums(u) for l in window_sums(v))
+
+
+def laplacian(u: sp.Expr) -> sp.Expr:
+    """Δu. Apply it twice for Δ²u."""
+    sums = window_sums(u)
+    first = _total(sp.diff(u, k) * _window_laplacian(k) for k in sums)
+    second = _total(sp.diff(u, k, l) * _gram(k, l) for k in sums for l in sums if sp.diff(u, k, l) != 0)
+    return first + second
+
+
+def expand(u: sp.Expr, dim: int) -> tuple[sp.Expr, tuple[sp.Symbol, ...]]:
+    """u as an explicit expression in x_0 … x_{dim−1} (and t), coefficients as exact rationals. For proofs at small d."""
+    x = sp.symbols(f"x0:{dim}", real=True)
+    values = {s: _explicit(s, x) for s in window_sums(u)}
+    return u.xreplace(values).xreplace({d: sp.Integer(dim)}), x
+
+
+def _explicit(s: WindowSum, x: tuple[sp.Symbol, ...]) -> sp.Expr:
+    factors = [[sp.Rational(*c.as_integer_ratio()) for c in values] for values in s.factor_values(len(x))]
+    return _total(
+        sp.Mul(*(c[p] for c in factors), s.kernel.xreplace({X[j]: x[p + j] for j in range(s.width)}))
+        for p in range(s.count(len(x)))
+    )
+
+
+def _total(terms: Any) -> sp.Expr:
+    return sp.Add(*terms)
+
+
+@cache
+def _euler(s: WindowSum) -> sp.Expr:
+    kernel = _total(X[j] * sp.diff(s.kernel, X[j]) for j in range(s.width))
+    return window_sum(kernel, s.width, s.factors)
+
+
+@cache
+def _window_laplacian(s: WindowSum) -> sp.Expr:
+    kernel = _total(sp.diff(s.kernel, X[j], 2) for j in range(s.width))
+    return window_sum(kernel, s.width, s.factors)
+
+
+@cache
+def _gram(k: WindowSum, l: WindowSum) -> sp.Expr:
+    """∇s_k·∇s_l: one window sum for every way in which a window of k and a window of l overlap."""
+    overlaps = [_overlap(k, l, offset) for offset in range(1 - l.width, k.width)]
+    grouped: dict[tuple, list[sp.Expr]] = {}
+    for kernel, width, factors in overlaps:
+        grouped.setdefault((width, factors), []).append(kernel)
+    return _total(window_sum(_total(kernels), *key) for key, kernels in grouped.items())
+
+
+def _overlap(k: WindowSum, l: WindowSum, offset: int) -> tuple[sp.Expr, int, tuple[Factor, ...]]:
+    """Kernel, width and factors of the pairs (window p of k, window p + offset of l)."""
+    a, b = max(0, -offset), max(0, offset)  # where each window starts inside the joint one
+    width = max(a + k.width, b + l.width)
+    shared = range(max(a, b), min(a + k.width, b + l.width))
+    kernel = _total(
+        _shift(sp.diff(k.kernel, X[i - a]), a) * _shift(sp.diff(l.kernel, X[i - b]), b) for i in shared
+    )
+    factors = [(c, o + a) for c, o in k.factors] + [(c, o + b) for c, o in l.factors]
+    return kernel, width, tuple(sorted(factors, key=repr))
+
+
+def _shift(kernel: sp.Expr, by: int) -> sp.Expr:
+    return kernel.xreplace({X[j]: X[j + by] for j in range(len(X) - by)})

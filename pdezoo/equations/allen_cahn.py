@@ -1,0 +1,7 @@
+from pdezoo import FEW_BODY, PDE, Laplacian, few_body, register, u
+
+
+@register("allen-cahn", variants=FEW_BODY)
+def allen_cahn(dim: int, variant: str = "two-body", seed: int = 0) -> PDE:
+    """Δu + u − u³ = g on the ball, u = 0 on the sphere. Hu et al. 2024, Shi et al. 2024."""
+    return few_body(Laplacian(u) + u - u**3, dim, variant, seed)

@@ -1,0 +1,79 @@
+"""solvers: methods for the PDEs of pdezoo.
+
+    result = solvers.make("stde").fit(pdezoo.make("allen-cahn/two-body", dim=100), steps=10_000)
+
+A solver is estimator × trainer × network. Names that need JAX are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pdezoo import BrokenPlugin, Entry, Registry, UnknownName
+
+if TYPE_CHECKING:
+    from .directions import Axes, Directions, Rademacher
+    from .estimator import Estimator, Exact, by_directions, exact_atoms, first_order
+    from .field import Field
+    from .jets import Jets2, Stream, Taylor, Value
+    from .loss import DoubleSampledLoss, Loss, SquaredLoss
+    from .network import MLP, Network, RidgeNetwork
+    from .solver import BadHyperparameter, Compiled, Result, Solver, Trained
+    from .trainer import Adam, Trainer
+
+_HOMES = {
+    "directions": ["Axes", "Directions", "Rademacher"],
+    "estimator": ["Estimator", "Exact", "by_directions", "exact_atoms", "first_order"],
+    "field": ["Field"],
+    "jets": ["Jets2", "Stream", "Taylor", "Value"],
+    "loss": ["DoubleSampledLoss", "Loss", "SquaredLoss"],
+    "network": ["MLP", "Network", "RidgeNetwork"],
+    "solver": ["BadHyperparameter", "Compiled", "Result", "Solver", "Trained"],
+    "trainer": ["Adam", "Trainer"],
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+_registry = Registry("solver", "solvers.methods", "pdezoo.solvers")
+register = _registry.register
+catalogue = _registry.catalogue
+names = _registry.names
+
+__all__ = [
+    "BrokenPlugin",
+    "Entry",
+    "UnknownName",
+    "catalogue",
+    "make",
+    "names",
+    "register",
+    *_HOME,
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'solvers' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"solvers.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def make(name: str, **hyperparameters: Any) -> Solver:
+    """The solver called `name`, with any hyperparameter of any of its parts changed by name.
+
+    Raises UnknownName, BadHyperparameter, or BrokenPlugin, each a ValueError that says what to try.
+    """
+    from .solver import BadHyperparameter, Trained, override
+
+    solver = _registry.factory(str(name))()
+    if isinstance(solver, Trained):
+        try:
+            return override(solver, hyperparameters)
+        except BadHyperparameter:
+            raise
+        except ValueError as error:  # a part's own check of its numbers
+            raise BadHyperparameter(f"{name}: {error}") from None
+    if hyperparameters:
+        raise BadHyperparameter(f"{name} has no hyperparameters, got {', '.join(hyperparameters)}")
+    return solver

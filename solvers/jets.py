@@ -1,0 +1,97 @@
+"""Taylor mode: streams that a network's layers push forward.
+
+A network that is written over streams (`stream.affine(W, b)`, `stream.tanh()`) evaluates values, collapsed 2-jets and
+jets of any order with one definition of its layers.
+
+`Jets2` is collapsed Taylor mode. Along K directions v_k only Σ_k ∂²u/∂v_k² is wanted, and second coefficients enter
+every later layer linearly, so they are summed over the directions at once: K first-order tangents and *one* second-order stream
+are pushed, not K of each.
+
+    affine   y = Wᵀz + b     y_k = Wᵀz_k      y_Σ = Wᵀz_Σ
+    tanh     y = tanh z      y_k = y' z_k     y_Σ = y' z_Σ + y'' Σ_k z_k²      y' = 1 − y², y'' = −2 y y'
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, Self
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class Stream(Protocol):
+    """What the layers of a network need to know of what flows through them."""
+
+    def affine(self, weight: Float[Array, "m n"], bias: Float[Array, " n"]) -> Self:
+        """Wᵀz + b."""
+
+    def shift(self, bias: Float[Array, " n"]) -> Self:
+        """z + b."""
+
+    def tanh(self) -> Self:
+        """tanh z, elementwise."""
+
+
+class Value(NamedTuple):
+    """Plain values: z of shape (B, h)."""
+
+    value: Float[Array, "batch width"]
+
+    def affine(self, weight: Array, bias: Array) -> Value:
+        """Wᵀz + b."""
+        return Value(self.value @ weight + bias)
+
+    def shift(self, bias: Array) -> Value:
+        """z + b."""
+        return Value(self.value + bias)
+
+    def tanh(self) -> Value:
+        """tanh z."""
+        return Value(jnp.tanh(self.value))
+
+
+class Jets2(NamedTuple):
+    """Collapsed 2-jets along K directions: value (B, h), first (K, B, h) or (K, 1, h), second (B, h), summed over K."""
+
+    value: Float[Array, "batch width"]
+    first: Float[Array, "directions batch width"]
+    second: Float[Array, "batch width"]
+
+    def affine(self, weight: Array, bias: Array) -> Jets2:
+        """Wᵀz + b: linear in every coefficient."""
+        return Jets2(self.value @ weight + bias, self.first @ weight, self.second @ weight)
+
+    def shift(self, bias: Array) -> Jets2:
+        """z + b."""
+        return self._replace(value=self.value + bias)
+
+    def tanh(self) -> Jets2:
+        """tanh z by the chain rule of second order."""
+        y = jnp.tanh(self.value)
+        slope = 1 - y * y
+        squares = jnp.sum(self.first * self.first, axis=0)
+        return Jets2(y, slope * self.first, slope * (self.second - 2 * y * squares))
+
+
+class Taylor(NamedTuple):
+    """A jet of any order along one curve: normalised coefficients z_0, z_1, …, each (B, h); z(s) = Σ z_n sⁿ."""
+
+    coefficients: tuple[Float[Array, "batch width"], ...]
+
+    def affine(self, weight: Array, bias: Array) -> Taylor:
+        """Wᵀz + b."""
+        return Taylor(tuple(c @ weight for c in self.coefficients)).shift(bias)
+
+    def shift(self, bias: Array) -> Taylor:
+        """z + b."""
+        first, *rest = self.coefficients
+        return Taylor((first + bias, *rest))
+
+    def tanh(self) -> Taylor:
+        """tanh z from y' = (1 − y²) z': n y_n = Σ_{k=1}^{n} k z_k w_{n−k}, w = 1 − y²."""
+        z = self.coefficients
+        y, w = [jnp.tanh(z[0])], []
+        for n in range(1, len(z)):
+            w.append((1.0 if n == 1 else 0.0) - sum(y[i] * y[n - 1 - i] for i in range(n)))
+            y.append(sum(k * z[k] * w[n - k] for k in range(1, n + 1)) / n)
+        return Taylor(tuple(y))

@@ -1,0 +1,44 @@
+"""HTE (Hu et al. 2024): the Hutchinson trace estimator with dense random directions, by Taylor mode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import PRNGKeyArray
+
+from pdezoo import PDE, Points
+from pdezoo.collective import window_sums
+from solvers import Estimator, Field, Network, Rademacher, Solver, Trained, by_directions, register
+
+
+@dataclass(frozen=True)
+class HTE(Estimator):
+    """Δu ≈ (1/K) Σ_k v_kᵀ H v_k, v_k vectors of random signs shared by the batch.
+
+    Unbiased; its variance is 2/K Σ_{i≠j} H_ij².
+    """
+
+    samples: int = 16
+    unbiased: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ValueError(f"samples is the number of random directions, at least 1, got {self.samples}")
+
+    def __call__(self, field: Field, atoms: tuple, points: Points, key: PRNGKeyArray) -> dict:
+        """The atoms' estimates."""
+        return by_directions(field, atoms, points, Rademacher(key, self.samples, field.dim))
+
+    def unsupported(self, pde: PDE, network: Network) -> str | None:
+        """Beyond the protocol's reasons: an ansatz of wide windows has no dense directional derivatives here."""
+        sums = {s for e in (pde.ansatz.factor, pde.ansatz.offset) for s in window_sums(e)}
+        if any(s.width > 1 for s in sums):
+            return "its ansatz has window sums wider than one coordinate; use sparse directions (stde)"
+        return super().unsupported(pde, network)
+
+
+@register("hte")
+def hte() -> Solver:
+    """Hutchinson trace estimation with dense Rademacher directions, collapsed Taylor mode; Adam. Hu et al. 2024."""
+    return Trained("hte", HTE())

@@ -1,0 +1,53 @@
+"""Null predictors as rows: what no training at all achieves. They use the solution, which no solver may."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from pdezoo import PDE, TestSet, fit_nulls
+from solvers import Result, Solver, register
+
+
+@dataclass(frozen=True)
+class NullSolver(Solver):
+    """A null predictor fitted on the exact solution; steps, seed and batch do not matter to it."""
+
+    name: str
+    null: str
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Which predictor."""
+        return {"null": self.null}
+
+    def unsupported(self, pde: PDE) -> str | None:
+        """A null predictor exists for every problem."""
+        return None
+
+    def fit(self, pde: PDE, *, steps: int = 0, test: TestSet | None = None, **_: Any) -> Result:
+        """Fit it on the test set (by default one of the usual size)."""
+        begin = time.perf_counter()
+        test = test or TestSet(pde)
+        null = fit_nulls(test)[self.null]
+        errors = test.errors(null.predict)
+        seconds = time.perf_counter() - begin
+        return Result("ok", "", 0, None, [], seconds, None, None, None, errors, 0, null.predict)
+
+
+@register("null-zero")
+def null_zero() -> Solver:
+    """u = b: the ansatz with the zero network."""
+    return NullSolver("null-zero", "zero")
+
+
+@register("null-constant")
+def null_constant() -> Solver:
+    """u = b + C a, C fitted on the exact solution."""
+    return NullSolver("null-constant", "constant")
+
+
+@register("null-affine")
+def null_affine() -> Solver:
+    """u = b + a (C + w·x), C and w fitted on the exact solution."""
+    return NullSolver("null-affine", "affine")

@@ -1,0 +1,148 @@
+"""Networks: hyperparameters as a frozen dataclass, parameters as a pytree, values as a pure function of both.
+
+A *ridge* network is n(x, t) = head(Wᵀx + w_t t): its first, linear, map is the only place that sees d. Everything after it
+lives in R^h, whatever the dimension.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from pdezoo import Points
+
+from .jets import Stream, Value
+
+Params = Any
+"""A pytree of arrays."""
+
+
+class Network(ABC):
+    """Any function of the coordinates. Derivatives are taken by Taylor mode through `value`."""
+
+    @abstractmethod
+    def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
+        """Parameters for `dim` space dimensions, and time if the problem has it."""
+
+    @abstractmethod
+    def value(self, params: Params, points: Points) -> Float[Array, " batch"]:
+        """n(x, t)."""
+
+
+class RidgeNetwork(Network):
+    """n(x, t) = head(project(x) + t·time_row): implement the abstract methods and every estimator is fast."""
+
+    @abstractmethod
+    def project(self, params: Params, x: Float[Array, "batch dim"]) -> Float[Array, "batch width"]:
+        """Wᵀx: the linear part of the first map, at points or along directions."""
+
+    @abstractmethod
+    def rows(self, params: Params, axes: Int[Array, " axes"]) -> Float[Array, "axes width"]:
+        """Rows W[i]: the projections of coordinate axes, gathered, never a product with one-hot vectors."""
+
+    @abstractmethod
+    def blocks(self, params: Params, block: Callable[[Any, int], Array], size: int) -> Array:
+        """Σ_j block(start_j, n_j) @ W[start_j : start_j + n_j]: a projection of directions made block by block."""
+
+    @abstractmethod
+    def gram(self, params: Params) -> Float[Array, "width width"]:
+        """WᵀW."""
+
+    @abstractmethod
+    def time_row(self, params: Params) -> Float[Array, " width"]:
+        """w_t, the projection of the time axis."""
+
+    @abstractmethod
+    def head(self, params: Params, stream: Stream) -> Stream:
+        """Everything after the first linear map, from streams of width h to streams of width 1."""
+
+    def features(self, params: Params, points: Points) -> Float[Array, "batch width"]:
+        """Wᵀx + w_t t."""
+        z = self.project(params, points.x)
+        return z if points.t is None else z + points.t[:, None] * self.time_row(params)
+
+    def value(self, params: Params, points: Points) -> Float[Array, " batch"]:
+        """n(x, t)."""
+        return self.head(params, Value(self.features(params, points))).value[:, 0]
+
+
+@dataclass(frozen=True)
+class MLP(RidgeNetwork):
+    """A dense network of `depth` affine maps, `width` wide, tanh between them (depth 4: three hidden layers).
+
+    Weights are normal with variance 1/fan-in, biases zero.
+    """
+
+    width: int = 128
+    depth: int = 4
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.depth < 2:
+            raise ValueError(
+                f"an MLP has width ≥ 1 and depth ≥ 2, got width={self.width}, depth={self.depth}"
+            )
+
+    def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
+        """{"first": (d, h), "time": (h,), "bias": (h,), "layers": ((W, b), …)}."""
+        first, *keys = jax.random.split(key, self.depth + 1)
+        inputs = dim + has_time
+        sizes = [self.width] * (self.depth - 1) + [1]
+        params = {
+            "first": _normal(first, (dim, self.width), inputs),
+            "bias": jnp.zeros(self.width),
+            "layers": tuple(
+                (_normal(k, (m, n), m), jnp.zeros(n))
+                for k, m, n in zip(keys, sizes[:-1], sizes[1:], strict=False)
+            ),
+        }
+        return params | ({"time": _normal(keys[-1], (self.width,), inputs)} if has_time else {})
+
+    def project(self, params: Params, x: Array) -> Array:
+        """Wᵀx."""
+        return x @ params["first"]
+
+    def rows(self, params: Params, axes: Array) -> Array:
+        """W[axes]."""
+        return params["first"][axes]
+
+    def blocks(self, params: Params, block: Callable[[Any, int], Array], size: int) -> Array:
+        """Σ_j block(start_j, n_j) @ W_j, one block of rows after the other; blocks are made again for the gradient."""
+        weight = params["first"]
+        count, rest = divmod(weight.shape[0], size)
+        total = block(count * size, rest) @ weight[count * size :] if rest else 0.0
+
+        @jax.checkpoint
+        def add(sum_: Array, step: tuple[Array, Array]) -> tuple[Array, None]:
+            start, rows = step
+            return sum_ + block(start, size) @ rows, None
+
+        if count:
+            steps = (jnp.arange(count) * size, weight[: count * size].reshape(count, size, -1))
+            shape = jax.eval_shape(lambda: block(0, size) @ weight[:size])
+            total = jax.lax.scan(add, jnp.zeros(shape.shape, shape.dtype), steps)[0] + total
+        return total
+
+    def gram(self, params: Params) -> Array:
+        """WᵀW."""
+        return params["first"].T @ params["first"]
+
+    def time_row(self, params: Params) -> Array:
+        """w_t."""
+        return params["time"]
+
+    def head(self, params: Params, stream: Stream) -> Stream:
+        """bias, then tanh and an affine map, as often as there are layers."""
+        stream = stream.shift(params["bias"])
+        for weight, bias in params["layers"]:
+            stream = stream.tanh().affine(weight, bias)
+        return stream
+
+
+def _normal(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int) -> Array:
+    return jax.random.normal(key, shape) / jnp.sqrt(fan_in)

@@ -1,0 +1,390 @@
+"""A solver is estimator × trainer × network, and its fit: compiled loops of steps, progress, a stop on divergence."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from pdezoo import PDE, Points, Problem, TestSet
+
+from .estimator import Estimator
+from .field import Field
+from .loss import Loss, SquaredLoss
+from .network import MLP, Network, Params
+from .progress import Progress, progress_bar
+from .trainer import Adam, Trainer
+
+_DISPATCH = (
+    0.5  # seconds of work handed to the device at a time: progress is fresh, the host stays out of the way
+)
+
+
+@dataclass
+class Result:
+    """What a fit found. Errors are those at the end of training; `best` is the lowest seen on the way, a separate thing."""
+
+    status: str
+    """"ok" or "diverged"."""
+    reason: str
+    steps: int
+    loss: float | None
+    history: list[dict[str, float]]
+    seconds: float
+    compile_seconds: float | None
+    steps_per_second: float | None
+    compiled_bytes: int | None
+    errors: dict[str, float] | None
+    forward_evaluations: int
+    predict: Callable[[Points], Any] = field(repr=False)
+    params: Params = field(default=None, repr=False)
+
+    @property
+    def best(self) -> float | None:
+        """The lowest relative L2 error in the history."""
+        return min((h["relative_l2"] for h in self.history if "relative_l2" in h), default=None)
+
+    def u(self, x: Any, t: Any = None) -> np.ndarray:
+        """The trained u at x of shape (d,) or (B, d), and t of shape () or (B,) where the problem has time."""
+        points = np.atleast_2d(np.asarray(x, np.float32))
+        times = None if t is None else jnp.broadcast_to(jnp.asarray(t, jnp.float32), points.shape[:1])
+        values = np.asarray(self.predict(Points(jnp.asarray(points), times)))
+        return values[0] if np.ndim(x) == 1 else values
+
+
+class Solver(ABC):
+    """What every solver offers, trained or not."""
+
+    name: str
+
+    @abstractmethod
+    def hyperparameters(self) -> dict[str, Any]:
+        """Everything that decides what it does, as plain data."""
+
+    @abstractmethod
+    def unsupported(self, pde: PDE) -> str | None:
+        """Why this cross makes no sense; None if it does."""
+
+    @abstractmethod
+    def fit(
+        self,
+        pde: PDE,
+        *,
+        steps: int,
+        seed: int = 0,
+        batch: int = 100,
+        test: TestSet | None = None,
+        progress: Progress | str | None = "auto",
+        seconds: float | None = None,
+        evaluations: int = 10,
+    ) -> Result:
+        """Solve `pde`.
+
+        `seed` fixes initialisation and all training randomness; the instance has its own. With a `test` set, errors are
+        measured `evaluations` times, evenly, and at the end. `seconds` ends training early. `progress(step, steps, loss,
+        steps_per_second)` is called about twice a second; "auto" draws a bar.
+
+        Raises ValueError where `unsupported` gives a reason.
+        """
+
+
+class State(NamedTuple):
+    """A training in mid-flight."""
+
+    params: Params
+    trainer: Any
+    key: PRNGKeyArray
+    step: Int[Array, ""]
+    loss: Float[Array, ""]
+
+
+class Losses(NamedTuple):
+    """Of a chunk of steps: the mean loss, and the last finite one."""
+
+    mean: Float[Array, ""]
+    last: Float[Array, ""]
+
+
+@dataclass(frozen=True)
+class Trained(Solver):
+    """Minimises the mean squared estimated residual of a network under the problem's ansatz."""
+
+    name: str
+    estimator: Estimator
+    trainer: Trainer = field(default_factory=Adam)
+    network: Network = field(default_factory=MLP)
+    loss: Loss = field(default_factory=SquaredLoss)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The four parts: their kind and their numbers."""
+        return {part: {"kind": type(value).__name__} | asdict(value) for part, value in self.parts().items()}
+
+    def parts(self) -> dict[str, Any]:
+        """Estimator, trainer, network and loss."""
+        return {k: getattr(self, k) for k in ("estimator", "trainer", "network", "loss")}
+
+    def unsupported(self, pde: PDE) -> str | None:
+        """The estimator's reason."""
+        return self.estimator.unsupported(pde, self.network)
+
+    def init(self, problem: Problem, seed: int, steps: int) -> State:
+        """The state before the first step."""
+        key, start = jax.random.split(jax.random.key(seed))
+        params = self.network.init(start, problem.domain.dim, problem.domain.has_time)
+        zero = jnp.zeros((), jnp.int32)
+        return State(params, self.trainer.init(params, steps), key, zero, jnp.zeros(()))
+
+    def step(self, problem: Problem, state: State, batch: int) -> State:
+        """One step: draw points, estimate residuals, update."""
+        key = jax.random.fold_in(state.key, state.step)
+        loss = lambda params, k: self.evaluate(problem, params, k, batch)  # noqa: E731
+        params, trainer, value = self.trainer.step(loss, state.params, state.trainer, key)
+        return State(params, trainer, state.key, state.step + 1, value)
+
+    def evaluate(self, problem: Problem, params: Params, key: PRNGKeyArray, batch: int) -> Float[Array, ""]:
+        """The loss on points drawn from `key`."""
+        where, how = jax.random.split(key)
+        points = problem.sample(where, batch)
+        trial = Field(problem, params, self.network)
+
+        def residual(k: PRNGKeyArray) -> Array:
+            return problem.residual(self.estimator(trial, problem.atoms, points, k), points)
+
+        return self.loss(residual, how)
+
+    def advance(self, problem: Problem, state: State, count: Array, batch: int) -> tuple[State, Losses]:
+        """Up to `count` steps in one loop; stops before the state is touched by a loss that is not finite."""
+
+        def go_on(carry: tuple[State, Array, Losses]) -> Array:
+            now, done, _ = carry
+            return (done < count) & jnp.isfinite(now.loss)
+
+        def body(carry: tuple[State, Array, Losses]) -> tuple[State, Array, Losses]:
+            now, done, seen = carry
+            after = self.step(problem, now, batch)
+            last = jnp.where(jnp.isfinite(after.loss), after.loss, seen.last)
+            return after, done + 1, Losses(seen.mean + after.loss, last)
+
+        start = Losses(jnp.zeros(()), state.loss)
+        state, done, seen = jax.lax.while_loop(go_on, body, (state, jnp.zeros((), jnp.int32), start))
+        return state, seen._replace(mean=seen.mean / jnp.maximum(done, 1))
+
+    def predict(self, problem: Problem, params: Params, points: Points) -> Float[Array, " batch"]:
+        """u_θ at points."""
+        return Field(problem, params, self.network).value(points)
+
+    def compile(self, pde: PDE, *, steps: int = 10_000, batch: int = 100, chunk: int = 1) -> Compiled:
+        """The training loop compiled ahead of time, for timing it and for the compiler's own account of it."""
+        problem = on_device(pde)
+        state = jax.eval_shape(lambda: self.init(problem, 0, steps))
+        begin = time.perf_counter()
+        loop = jax.jit(self.advance, static_argnames="batch", donate_argnums=1)
+        count = jax.ShapeDtypeStruct((), jnp.int32)
+        executable = loop.lower(problem, state, count, batch=batch).compile()
+        return Compiled(self, problem, executable, time.perf_counter() - begin, steps, chunk)
+
+    def fit(
+        self,
+        pde: PDE,
+        *,
+        steps: int,
+        seed: int = 0,
+        batch: int = 100,
+        test: TestSet | None = None,
+        progress: Progress | str | None = "auto",
+        seconds: float | None = None,
+        evaluations: int = 10,
+    ) -> Result:
+        """Train; see Solver.fit."""
+        reason = self.unsupported(pde)
+        if reason:
+            raise ValueError(f"{self.name} cannot solve {pde.name}: {reason}")
+        compiled = self.compile(pde, steps=steps, batch=batch)
+        with progress_bar(progress, self.name, pde) as show:
+            return _train(compiled, seed, test, show, seconds, evaluations)
+
+
+@dataclass
+class Compiled:
+    """A compiled training loop. `state, losses = compiled(state)` runs `chunk` steps; the state given is used up."""
+
+    solver: Trained
+    problem: Problem
+    executable: Any
+    seconds: float
+    steps: int
+    chunk: int = 1
+
+    def init(self, seed: int = 0) -> State:
+        """A fresh state."""
+        return _initial(self.solver, self.problem, seed, self.steps)
+
+    def __call__(self, state: State) -> tuple[State, Losses]:
+        """`chunk` steps."""
+        return self.advance(state, self.chunk)
+
+    def advance(self, state: State, count: int) -> tuple[State, Losses]:
+        """Up to `count` steps."""
+        return self.executable(self.problem, state, jnp.asarray(count, jnp.int32))
+
+    def predictor(self, params: Params) -> Callable[[Points], Array]:
+        """u_θ as a compiled function of points."""
+        return lambda points: _predict(self.solver, self.problem, params, points)
+
+    @property
+    def bytes(self) -> int:
+        """Memory the compiler plans for: arguments, outputs and temporaries, less what they share."""
+        plan = self.executable.memory_analysis()
+        total = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
+        return int(total - plan.alias_size_in_bytes)
+
+    @property
+    def flops(self) -> float | None:
+        """Floating-point operations of one step as the compiler counts them; None where it does not."""
+        analysis = self.executable.cost_analysis() or {}
+        return analysis.get("flops")
+
+
+def on_device(pde: PDE) -> Problem:
+    """The lowered problem with its coefficients as float32 arrays on the default device."""
+    return jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), pde.lower())
+
+
+@lru_cache(maxsize=32)
+def _jitted(function: Callable, static: tuple[int, ...]) -> Callable:
+    return jax.jit(function, static_argnums=static)
+
+
+def _initial(solver: Trained, problem: Problem, seed: int, steps: int) -> State:
+    return _jitted(Trained.init, (0, 3))(solver, problem, seed, steps)
+
+
+def _predict(solver: Trained, problem: Problem, params: Params, points: Points) -> Array:
+    return _jitted(Trained.predict, (0,))(solver, problem, params, points)
+
+
+def _train(
+    compiled: Compiled,
+    seed: int,
+    test: TestSet | None,
+    show: Progress,
+    seconds: float | None,
+    evaluations: int,
+) -> Result:
+    clock = _Clock()
+    state, history, steps = compiled.init(seed), [], compiled.steps
+    stops = sorted({round(steps * (k + 1) / evaluations) for k in range(evaluations)} - {0}) if test else []
+    done, last, finite = 0, None, True
+    while done < steps and finite and not (seconds and clock.total >= seconds):
+        limit = next((s for s in stops if s > done), steps)
+        count = min(clock.next_count(), limit - done)
+        with clock.running(count):
+            state, losses = compiled.advance(state, count)
+            jax.block_until_ready(state)
+        done, finite = int(state.step), bool(jnp.isfinite(state.loss))
+        last = float(losses.last)
+        entry = {"step": done, "seconds": clock.total, "loss": float(losses.mean) if finite else last}
+        if test is not None and finite and (done in stops or done == steps):
+            entry["relative_l2"] = test.errors(compiled.predictor(state.params))["relative_l2"]
+        history.append(entry)
+        show(done, steps, entry["loss"], clock.rate)
+    predict = compiled.predictor(state.params)
+    return Result(
+        status="ok" if finite else "diverged",
+        reason="" if finite else f"Loss became non-finite at step {done}; try a smaller learning rate.",
+        steps=done,
+        loss=last,
+        history=history,
+        seconds=clock.total,
+        compile_seconds=compiled.seconds,
+        steps_per_second=clock.rate,
+        compiled_bytes=compiled.bytes,
+        errors=None if test is None else test.errors(predict),
+        forward_evaluations=done * compiled.solver.trainer.evaluations,
+        predict=predict,
+        params=state.params,
+    )
+
+
+class _Clock:
+    """Training time, and the steady rate: the first dispatch, one step, is left out of it."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self._steady = (0, 0.0)
+        self._begin = 0.0
+        self._count = 0
+        self._dispatches = 0
+
+    def next_count(self) -> int:
+        """How many steps to dispatch next: about _DISPATCH seconds' worth, growing at most fourfold."""
+        if self._dispatches == 0:
+            return 1
+        return max(1, min(4 * self._count, round(_DISPATCH * (self.rate or 1))))
+
+    def running(self, count: int) -> _Clock:
+        """Time the block that runs `count` steps."""
+        self._count = count
+        return self
+
+    def __enter__(self) -> None:
+        self._begin = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        spent = time.perf_counter() - self._begin
+        self.total += spent
+        if self._dispatches:
+            self._steady = (self._steady[0] + self._count, self._steady[1] + spent)
+        else:
+            self._first = spent
+        self._dispatches += 1
+
+    @property
+    def rate(self) -> float | None:
+        """Steps per second."""
+        count, spent = self._steady
+        if count:
+            return count / spent
+        return self._count / self.total if self.total else None
+
+
+def override(solver: Trained, changes: dict[str, Any]) -> Trained:
+    """The solver with hyperparameters changed by name, whichever part they belong to.
+
+    Raises BadHyperparameter for a name no part has, or a value of another kind than the one it replaces.
+    """
+    for name, value in changes.items():
+        owners = [k for k, part in solver.parts().items() if name in asdict(part)]
+        if not owners:
+            known = sorted({n for part in solver.parts().values() for n in asdict(part)})
+            raise BadHyperparameter(
+                f"{solver.name} has no hyperparameter {name!r}; it has {', '.join(known)}"
+            )
+        for owner in owners:
+            part = getattr(solver, owner)
+            changed = replace(part, **{name: _like(getattr(part, name), value, name)})
+            solver = replace(solver, **{owner: changed})
+    return solver
+
+
+class BadHyperparameter(ValueError):
+    """A hyperparameter that a solver does not have, or a value that it cannot take."""
+
+
+def _like(current: Any, value: Any, name: str) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(current, bool) and isinstance(value, bool):
+        return value
+    if isinstance(current, int) and not isinstance(current, bool) and number and value == int(value):
+        return int(value)
+    if isinstance(current, float) and number and np.isfinite(value):
+        return float(value)
+    raise BadHyperparameter(f"{name} is a {type(current).__name__} such as {current!r}, got {value!r}")

@@ -1,0 +1,63 @@
+"""Trainers: how parameters follow a loss. A trainer may differentiate the loss or only call it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .network import Params
+
+LossFunction = Callable[[Params, PRNGKeyArray], Float[Array, ""]]
+
+
+class Trainer(ABC):
+    """init(params, steps) → state; step(loss, params, state, key) → params, state, loss.
+
+    `step` changes nothing where the loss is not finite: the last good parameters survive a divergence.
+    """
+
+    evaluations: ClassVar[int]
+    """How often a step evaluates the loss."""
+
+    @abstractmethod
+    def init(self, params: Params, steps: int) -> Any:
+        """The trainer's state for a training of `steps` steps."""
+
+    @abstractmethod
+    def step(
+        self, loss: LossFunction, params: Params, state: Any, key: PRNGKeyArray
+    ) -> tuple[Params, Any, Float[Array, ""]]:
+        """One update."""
+
+
+@dataclass(frozen=True)
+class Adam(Trainer):
+    """Adam (Kingma and Ba 2015) with a learning rate that goes linearly from `learning_rate` to `final_rate`."""
+
+    learning_rate: float = 1e-3
+    final_rate: float = 0.0
+    evaluations: ClassVar[int] = 1
+
+    def init(self, params: Params, steps: int) -> Any:
+        """Two moments, and the length of the schedule."""
+        return optax.scale_by_adam().init(params), jnp.asarray(steps, jnp.float32)
+
+    def step(
+        self, loss: LossFunction, params: Params, state: Any, key: PRNGKeyArray
+    ) -> tuple[Params, Any, Array]:
+        """One reverse pass, one update."""
+        moments, steps = state
+        value, gradient = jax.value_and_grad(loss)(params, key)
+        gradient = jax.tree.map(lambda g: jnp.where(jnp.isfinite(value), g, 0), gradient)
+        done = jnp.minimum(moments.count / steps, 1)
+        rate = self.learning_rate + (self.final_rate - self.learning_rate) * done
+        updates, moments = optax.scale_by_adam().update(gradient, moments)
+        params = jax.tree.map(lambda p, change: p - rate * change, params, updates)
+        return params, (moments, steps), value
