@@ -1,4 +1,4 @@
-"""The command line. Every command imports what it needs when it runs, so that `--help` and `list` are instant.
+"""The command line. A command imports what it needs when it runs, so that `--help` and `list` are instant.
 
 Exit status: 0 all is well, 1 a cell failed or a check did not hold, 2 bad usage. What a program may read goes
 to standard output, progress and messages to standard error.

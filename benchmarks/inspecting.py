@@ -79,7 +79,7 @@ def _solver(name: str) -> dict[str, Any]:
 
 
 def make(name: str, dim: int | None) -> Any:
-    """The problem; at its own dimension where it has only one. Raises UserError if it has no such dimension."""
+    """The problem, at its own dimension if `dim` is None. Raises UserError if it cannot be had."""
     lib = library()
     try:
         return lib.make_pde(name, dim=dim)

@@ -50,8 +50,20 @@ def requests(
     chosen, own = seeds(seed_text), whole(instance, "an instance seed", 0, 2**31 - 1)
     dims = dimensions(dim) if dim is not None else [_only_dimension(pde)]
     for d in dims:
-        make(pde, d)  # a dimension that this problem cannot have is a mistake here, and a row in a sweep
+        _require_dimension(pde, d)
     return unique(Request(pde, d, own, solver, given, used, seed) for d in dims for seed in chosen)
+
+
+def _require_dimension(pde: str, dim: int) -> None:
+    """A dimension that the problem cannot have is a mistake here; in a sweep, as in any other failure, a row."""
+    keep_off_accelerators()
+    lib = library()
+    try:
+        lib.make_pde(pde, dim=dim)
+    except lib.bad_dimension as error:
+        raise UserError(str(error)) from None
+    except Exception:  # the contribution is broken: planning meets this again and makes the row
+        return
 
 
 def _only_dimension(pde: str) -> int:
@@ -76,7 +88,7 @@ def matrix_requests(path: Path, wall_limit: str | None, memory_limit: str | None
 def measure_all(
     asked: Sequence[Request], root: Path, workers: str, redo: str | None, as_json: bool, strict: bool = False
 ) -> int:
-    """Measure what is left of `asked` and print the rows. 1 if a cell failed (`strict`: or is unsupported)."""
+    """Measure what is left and print the rows. 1 if a cell failed or, with `strict`, is unsupported."""
     used = places(whole(workers, "the number of workers", 1, 10_000))
     store = Store.writing(root)
     work, known = _planned(asked, store, redo)
