@@ -1,0 +1,74 @@
+# Needs Python ≥ 3.11, make and git; everything else goes into .venv. `make help` lists the targets.
+#
+#   make leaderboard PYTHON=python3.12      another Python
+#   make leaderboard EXTRA=cuda12           JAX for NVIDIA GPUs (or cuda13)
+#   make test PYTEST_ARGS="-k stde -x"      pytest's own options
+
+PYTHON ?= python3
+EXTRA ?= cpu
+WORKERS ?= 2
+OUT ?= out
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PDEZOO := $(BIN)/pdezoo
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PACKAGE_READY := $(VENV)/.package-$(EXTRA)
+DEV_READY := $(VENV)/.dev-$(EXTRA)
+
+.DEFAULT_GOAL := help
+.PHONY: help leaderboard test test-slow perf chaos lint asv-smoke wheel clean
+
+help:  ## This list
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+leaderboard: $(PACKAGE_READY)  ## The small cross on this machine: out/leaderboard.html
+	@status=0; $(PDEZOO) sweep benchmarks/matrices/small.toml --workers $(WORKERS) --store $(OUT)/records || status=$$?; \
+	test $$status -le 1 || exit $$status; \
+	$(PDEZOO) leaderboard --store $(OUT)/records && \
+	$(PDEZOO) leaderboard --store $(OUT)/records --format png --output $(OUT)/leaderboard.png && \
+	$(PDEZOO) leaderboard --store $(OUT)/records --format html --output $(OUT)/leaderboard.html && \
+	echo "Open $(OUT)/leaderboard.html in a browser; the records are in $(OUT)/records." && exit $$status
+
+test: $(DEV_READY)  ## The tests that every change must pass
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 $(PYTEST_ARGS)
+
+test-slow: $(DEV_READY)  ## Trainings to the end: minutes each
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+perf: $(DEV_READY)  ## pytest-benchmark: one residual evaluation, one step, against plain code
+	$(BIN)/python -m pytest -m perf $(PYTEST_ARGS)
+
+chaos: $(DEV_READY)  ## Kill sweeps at random moments; nothing may be lost
+	$(BIN)/python -m pytest -m chaos $(PYTEST_ARGS)
+
+lint: $(DEV_READY)  ## Style, types, and the import contract between the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+wheel: $(DEV_READY)  ## dist/pdezoo-*.whl
+	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
+	@ls dist/*.whl
+
+clean:  ## Remove the environment and everything that was made
+	rm -rf $(VENV) $(OUT) .asv .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment is ready when its stamp is newer than pyproject.toml; the package is installed in place.
+$(PACKAGE_READY): pyproject.toml | $(BIN)/python
+	@echo "Installing pdezoo and JAX into $(VENV): a minute or two, once."
+	@$(PIP) install --quiet --editable '.[$(EXTRA)]'
+	@touch $@
+
+$(DEV_READY): pyproject.toml | $(BIN)/python
+	@echo "Installing pdezoo, JAX and the development tools into $(VENV): a minute or two, once."
+	@$(PIP) install --quiet --editable '.[$(EXTRA),dev]'
+	@touch $@ $(PACKAGE_READY)
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. pdezoo needs Python 3.11 or newer; name yours: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "pdezoo needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu install the package python3-venv." >&2; exit 1; }
