@@ -21,7 +21,7 @@ _ROWS = re.compile(r"^  keywords = \{([^}]*)\},?$", re.MULTILINE)
 
 
 def cite(name: str, root: Path, as_json: bool) -> None:
-    """Print the entries that belong to a problem, a solver or every row of the table, and the result set's hash."""
+    """Print the entries of a problem, a solver or the whole table, with the hash of the result set."""
     pdes, solvers = names()
     families = {pde.partition("/")[0] for pde in pdes}
     if name != TABLE:

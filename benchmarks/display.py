@@ -55,6 +55,11 @@ def outcome(record: Record) -> str:
     return f"ok: error {metrics.relative_l2:.3g}{skill}{speed}, {seconds(record.duration)}"
 
 
+def stdout() -> Console:
+    """Standard output for tables: as wide as the terminal, and wide enough for a table where there is none."""
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
 class Lines:
     """Follows a sweep in plain lines: every cell's end, and a sign of life from the long ones."""
 

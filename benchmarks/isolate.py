@@ -65,7 +65,7 @@ def isolate(
     Never raises for anything the child does. When `stop` is set the child is killed and Stopped is raised.
     """
     place = place or Place()
-    host = _host(place)
+    host = place_environment(place)
     with tempfile.TemporaryDirectory(prefix="pdezoo-cell-", ignore_cleanup_errors=True) as scratch:
         folder, start = Path(scratch), now()
         ending = _run(cell, place, host, folder, report or (lambda moment, steps: None), stop or Event())
@@ -87,7 +87,8 @@ def isolate(
         )
 
 
-def _host(place: Place) -> Environment:
+def place_environment(place: Place) -> Environment:
+    """The environment of a child at that place, as far as it is known before the child has started."""
     host = host_environment()
     limit = "host" if host.platform == "cpu" else "emulated on the device"
     cores = len(place.cores) if place.cores else host.cpu_count

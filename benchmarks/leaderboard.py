@@ -15,6 +15,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -246,10 +247,19 @@ def _labelled(rows: list[Row]) -> list[Row]:
 
 
 def _told_apart(row: Row, rows: list[Row]) -> str:
-    others = [json.loads(other.hyperparameters) for other in rows if other.solver == row.solver]
-    own = json.loads(row.hyperparameters)
+    others = [_flat(json.loads(other.hyperparameters)) for other in rows if other.solver == row.solver]
+    own = _flat(json.loads(row.hyperparameters))
     differing = [key for key in own if len({json.dumps(other.get(key)) for other in others}) > 1]
     return f"{row.solver} ({', '.join(f'{key}={own[key]}' for key in differing)})"
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """{"estimator": {"samples": 8}} → {"samples": 8}: the parts' names are left out where that is unambiguous."""
+    found: dict[str, Any] = {}
+    for part, value in settings.items():
+        inner = value if isinstance(value, dict) else {part: value}
+        found |= {(key if key not in found else f"{part}.{key}"): v for key, v in inner.items()}
+    return found
 
 
 def _seed_errors(rows: dict[tuple[str, str], list[Record]]) -> dict[tuple[str, str], list[float]]:

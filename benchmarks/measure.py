@@ -94,11 +94,9 @@ def failure(error: BaseException) -> Outcome:
 def _measure(cell: Cell, progress: Any, lib: Library, cache: Path | None) -> Outcome:
     _configure(cell.protocol.dtype)
     pde = lib.make_pde(cell.problem.name, dim=cell.problem.dim, seed=cell.problem.seed)
-    if pde.fingerprint != cell.problem.fingerprint:
-        asked = cell.problem.fingerprint
-        reason = f"the problem's fingerprint is {pde.fingerprint}, the cell asks for {asked}"
-        return Outcome(Status.ERROR, Cause.OTHER_PROBLEM, reason)
-    solver = lib.make_solver(cell.solver.name, **cell.solver.hyperparameters)
+    solver = lib.make_solver(cell.solver.name, **cell.solver.given)
+    if changed := _changed(cell, pde, solver):
+        return Outcome(Status.ERROR, Cause.CHANGED, changed)
     if unsupported := solver.unsupported(pde):
         return Outcome(Status.UNSUPPORTED, Cause.UNSUPPORTED, unsupported)
     if too_large := _over_device_limit(cell, solver, pde):
@@ -106,6 +104,16 @@ def _measure(cell: Cell, progress: Any, lib: Library, cache: Path | None) -> Out
     test = lib.test_set(pde, size=cell.protocol.test_size, cache=cache)
     nulls = {name: Errors(**errors) for name, errors in lib.null_errors(test).items()}
     return _fit(cell, progress, solver, pde, test, nulls)
+
+
+def _changed(cell: Cell, pde: Any, solver: Any) -> str | None:
+    """Whether the name now means another problem or another solver than the cell asks for."""
+    if pde.fingerprint != cell.problem.fingerprint:
+        asked = cell.problem.fingerprint
+        return f"the problem's fingerprint is {pde.fingerprint}, the cell asks for {asked}"
+    if solver.hyperparameters() != cell.solver.hyperparameters:
+        return f"the solver is {solver.hyperparameters()}, the cell asks for {cell.solver.hyperparameters}"
+    return None
 
 
 def _configure(dtype: str) -> None:
@@ -250,7 +258,7 @@ def environment() -> Environment:
     except Exception:  # a broken JAX is the cell's failure, told elsewhere; its environment is still known
         return known
     update: dict[str, Any] = {
-        "generator": str(jax.config.read("jax_default_prng_impl")),
+        "generator": str(jax.config.jax_default_prng_impl),  # type: ignore[attr-defined]
         "platform": device.platform,
     }
     if device.platform != "cpu":

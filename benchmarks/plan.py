@@ -8,12 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from benchmarks.environment import host_environment
 from benchmarks.errors import UserError
 from benchmarks.library import Library
 from benchmarks.matrix import Request
 from benchmarks.measure import Outcome, failure
-from benchmarks.record import Cause, Cell, Problem, Record, Solver, Status, clip, now
+from benchmarks.record import Cause, Cell, Environment, Problem, Record, Solver, Status, clip, now
 
 
 @dataclass(frozen=True)
@@ -23,8 +22,8 @@ class Job:
     cell: Cell
     outcome: Outcome | None = None
 
-    def foregone(self) -> Record | None:
-        """The record of a cell that cannot even be set up."""
+    def foregone(self, environment: Environment) -> Record | None:
+        """The record of a cell that cannot even be set up; None if it can."""
         if self.outcome is None:
             return None
         return Record(
@@ -33,7 +32,7 @@ class Job:
             cause=self.outcome.cause,
             reason=clip(self.outcome.reason, 4_000),
             exception=self.outcome.exception,
-            environment=host_environment(),
+            environment=environment,
             start=now(),
             duration=0.0,
         )
@@ -82,12 +81,13 @@ def _problem(name: str, dim: int, seed: int, lib: Library) -> tuple[Problem, Out
 
 def _solver(name: str, given: dict[str, Any], lib: Library) -> tuple[Solver, Outcome | None]:
     try:
-        asked = Solver(name=name, hyperparameters=given)
+        asked = Solver(name=name, given=given, hyperparameters=given)
     except ValidationError as error:
         reason = error.errors(include_url=False)[0]["msg"]
         raise UserError(f"{name}: these are no hyperparameters ({reason})") from None
     try:
-        return Solver(name=name, hyperparameters=lib.make_solver(name, **given).hyperparameters()), None
+        full = lib.make_solver(name, **given).hyperparameters()
+        return Solver(name=name, given=given, hyperparameters=full), None
     except lib.bad_hyperparameter as error:
         raise UserError(f"{name}: {error}") from None
     except (Exception, SystemExit) as error:  # a broken contribution is a row; the others go on

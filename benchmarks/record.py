@@ -77,7 +77,7 @@ class Cause(StrEnum):
     IMPORT = "import"
     EXCEPTION = "exception"
     NO_RECORD = "no-record"
-    OTHER_PROBLEM = "other-problem"
+    CHANGED = "changed"
     UNSUPPORTED = "unsupported"
 
 
@@ -144,7 +144,10 @@ class Problem(_Data):
 
 
 class Solver(_Data):
+    """`given` is what it was made with; `hyperparameters` is all that it then consists of."""
+
     name: Name
+    given: Hyperparameters = {}
     hyperparameters: Hyperparameters = {}
 
 
@@ -162,7 +165,7 @@ class Cell(_Data):
         return sha256(
             {
                 "problem": self.problem.model_dump(),
-                "solver": self.solver.model_dump(),
+                "solver": self.solver.model_dump(exclude={"given"}),
                 "protocol": self.protocol.fingerprint,
                 "seed": self.seed,
             }

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from benchmarks.display import COLOURS, seconds
+from benchmarks.display import COLOURS, seconds, stdout
 from benchmarks.errors import UserError
 from benchmarks.forecast import Forecaster
 from benchmarks.inspecting import print_json
@@ -68,7 +68,7 @@ def leaderboard(shape: str, output: Path | None, against: str | None, pattern: s
 def _print_tables(board: Leaderboard, cells: list[Beside]) -> None:
     from benchmarks import render
 
-    console = Console()
+    console = stdout()
     for part in render.terminal(board, cells):
         console.print(part)
 
@@ -138,7 +138,7 @@ def status(root: Path, as_json: bool) -> None:
         damaged = [{"file": d.path.name, "reason": d.reason} for d in contents.damaged]
         print_json({"sweeps": [_sweep_row(p) for p in found], "records": rows, "damaged": damaged})
         return
-    console = Console()
+    console = stdout()
     for progress in found:
         console.print(_sweep_tree(progress))
     console.print(
@@ -295,7 +295,7 @@ def _print_changes(changes: list[dict[str, Any]], count: int, bound: float) -> N
         verdict = Text("worse", "red") if change["worse"] else Text("better", "green")
         table.add_row(Text(change["cell"]), Text(change["what"]), *map(Text, shown), verdict)
     if changes:
-        Console().print(table)
+        stdout().print(table)
     print(f"{count} cells compared, {len(changes)} changes beyond a factor of {bound:g}")
 
 

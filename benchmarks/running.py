@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from benchmarks import display
 from benchmarks.environment import host_environment
+from benchmarks.errors import UserError
 from benchmarks.forecast import Forecaster
 from benchmarks.inspecting import make, print_json
 from benchmarks.isolate import isolate
@@ -55,7 +55,7 @@ def requests(
 
 
 def _require_dimension(pde: str, dim: int) -> None:
-    """A dimension that the problem cannot have is a mistake here; in a sweep, as in any other failure, a row."""
+    """A dimension that the problem cannot have is a mistake here, while in a sweep it is a row."""
     keep_off_accelerators()
     lib = library()
     try:
@@ -99,7 +99,7 @@ def measure_all(
     if as_json:
         print_json([{"digest": r.digest} | r.model_dump(mode="json") for r in records])
     else:
-        Console().print(_table(records))
+        _print_records(records)
     accepted = {Status.OK} if strict else {Status.OK, Status.UNSUPPORTED}
     return 0 if all(record.status in accepted for record in records) else 1
 
@@ -124,25 +124,32 @@ def _measured(work: Todo, store: Store, used: list[Any], known: list[Record]) ->
     return records
 
 
-def _table(records: Sequence[Record]) -> Table:
+def _print_records(records: Sequence[Record]) -> None:
+    """A table, and below it why cells failed."""
+    console = display.stdout()
     table = Table()
-    heads = ("problem", "d", "solver", "seed", "status", "rel. L2", "skill", "vs affine", "steps/s", "peak")
-    for head in heads:
-        table.add_column(head)
-    for record in sorted(records, key=lambda r: (r.cell.problem.name, r.cell.problem.dim)):
-        table.add_row(
-            *map(Text, _cells(record)), style=display.COLOURS[record.status] * (record.status != "ok")
-        )
-    return table
+    for head in ("problem", "d", "solver", "seed", "status", "rel. L2", "skill", "vs affine", "it/s", "peak"):
+        table.add_column(head, overflow="fold", justify="left" if head in ("problem", "solver") else "right")
+    records = sorted(records, key=lambda r: (r.cell.problem.name, r.cell.problem.dim))
+    for record in records:
+        table.add_row(*map(Text, _cells(record)), style=_style(record))
+    console.print(table)
+    for record in records:
+        if record.status is not Status.OK:
+            line = Text(f"{record.cell.label}: {display.outcome(record)}", style=_style(record))
+            console.print(line, Text(f"  {record.status.message}", style="bright_black"), sep="\n")
+
+
+def _style(record: Record) -> str:
+    return "" if record.status is Status.OK else display.COLOURS[record.status]
 
 
 def _cells(record: Record) -> tuple[str, ...]:
     cell, metrics = record.cell, record.metrics
     numbers = (metrics.relative_l2, metrics.skill, metrics.skill_affine, metrics.steps_per_second)
     shown = tuple("–" if value is None else f"{value:.3g}" for value in numbers)
-    status = str(record.status) if record.status is Status.OK else display.outcome(record)
     identity = (cell.problem.name, f"{cell.problem.dim:,}", cell.solver.name, str(cell.seed))
-    return (*identity, status, *shown, display.size(metrics.peak_bytes))
+    return (*identity, str(record.status), *shown, display.size(metrics.peak_bytes))
 
 
 def dry_run(asked: Sequence[Request], root: Path, workers: str, redo: str | None, as_json: bool) -> None:
@@ -160,7 +167,7 @@ def dry_run(asked: Sequence[Request], root: Path, workers: str, redo: str | None
         limits = f"{display.seconds(row['wall_limit'])}, {display.size(row['memory_limit'])}"
         predicted = (display.seconds(row["seconds"]), display.size(row["peak_bytes"]))
         table.add_row(row["problem"], f"{row['dim']:,}", row["solver"], str(row["seed"]), *predicted, limits)
-    Console().print(table)
+    display.stdout().print(table)
     left = f"{len(rows)} cells to measure, {len(work.done)} done"
     print(f"{left}; about {display.seconds(total)} with {count} worker(s)" if total else left)
 

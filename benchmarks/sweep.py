@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks.environment import gpu_count
 from benchmarks.errors import UserError
-from benchmarks.isolate import MEASURE, Place, Stopped, isolate
+from benchmarks.isolate import MEASURE, Place, Stopped, isolate, place_environment
 from benchmarks.matrix import MAX_CELLS
 from benchmarks.measure import write_whole
 from benchmarks.plan import Job
@@ -152,7 +152,9 @@ class Sweep:
         if record is None:
             self._tell("started", job.cell)
             report = partial(self._tell, "moved", job.cell)
-            record = job.foregone() or self.execute(job.cell, place, report, self._stop)
+            record = job.foregone(place_environment(place)) or self.execute(
+                job.cell, place, report, self._stop
+            )
             self.store.add(record)
         self._ended.append(record)
         self._tell("finished", record)
