@@ -50,7 +50,7 @@ lint: $(DEV_READY)  ## Style, types, and the import contract between the layers
 	$(BIN)/lint-imports
 
 wheel: $(DEV_READY)  ## dist/pdezoo-*.whl
-	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
+	$(PIP) wheel -qq --no-deps --wheel-dir dist .
 	@ls dist/*.whl
 
 clean:  ## Remove the environment and everything that was made
@@ -60,12 +60,12 @@ clean:  ## Remove the environment and everything that was made
 # An environment is ready when its stamp is newer than pyproject.toml; the package is installed in place.
 $(PACKAGE_READY): pyproject.toml | $(BIN)/python
 	@echo "Installing pdezoo and JAX into $(VENV): a minute or two, once."
-	@$(PIP) install --quiet --editable '.[$(EXTRA)]'
+	@$(PIP) install -qq --editable '.[$(EXTRA)]'
 	@touch $@
 
 $(DEV_READY): pyproject.toml | $(BIN)/python
 	@echo "Installing pdezoo, JAX and the development tools into $(VENV): a minute or two, once."
-	@$(PIP) install --quiet --editable '.[$(EXTRA),dev]'
+	@$(PIP) install -qq --editable '.[$(EXTRA),dev]'
 	@touch $@ $(PACKAGE_READY)
 
 $(BIN)/python:
