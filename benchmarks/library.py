@@ -11,8 +11,25 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Device:
+    """What the cells run on. `peak_bytes()` is None where the device does not account for its memory."""
+
+    platform: str
+    kind: str
+    count: int = 1
+    memory: int | None = None
+    generator: str | None = None
+    peak_bytes: Callable[[], int | None] = lambda: None
+
+
+@dataclass(frozen=True)
 class Library:
-    """What the harness needs of the packages under test. Tests pass their own."""
+    """What the harness needs of the packages under test. Tests pass their own.
+
+    `start(dtype)` sets the number format and wakes the device up.
+    """
+
+    start: Callable[[str], Device]
 
     make_pde: Callable[..., Any]
     make_solver: Callable[..., Any]
@@ -28,12 +45,30 @@ def library() -> Library:
     import solvers
 
     return Library(
+        start=start_jax,
         make_pde=pdezoo.make,
         make_solver=solvers.make,
         test_set=pdezoo.TestSet,
         null_errors=pdezoo.null_errors,
         bad_dimension=pdezoo.BadDimension,
         bad_hyperparameter=solvers.BadHyperparameter,
+    )
+
+
+def start_jax(dtype: str) -> Device:
+    """JAX's default device, once JAX computes in `dtype`."""
+    import jax
+
+    jax.config.update("jax_enable_x64", dtype == "float64")
+    device = jax.local_devices()[0]
+    stats = device.memory_stats() or {}
+    return Device(
+        platform=device.platform,
+        kind=device.device_kind,
+        count=jax.local_device_count(),
+        memory=stats.get("bytes_limit"),
+        generator=str(jax.config.jax_default_prng_impl),  # type: ignore[attr-defined]
+        peak_bytes=lambda: (device.memory_stats() or {}).get("peak_bytes_in_use"),
     )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.environment import host_environment
-from benchmarks.library import Library, library
+from benchmarks.library import Device, Library, library
 from benchmarks.record import (
     MAX_HISTORY,
     Cause,
@@ -57,9 +57,11 @@ def measure(
     `progress(moment, steps)` is called after every compiled chunk of steps. `lib` stands in for the two
     packages in tests; `cache` is a folder for the exact values of test sets.
     """
-    start, clock = now(), time.perf_counter()
+    start, clock, device = now(), time.perf_counter(), None
     try:
-        outcome = _measure(cell, progress or (lambda moment, steps: None), lib or library(), cache)
+        lib = lib or library()
+        device = lib.start(cell.protocol.dtype)
+        outcome = _measure(cell, progress or (lambda moment, steps: None), lib, device, cache)
     except (Exception, SystemExit) as error:
         outcome = failure(error)
     return Record(
@@ -68,7 +70,7 @@ def measure(
         cause=outcome.cause,
         reason=clip(outcome.reason, 4_000),
         exception=outcome.exception,
-        environment=environment(),
+        environment=environment(device),
         start=start,
         duration=time.perf_counter() - clock,
         **outcome.fields,
@@ -91,8 +93,7 @@ def failure(error: BaseException) -> Outcome:
     return Outcome(Status.ERROR, Cause.EXCEPTION, text, trace)
 
 
-def _measure(cell: Cell, progress: Any, lib: Library, cache: Path | None) -> Outcome:
-    _configure(cell.protocol.dtype)
+def _measure(cell: Cell, progress: Any, lib: Library, device: Device, cache: Path | None) -> Outcome:
     pde = lib.make_pde(cell.problem.name, dim=cell.problem.dim, seed=cell.problem.seed)
     solver = lib.make_solver(cell.solver.name, **cell.solver.given)
     if changed := _changed(cell, pde, solver):
@@ -103,7 +104,8 @@ def _measure(cell: Cell, progress: Any, lib: Library, cache: Path | None) -> Out
         return Outcome(Status.OOM, Cause.ESTIMATE, too_large)
     test = lib.test_set(pde, size=cell.protocol.test_size, cache=cache)
     nulls = {name: Errors(**errors) for name, errors in lib.null_errors(test).items()}
-    return _fit(cell, progress, solver, pde, test, nulls)
+    result = _fit(cell, progress, solver, pde, test)
+    return _judged(result, nulls, cell, device)
 
 
 def _changed(cell: Cell, pde: Any, solver: Any) -> str | None:
@@ -114,12 +116,6 @@ def _changed(cell: Cell, pde: Any, solver: Any) -> str | None:
     if solver.hyperparameters() != cell.solver.hyperparameters:
         return f"the solver is {solver.hyperparameters()}, the cell asks for {cell.solver.hyperparameters}"
     return None
-
-
-def _configure(dtype: str) -> None:
-    import jax
-
-    jax.config.update("jax_enable_x64", dtype == "float64")
 
 
 def _over_device_limit(cell: Cell, solver: Any, pde: Any) -> str | None:
@@ -134,24 +130,27 @@ def _over_device_limit(cell: Cell, solver: Any, pde: Any) -> str | None:
     return f"a compiled step needs {needed:,} bytes, the limit is {limit:,}" if needed > limit else None
 
 
-def _fit(cell: Cell, progress: Any, solver: Any, pde: Any, test: Any, nulls: dict[str, Errors]) -> Outcome:
+def _fit(cell: Cell, progress: Any, solver: Any, pde: Any, test: Any) -> Any:
     clock = time.perf_counter()
 
     def report(step: int, steps: int, loss: float, steps_per_second: float | None) -> None:
         seconds = time.perf_counter() - clock
         progress(_moment(step=step, seconds=seconds, loss=loss, steps_per_second=steps_per_second), steps)
 
-    protocol = cell.protocol
-    result = solver.fit(
+    return solver.fit(
         pde,
-        steps=protocol.steps,
+        steps=cell.protocol.steps,
         seed=cell.seed,
-        batch=protocol.batch,
+        batch=cell.protocol.batch,
         test=test,
         progress=report,
-        seconds=protocol.seconds,
+        seconds=cell.protocol.seconds,
     )
-    metrics, history = metrics_of(result, nulls, protocol.levels), history_of(result)
+
+
+def _judged(result: Any, nulls: dict[str, Errors], cell: Cell, device: Device) -> Outcome:
+    """Whether the training counts, and its numbers."""
+    metrics, history = metrics_of(result, nulls, cell.protocol.levels, device), history_of(result)
     last = history[-1] if history else None
     fields = {"metrics": metrics, "history": history, "nulls": nulls, "last": last}
     if result.status == "ok" and metrics.relative_l2 is not None:
@@ -160,11 +159,11 @@ def _fit(cell: Cell, progress: Any, solver: Any, pde: Any, test: Any, nulls: dic
     return Outcome(Status.DIVERGED, Cause.NON_FINITE, reason, fields=fields)
 
 
-def metrics_of(result: Any, nulls: dict[str, Errors], levels: tuple[float, ...]) -> Metrics:
+def metrics_of(result: Any, nulls: dict[str, Errors], levels: tuple[float, ...], device: Device) -> Metrics:
     """The numbers of a finished training, those that are finite."""
     errors = result.errors or {}
     error = finite(errors.get("relative_l2"))
-    peak, peak_of = peak_memory()
+    peak, peak_of = peak_memory(device)
     return Metrics(
         steps=result.steps,
         steps_per_second=finite(result.steps_per_second),
@@ -222,14 +221,10 @@ def finite(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def peak_memory() -> tuple[int, Literal["device", "process"]]:
+def peak_memory(device: Device) -> tuple[int, Literal["device", "process"]]:
     """Peak bytes in use on the accelerator, or else the peak resident memory of this process."""
-    import jax
-
-    stats = jax.local_devices()[0].memory_stats()
-    if stats and "peak_bytes_in_use" in stats:
-        return int(stats["peak_bytes_in_use"]), "device"
-    return process_peak(), "process"
+    peak = device.peak_bytes()
+    return (process_peak(), "process") if peak is None else (int(peak), "device")
 
 
 def process_peak() -> int:
@@ -246,25 +241,15 @@ def process_peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def environment() -> Environment:
-    """This process's environment, with what only JAX can tell."""
+def environment(device: Device | None) -> Environment:
+    """This process's environment, with what only the started device can tell."""
     known = host_environment()
-    emulated = EMULATED in os.environ
-    known = known.model_copy(update={"memory_limit": "emulated on the device" if emulated else "host"})
-    try:
-        import jax
-
-        device = jax.local_devices()[0]
-    except Exception:  # a broken JAX is the cell's failure, told elsewhere; its environment is still known
-        return known
-    update: dict[str, Any] = {
-        "generator": str(jax.config.jax_default_prng_impl),  # type: ignore[attr-defined]
-        "platform": device.platform,
-    }
-    if device.platform != "cpu":
-        stats = device.memory_stats() or {}
-        update |= {"device": clip(device.device_kind, 200), "device_count": jax.local_device_count()}
-        update |= {} if known.device_memory else {"device_memory": stats.get("bytes_limit")}
+    update: dict[str, Any] = {"memory_limit": "emulated on the device" if EMULATED in os.environ else "host"}
+    if device is not None:
+        update |= {"platform": device.platform, "generator": device.generator}
+    if device is not None and device.platform != "cpu":
+        update |= {"device": clip(device.kind, 200), "device_count": device.count}
+        update |= {"device_memory": known.device_memory or device.memory}
     return known.model_copy(update=update)
 
 

@@ -86,7 +86,12 @@ PROTOCOLS = MappingProxyType(
     {
         "paper": Protocol(),
         "quick": Protocol(
-            name="quick", steps=300, test_size=2_000, wall_limit=120.0, memory_limit=8 * GIGABYTE
+            name="quick",
+            steps=300,
+            test_size=2_000,
+            seconds=5.0,
+            wall_limit=120.0,
+            memory_limit=8 * GIGABYTE,
         ),
     }
 )

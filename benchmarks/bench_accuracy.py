@@ -1,0 +1,55 @@
+"""asv: what a short training reaches. Lower is better, everywhere: 1 − skill, not skill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks import suite
+from benchmarks.library import library
+from benchmarks.matrix import Request
+from benchmarks.measure import measure, write_whole
+from benchmarks.plan import resolve
+from benchmarks.record import Record, Status, parse
+
+
+class Accuracy(suite.Cross):
+    """One training for all metrics of a cell: its record, a failed one too, waits in the suite's own folder."""
+
+    def setup_cache(self) -> None:
+        """Give the metrics a common working folder."""
+
+    def setup(self, problem: str, solver: str, dim: int) -> None:
+        suite.pair(problem, solver, dim)
+
+    def track_relative_l2(self, problem: str, solver: str, dim: int) -> float:
+        return _metric(_trained(problem, solver, dim), "relative_l2")
+
+    def track_error_over_constant_null(self, problem: str, solver: str, dim: int) -> float:
+        return 1.0 - _metric(_trained(problem, solver, dim), "skill")
+
+    def track_seconds_to_train(self, problem: str, solver: str, dim: int) -> float:
+        return _metric(_trained(problem, solver, dim), "train_seconds")
+
+    track_relative_l2.unit = "relative L2"  # type: ignore[attr-defined]
+    track_error_over_constant_null.unit = "ratio"  # type: ignore[attr-defined]
+    track_seconds_to_train.unit = "seconds"  # type: ignore[attr-defined]
+
+
+def _trained(problem: str, solver: str, dim: int) -> Record:
+    """The record of the cell, measured if it is not in the working folder. Raises RuntimeError if it failed."""
+    request = Request(problem, dim, 0, solver, (), suite.PROTOCOL, 0)
+    cell = resolve([request], library())[0].cell
+    path = Path(f"{cell.identity}.json")
+    if not path.exists():
+        write_whole(path, measure(cell).content)
+    record = parse(path.read_bytes())
+    if record.status is not Status.OK:
+        raise RuntimeError(f"{record.status}: {record.reason}")
+    return record
+
+
+def _metric(record: Record, name: str) -> float:
+    value = getattr(record.metrics, name)
+    if value is None:
+        raise RuntimeError(f"the record has no {name}")
+    return float(value)

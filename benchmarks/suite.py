@@ -1,0 +1,94 @@
+"""What the asv suites in `bench_*.py` share: the cross they run over, and compiled steps.
+
+asv collects every public name that begins with time_, track_, mem_ or peakmem_, imported ones too; nothing
+here may be called so. The parameters are read off the source tree that this file lies in and not off the
+installed packages: asv numbers parameter combinations, and the numbers must mean the same at every commit.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from benchmarks.library import library, names
+from benchmarks.protocol import protocol
+
+_TREE = Path(__file__).resolve().parent.parent
+_REGISTERED = re.compile(r'^@register\(\s*"([^"]+)"', re.MULTILINE)
+PROTOCOL = protocol("quick").but(seconds=None)
+DIMS = [100, 1_000]
+
+
+def _registered(folder: str) -> list[str]:
+    files = sorted((_TREE / folder).glob("[a-z]*.py"))
+    return sorted(name for file in files for name in _REGISTERED.findall(file.read_text(encoding="utf-8")))
+
+
+PROBLEMS = _registered("pdezoo/equations")
+SOLVERS = [name for name in _registered("solvers/methods") if not name.startswith("null-")]
+
+
+@dataclass
+class Loop:
+    """A compiled step and its state, which every call uses up and replaces."""
+
+    compiled: Any
+    state: Any
+    loss: Any = 0.0
+
+    def step(self) -> None:
+        """One step, waited for."""
+        import jax
+
+        self.state, losses = self.compiled(self.state)
+        self.loss = jax.block_until_ready(losses)
+
+    def require_finite(self) -> None:
+        """Raises FloatingPointError if the training has diverged: a time of NaNs is no time."""
+        import jax
+
+        if not all(math.isfinite(float(value)) for value in jax.tree.leaves(self.loss)):
+            raise FloatingPointError("the loss is not finite")
+
+
+def pair(problem: str, solver: str, dim: int) -> tuple[Any, Any]:
+    """Problem and solver. Raises NotImplementedError, which asv shows as skipped, if this commit lacks one."""
+    try:
+        pdes, solvers = names()
+        lib = library()
+    except (ImportError, AttributeError) as error:
+        raise NotImplementedError(f"this commit has no registries: {error}") from None
+    if solver not in solvers or not any(name.partition("/")[0] == problem for name in pdes):
+        raise NotImplementedError(f"this commit lacks {problem} or {solver}")
+    pde, method = lib.make_pde(problem, dim=dim), lib.make_solver(solver)
+    if reason := method.unsupported(pde):
+        raise NotImplementedError(reason)
+    return pde, method
+
+
+def compiled(problem: str, solver: str, dim: int) -> Any:
+    """The compiled step. Raises NotImplementedError where a solver has none."""
+    pde, method = pair(problem, solver, dim)
+    if not hasattr(method, "compile"):
+        raise NotImplementedError(f"{solver} has no compiled step at this commit")
+    return method.compile(pde, steps=PROTOCOL.steps, batch=PROTOCOL.batch, chunk=1)
+
+
+@lru_cache(maxsize=1)
+def loop(problem: str, solver: str, dim: int) -> Loop:
+    """A loop that is compiled once in a process: asv calls `setup` before every timed call."""
+    made = compiled(problem, solver, dim)
+    return Loop(made, made.init(seed=0))
+
+
+class Cross:
+    """The parameters of every suite."""
+
+    params = (PROBLEMS, SOLVERS, DIMS)
+    param_names = ("problem", "solver", "d")
+    version = PROTOCOL.fingerprint
+    timeout = 600
