@@ -7,6 +7,7 @@ to standard output, progress and messages to standard error.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -214,6 +215,7 @@ def doctor(store: StoreOption = RESULTS, json: JsonOption = False) -> None:
 
 def main() -> None:
     """Entry of the console script. `PDEZOO_TRACEBACK=1` shows where an internal error came from."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems ask in this way
     try:
         app(prog_name="pdezoo")
     except UserError as error:

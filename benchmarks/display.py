@@ -7,8 +7,8 @@ import time
 from types import TracebackType
 from typing import Self
 
+from rich import progress as bars  # not its names: asv takes a class called Time… for a benchmark
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from benchmarks.forecast import Forecaster
@@ -98,17 +98,17 @@ class Bars:
 
     def __init__(self, cells: list[Cell], workers: int, forecaster: Forecaster, console: Console):
         columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}", markup=False),
-            TextColumn("{task.fields[note]}", markup=False),
-            TimeElapsedColumn(),
+            bars.TextColumn("{task.description}", markup=False),
+            bars.BarColumn(bar_width=24),
+            bars.TextColumn("{task.completed:.0f}/{task.total:.0f}", markup=False),
+            bars.TextColumn("{task.fields[note]}", markup=False),
+            bars.TimeElapsedColumn(),
         )
-        self._progress = Progress(*columns, console=console, transient=True)
+        self._progress = bars.Progress(*columns, console=console, transient=True)
         self._left = {cell.identity: cell for cell in cells}
         self._workers, self._forecaster = workers, forecaster
         self._all = self._progress.add_task("cells", total=len(cells), note="")
-        self._tasks: dict[str, TaskID] = {}
+        self._tasks: dict[str, bars.TaskID] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()

@@ -78,7 +78,9 @@ def hyperparameter(text: str) -> tuple[str, Any]:
         raise UserError(f"a hyperparameter is given as name=value such as samples=32, got {_shown(text)}")
     try:
         return name.strip(), json.loads(value, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+    except UserError:
+        raise
+    except (ValueError, RecursionError):  # not JSON
         return name.strip(), value
 
 

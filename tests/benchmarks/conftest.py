@@ -1,0 +1,91 @@
+"""Cells and records for the harness's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from harness_fake import LIBRARY
+
+from benchmarks.matrix import Request
+from benchmarks.plan import resolve
+from benchmarks.protocol import Protocol, protocol
+from benchmarks.record import Cause, Cell, Environment, Errors, Metrics, Record, Solver, Status
+from benchmarks.store import Store
+
+HERE = Environment(
+    platform="cpu", device="toy", python="3.11", os="toy", cpu="toy", cpu_count=2, commit="a" * 40
+)
+NULLS = {
+    "constant": Errors(relative_l2=0.5, relative_l1=0.5),
+    "affine": Errors(relative_l2=0.1, relative_l1=0.1),
+}
+
+
+@pytest.fixture
+def make_cell() -> Callable[..., Cell]:
+    """A resolved cell of the fake packages; limits by keyword."""
+
+    def make(
+        solver: str = "good", seed: int = 0, dim: int = 3, problem: str = "toy/plain", **limits: Any
+    ) -> Cell:
+        used: Protocol = protocol("quick").but(steps=10, **limits)
+        return resolve([Request(problem, dim, 0, solver, (), used, seed)], LIBRARY)[0].cell
+
+    return make
+
+
+@pytest.fixture
+def make_record(make_cell: Callable[..., Cell]) -> Callable[..., Record]:
+    """A record of a fake cell: finished with `error`, or failed where `error` is None."""
+
+    def make(
+        solver: str = "good",
+        error: float | None = 0.05,
+        seed: int = 0,
+        dim: int = 3,
+        given: dict[str, Any] | None = None,
+        minutes: int = 0,
+        affine: float = 0.1,
+        environment: Environment = HERE,
+        **fields: Any,
+    ) -> Record:
+        cell = make_cell("good", seed, dim)
+        named = Solver(name=solver, given=given or {}, hyperparameters=given or {})
+        nulls = NULLS | {"affine": Errors(relative_l2=affine, relative_l1=affine)}
+        return Record(
+            **{
+                "cell": cell.model_copy(update={"solver": named}),
+                "status": Status.OK if error is not None else Status.OOM,
+                "cause": None if error is not None else Cause.HOST_LIMIT,
+                "reason": "" if error is not None else "too large",
+                "metrics": _metrics(error, affine),
+                "nulls": nulls,
+                "environment": environment,
+                "start": datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes),
+                "duration": 2.0,
+            }
+            | fields
+        )
+
+    return make
+
+
+def _metrics(error: float | None, affine: float) -> Metrics:
+    if error is None:
+        return Metrics()
+    return Metrics(
+        relative_l2=error,
+        relative_l1=error,
+        skill=1 - error / 0.5,
+        skill_affine=1 - error / affine,
+        steps_per_second=100.0,
+        peak_bytes=10**8,
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Any) -> Store:
+    return Store.writing(tmp_path / "store")

@@ -1,0 +1,202 @@
+"""A small pair of packages to test the harness with: quick, without JAX, and able to fail in every way.
+
+Run as a script it is a child process like `benchmarks.measure`, with these packages instead of the real ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from benchmarks import measure
+from benchmarks.isolate import Place
+from benchmarks.library import Device, Library
+
+PDES = ["toy/plain", "toy/broken", "line/only"]
+
+
+class BadDimension(ValueError):
+    pass
+
+
+class BadHyperparameter(ValueError):
+    pass
+
+
+@dataclass(frozen=True)
+class FakePDE:
+    name: str
+    dim: int
+    seed: int = 0
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(repr(self).encode()).hexdigest()
+
+
+def make_pde(name: str, dim: int | None = None, seed: int = 0) -> FakePDE:
+    if name == "toy/broken":
+        raise ImportError("no module named 'nowhere'")
+    if name == "line/only" and dim not in (None, 1):
+        raise BadDimension(f"line has one dimension, got {dim}")
+    return FakePDE(name, dim or 1, seed)
+
+
+def finish(error: float = 0.05, status: str = "ok", loss: float | None = 0.5, reason: str = "") -> Any:
+    history = [{"step": k, "seconds": 0.1 * k, "loss": 1.0 / k, "relative_l2": 1.0 / k} for k in range(1, 11)]
+    return SimpleNamespace(
+        status=status,
+        reason=reason,
+        steps=10,
+        loss=loss,
+        history=history,
+        seconds=1.0,
+        compile_seconds=0.5,
+        steps_per_second=10.0,
+        compiled_bytes=1000,
+        errors={"relative_l2": error, "relative_l1": error},
+        best=0.04,
+        forward_evaluations=20,
+    )
+
+
+def good() -> Any:
+    return finish()
+
+
+def nan_loss() -> Any:
+    return finish(float("nan"), "diverged", 0.7, "Loss became non-finite at step 7.")
+
+
+def nan_error() -> Any:
+    return finish(float("nan"))
+
+
+def hang() -> Any:
+    time.sleep(600)
+
+
+def hog() -> Any:
+    kept = []
+    while True:
+        kept.append(bytearray(b"x" * 20_000_000))
+        time.sleep(0.005)
+
+
+def child_hog() -> Any:
+    code = "import time; x = [bytearray(b'x' * 10**7) for _ in range(60)]; time.sleep(60)"
+    subprocess.run([sys.executable, "-c", code], check=False)
+
+
+def segv() -> Any:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def kill() -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave() -> Any:
+    raise SystemExit(3)
+
+
+def hard_leave() -> Any:
+    print("about to leave", flush=True)
+    os._exit(7)
+
+
+def clean_leave() -> Any:
+    os._exit(0)
+
+
+def bad_import() -> Any:
+    import a_module_that_does_not_exist  # noqa: F401
+
+
+def memory_error() -> Any:
+    raise MemoryError
+
+
+def device_oom() -> Any:
+    raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 17179869184 bytes.")
+
+
+def crash() -> Any:
+    print("\x1b[31mred words\x1b[0m \x07 before the end", flush=True)
+    raise ZeroDivisionError("division by \x00 zero")
+
+
+BEHAVIOURS = {
+    f.__name__.replace("_", "-"): f
+    for f in (
+        good,
+        nan_loss,
+        nan_error,
+        hang,
+        hog,
+        child_hog,
+        segv,
+        kill,
+        leave,
+        hard_leave,
+        clean_leave,
+        bad_import,
+        memory_error,
+        device_oom,
+        crash,
+    )
+}
+SOLVERS = [*BEHAVIOURS, "choosy", "null-affine"]
+
+
+@dataclass(frozen=True)
+class FakeSolver:
+    name: str
+    samples: int = 16
+
+    def hyperparameters(self) -> dict[str, Any]:
+        return {"estimator": {"samples": self.samples}}
+
+    def unsupported(self, pde: FakePDE) -> str | None:
+        return "it does not like toys" if self.name == "choosy" else None
+
+    def compile(self, pde: FakePDE, **_: Any) -> Any:
+        return SimpleNamespace(bytes=10**9, seconds=0.1)
+
+    def fit(self, pde: FakePDE, *, progress: Any, steps: int, **_: Any) -> Any:
+        progress(1, steps, 0.9, None)
+        return BEHAVIOURS.get(self.name, good)()
+
+
+def make_solver(name: str, **given: Any) -> FakeSolver:
+    if set(given) - {"samples"}:
+        raise BadHyperparameter(f"{name} has samples, got {', '.join(given)}")
+    return FakeSolver(name, **given)
+
+
+def null_errors(test: Any) -> dict[str, dict[str, float]]:
+    errors = {"zero": 1.0, "constant": 0.5, "affine": 0.1}
+    return {name: {"relative_l2": value, "relative_l1": value} for name, value in errors.items()}
+
+
+LIBRARY = Library(
+    start=lambda dtype: Device("cpu", "cpu"),
+    make_pde=make_pde,
+    make_solver=make_solver,
+    test_set=lambda pde, size, cache: SimpleNamespace(pde=pde, size=size),
+    null_errors=null_errors,
+    bad_dimension=BadDimension,
+    bad_hyperparameter=BadHyperparameter,
+)
+PLACE = Place(command=(sys.executable, "-P", __file__))
+
+
+if __name__ == "__main__":
+    sys.exit(measure.main(lib=LIBRARY))

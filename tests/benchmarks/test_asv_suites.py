@@ -1,0 +1,78 @@
+"""asv finds exactly the benchmarks that are meant, in every module of the package."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import benchmarks
+from benchmarks import library, suite
+
+EXPECTED = {
+    "bench_accuracy.Accuracy.track_error_over_constant_null",
+    "bench_accuracy.Accuracy.track_relative_l2",
+    "bench_accuracy.Accuracy.track_seconds_to_train",
+    "bench_compile.Compilation.track_compile_seconds",
+    "bench_memory.Compiled.track_compiled_bytes",
+    "bench_memory.Compiled.track_flops",
+    "bench_memory.Device.track_peak_bytes",
+    "bench_speed.Speed.time_step",
+}
+# What asv takes for a benchmark, asv_runner.benchmarks: by prefix or by CamelCase.
+BENCHMARK = re.compile(
+    r"^(time|timeraw|track|mem|peakmem)(_|[A-Z])|^(Time|Timeraw|Track|Mem|PeakMem)([A-Z]|$)"
+)
+
+
+def discovered() -> set[str]:
+    found = set()
+    for info in pkgutil.walk_packages(benchmarks.__path__):
+        module = importlib.import_module(f"benchmarks.{info.name}")
+        for name, value in vars(module).items():
+            if name.startswith("_"):
+                continue
+            if BENCHMARK.match(name):
+                found.add(f"{info.name}.{name}")
+            if isinstance(value, type):
+                found |= {f"{info.name}.{name}.{m}" for m in dir(value) if BENCHMARK.match(m)}
+    return found
+
+
+def test_asv_discovers_what_is_meant_and_nothing_else():
+    assert discovered() == EXPECTED
+
+
+def test_the_suites_run_over_the_registries():
+    pdes, solvers = library.names()
+    assert {name.partition("/")[0] for name in pdes} == set(suite.PROBLEMS)
+    assert [name for name in solvers if not name.startswith("null-")] == suite.SOLVERS
+
+
+def test_the_version_is_the_protocol():
+    assert suite.Cross.version == suite.PROTOCOL.fingerprint
+
+
+def test_a_missing_name_is_skipped_and_not_failed():
+    for problem, solver in (("no-such-problem", "stde"), ("poisson", "no-such-solver")):
+        with pytest.raises(NotImplementedError, match="lacks"):
+            suite.pair(problem, solver, 10)
+
+
+def test_the_configuration_names_this_project_and_this_folder():
+    root = Path(benchmarks.__file__).resolve().parent.parent
+    configuration = json.loads((root / "asv.conf.json").read_text())
+    assert configuration["project"] == "pdezoo"
+    assert configuration["benchmark_dir"] == "benchmarks"
+    assert configuration["branches"] == ["HEAD"]
+    assert configuration["launch_method"] == "spawn"
+
+
+def test_a_diverged_loop_has_no_time():
+    loop = suite.Loop(None, None, float("nan"))
+    with pytest.raises(FloatingPointError):
+        loop.require_finite()

@@ -1,0 +1,233 @@
+"""Ranking rules, and renderings that no record can subvert."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from benchmarks import figure, page, render
+from benchmarks.leaderboard import leaderboard, rank_intervals, result_digest
+from benchmarks.papers import beside, published
+from benchmarks.record import Cause, Status
+
+
+def only(board):
+    (group,) = board.groups
+    return group
+
+
+def by_label(group):
+    return {row.label: row for row in group.rows}
+
+
+def test_only_skill_above_zero_is_ranked(make_record):
+    group = only(leaderboard([make_record("a", 0.05), make_record("b", 0.01), make_record("c", 0.7)]))
+    rows = by_label(group)
+    assert (rows["b"].rank, rows["a"].rank, rows["c"].rank) == (1, 2, None)
+    assert "no better than a constant" in rows["c"].note
+    assert group.best.label == "b"
+
+
+def test_a_linear_model_that_does_as_well_is_named(make_record):
+    rows = by_label(only(leaderboard([make_record("a", 0.2), make_record("b", 0.05)])))
+    assert "linear model" in rows["a"].note
+    assert rows["a"].rank == 2
+    assert rows["b"].note == ""
+
+
+def test_nulls_are_rows_and_never_ranked(make_record):
+    rows = by_label(only(leaderboard([make_record("a", 0.05), make_record("null-affine", 0.1)])))
+    assert rows["null-affine"].rank is None
+    assert rows["null-constant"].rank is None
+    assert rows["null-constant"].error == 0.5
+    assert rows["a"].rank == 1
+
+
+def test_a_failed_seed_is_an_infinite_error(make_record):
+    seeds = [make_record("a", 0.01, seed=0), make_record("a", None, seed=1), make_record("a", 0.03, seed=2)]
+    row = by_label(only(leaderboard(seeds)))["a"]
+    assert (row.n, row.n_ok, row.status) == (3, 2, Status.OOM)
+    assert row.error == 0.03
+    assert "1 of 3 seeds failed" in row.note
+    most = [make_record("a", 0.01, seed=0), make_record("a", None, seed=1), make_record("a", None, seed=2)]
+    row = by_label(only(leaderboard(most)))["a"]
+    assert (row.error, row.rank) == (None, None)
+    assert "too large" in row.note
+
+
+def test_a_diverged_seed_with_an_error_counts_as_failed(make_record):
+    fields = {"status": Status.DIVERGED, "cause": Cause.NON_FINITE, "reason": "NaN"}
+    row = by_label(only(leaderboard([make_record("a", 0.01, **fields)])))["a"]
+    assert (row.error, row.rank) == (None, None)
+
+
+def test_other_problem_protocol_or_machine_is_another_group(make_record):
+    base = make_record("a", 0.05)
+    machine = base.environment.model_copy(update={"cpu": "faster"})
+    cell = base.cell.model_copy(update={"protocol": base.cell.protocol.but(steps=99)})
+    others = [
+        make_record("b", dim=4),
+        make_record("b", environment=machine),
+        base.model_copy(update={"cell": cell}),
+    ]
+    board = leaderboard([base, *others])
+    assert len(board.groups) == 4
+    assert all(row.rank in (1, None) for group in board.groups for row in group.rows)
+
+
+def test_the_newest_record_of_a_cell_replaces_older_ones(make_record):
+    row = by_label(only(leaderboard([make_record("a", 0.01), make_record("a", 0.09, minutes=1)])))["a"]
+    assert (row.n, row.error) == (1, 0.09)
+
+
+def test_median_and_range_over_seeds(make_record):
+    row = by_label(
+        only(leaderboard([make_record("a", e, seed=s) for s, e in enumerate((0.03, 0.01, 0.02))]))
+    )["a"]
+    spread = row.measures["relative_l2"]
+    assert (spread.median, spread.low, spread.high, spread.n) == (0.02, 0.01, 0.03, 3)
+
+
+def test_hyperparameters_tell_rows_apart(make_record):
+    records = [make_record("a", given={"estimator": {"samples": s}, "rate": 1}) for s in (8, 16)]
+    assert {"a (samples=8)", "a (samples=16)"} <= by_label(only(leaderboard(records))).keys()
+
+
+def test_degenerate_problems_are_flagged(make_record):
+    assert only(leaderboard([make_record(affine=0.009)])).degenerate
+    assert not only(leaderboard([make_record(affine=0.02)])).degenerate
+
+
+def test_rank_intervals():
+    apart = rank_intervals([[0.1, 0.11, 0.12], [0.5, 0.51, 0.52], [0.9, 0.91, 0.92]])
+    assert apart == [(1, 1), (2, 2), (3, 3)]
+    random = np.random.default_rng(1)
+    mixed = rank_intervals([list(random.normal(1, 0.1, 5)) for _ in range(3)])
+    assert all(low < high for low, high in mixed)
+    assert rank_intervals([[0.1], [0.2]]) == [None, None]
+    assert rank_intervals([]) == []
+    assert rank_intervals([[0.1, 0.1, np.inf], [0.5, 0.5, 0.5]])[0] == (1, 2)  # a failed seed weighs
+
+
+def test_equal_sets_have_equal_hashes(make_record):
+    records = [make_record("a"), make_record("b")]
+    assert leaderboard(records).digest == leaderboard(records[::-1]).digest == result_digest(records)
+    assert leaderboard(records[:1]).digest != leaderboard(records).digest
+
+
+class Outline(HTMLParser):
+    """Elements and attributes of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+
+HOSTILE = (
+    '<script>alert(1)</script>"><img src=x onerror=alert(2)> | `a` $x$ \\input{/etc/passwd} [red]r[/red] =1+1'
+)
+
+
+@pytest.fixture
+def hostile_board(make_record):
+    given = {"mode": HOSTILE[:100]}
+    machine = make_record().environment.model_copy(
+        update={"cpu": HOSTILE[:100], "os": HOSTILE[:100], "commit": None}
+    )
+    failed = make_record("b", None, reason=HOSTILE, environment=machine)
+    return leaderboard(
+        [make_record("a", given=given, environment=machine), make_record("a", environment=machine), failed]
+    )
+
+
+def test_a_hostile_record_stays_text_in_html(hostile_board):
+    text = page.html(hostile_board, beside(hostile_board, published()))
+    outline = Outline()
+    outline.feed(text)
+    assert "script" not in outline.tags
+    assert "img" not in outline.tags
+    assert not [name for name, _ in outline.attributes if name.startswith("on")]
+    assert "&lt;script&gt;" in text
+
+
+def test_the_page_asks_nobody_for_anything(make_record):
+    text = page.html(leaderboard([make_record(dim=d) for d in (10, 100)]))
+    outline = Outline()
+    outline.feed(text)
+    links = [value for name, value in outline.attributes if name in ("src", "href", "xlink:href", "data")]
+    assert all(link.startswith("#") for link in links)
+    assert "url(http" not in text
+    assert "@import" not in text
+    assert not {"link", "script", "iframe", "object"} & set(outline.tags)
+    assert "prefers-color-scheme: dark" in text
+    assert "currentColor" in text
+
+
+def test_markdown_rows_keep_their_columns(hostile_board):
+    text = render.markdown(hostile_board, [])
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {len(render.COLUMNS) + 1}
+    assert "<script" not in text
+
+
+def test_latex_has_no_foreign_commands(hostile_board):
+    text = render.latex(hostile_board, [])
+    assert r"\input{" not in text
+    assert r"\textbackslash{}input\{" in text
+
+
+def test_csv_has_one_line_a_row_and_no_formulas(hostile_board, make_record):
+    rows = list(csv.DictReader(io.StringIO(render.comma_separated(hostile_board))))
+    assert len(rows) == sum(len(group.rows) for group in hostile_board.groups)
+    assert not [value for row in rows for value in row.values() if value and value[0] in "=@+"]
+
+
+def test_json_is_strict(make_record):
+    board = leaderboard([make_record("a", None, seed=0), make_record("a", 0.1, seed=1)])
+    content = json.loads(render.as_json(board, []), parse_constant=lambda name: pytest.fail(name))
+    assert content["result_set"] == board.digest
+
+
+def test_terminal_tables_do_not_read_markup(hostile_board):
+    from rich.console import Console
+
+    console = Console(width=400, record=True, file=io.StringIO())
+    for part in render.terminal(hostile_board, []):
+        console.print(part)
+    assert "[red]r[/red]" in console.export_text()
+
+
+def test_figures(make_record):
+    board = leaderboard(
+        [make_record(s, dim=d) for s in ("a", "b") for d in (10, 100)] + [make_record("c", None, dim=10)]
+    )
+    sets, names = figure.comparable(board.groups), figure.series_names(board.groups)
+    assert figure.png(sets, names).startswith(b"\x89PNG")
+    drawing = figure.svg(sets[0], names)
+    assert drawing == figure.svg(sets[0], names)
+    assert drawing.startswith("<svg")
+
+
+def test_papers_are_set_beside_ours_where_the_cell_is_the_same(make_record):
+    cells = published()
+    assert len(cells) > 150
+    record = make_record("stde", dim=100)
+    problem = record.cell.problem.model_copy(update={"name": "allen-cahn/two-body"})
+    record = record.model_copy(update={"cell": record.cell.model_copy(update={"problem": problem})})
+    found = beside(leaderboard([record]), cells)
+    (speed,) = [b for b in found if b.published.solver == "stde" and b.published.metric == "speed"]
+    assert speed.ours == 100.0
+    assert speed.ratio == pytest.approx(100.0 / speed.published.number)
+    assert {b.status for b in found if b.published.solver != "stde"} == {"not measured"}
+    assert {b.published.dim for b in found} == {100}

@@ -1,0 +1,163 @@
+"""Matrices and numbers: what is meant is understood, and anything else is a message."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from harness_fake import LIBRARY, PDES, SOLVERS
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from benchmarks import library, parsing
+from benchmarks.errors import UserError
+from benchmarks.matrix import expand, load, parse
+from benchmarks.plan import resolve
+from benchmarks.record import Cause, Status
+
+SMALL = Path(__file__).resolve().parents[2] / "benchmarks" / "matrices" / "small.toml"
+TEXT = """
+protocol = {base = "quick", steps = 7, wall_limit = "1.5m", memory_limit = "2GB"}
+pdes = ["toy/*", "line/only"]
+dims = [1, "1e2", 1e3]
+solvers = ["good", {name = "crash", samples = [8, 16]}]
+seeds = [3, 1]
+"""
+
+
+def test_a_matrix_expands_to_every_combination():
+    requests = expand(parse(TEXT.encode()), PDES, SOLVERS)
+    assert len(requests) == 3 * 3 * 3 * 2
+    assert {r.dim for r in requests} == {1, 100, 1000}
+    assert {(r.solver, r.hyperparameters) for r in requests} == {
+        ("good", ()),
+        ("crash", (("samples", 8),)),
+        ("crash", (("samples", 16),)),
+    }
+    used = requests[0].protocol
+    assert (used.steps, used.wall_limit, used.memory_limit, used.batch) == (7, 90.0, 2 * 10**9, 100)
+
+
+def test_planning_gives_every_cell_an_identity_and_foresees_failures():
+    jobs = resolve(expand(parse(TEXT.encode()), PDES, SOLVERS), LIBRARY)
+    assert len({job.cell.identity for job in jobs}) == len(jobs)
+    outcomes = {(j.cell.problem.name, j.cell.problem.dim): j.outcome for j in jobs}
+    assert outcomes["toy/plain", 100] is None
+    assert outcomes["line/only", 1] is None
+    assert outcomes["line/only", 100].status is Status.UNSUPPORTED
+    assert outcomes["toy/broken", 1].cause is Cause.IMPORT
+
+
+def test_an_unknown_hyperparameter_is_a_mistake_of_the_matrix():
+    text = 'pdes = ["toy/plain"]\ndims = [2]\nsolvers = [{name = "good", simples = 3}]'
+    with pytest.raises(UserError, match="samples"):
+        resolve(expand(parse(text.encode()), PDES, SOLVERS), LIBRARY)
+    text = text.replace("simples = 3", "samples = nan")
+    with pytest.raises(UserError, match="no hyperparameters"):
+        resolve(expand(parse(text.encode()), PDES, SOLVERS), LIBRARY)
+
+
+WRONG = {
+    'pdes = ["toy/plan"]': "toy/plain",
+    'pdes = ["zoo/*"]': "matches",
+    "pdes = []": "at least 1",
+    "pdes = 3": "valid list",
+    "dims = [2.5]": "whole number",
+    "dims = [0]": "whole number",
+    "dims = [inf]": "whole number",
+    "dims = [true]": "whole number",
+    'dims = ["1e400"]': "whole number",
+    'solvers = ["god"]': "good",
+    "solvers = [{samples = 3}]": "table such as",
+    'solvers = [{name = "good", samples = []}]': "empty list",
+    "seeds = 0": "seeds",
+    "seeds = [1.5]": "seed",
+    "seeds = 100000": "seeds",
+    'protocol = "slow"': "quick",
+    "protocol = {steps = 0}": "steps",
+    "protocol = {stops = 3}": "steps",
+    'protocol = {wall_limit = "soon"}': "duration",
+    "surprise = 1": "surprise",
+    "pdes = [": "not TOML",
+    "pdes = " + "[" * 5000: "not TOML",
+}
+
+
+@pytest.mark.parametrize(("line", "hint"), WRONG.items(), ids=[w[:30] for w in WRONG])
+def test_mistakes_in_a_matrix_are_explained(line, hint):
+    key = line.split(" ")[0]
+    given_lines = {"pdes": 'pdes = ["toy/plain"]', "dims": "dims = [2]", "solvers": 'solvers = ["good"]'} | {
+        key: line
+    }
+    with pytest.raises(UserError, match=hint):
+        expand(parse("\n".join(given_lines.values()).encode()), PDES, SOLVERS)
+
+
+@given(
+    st.binary(max_size=200)
+    | st.sampled_from(TEXT.splitlines()).flatmap(
+        lambda line: st.text(max_size=20).map(lambda junk: TEXT.replace(line, line + junk).encode())
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_a_matrix_file_never_breaks_the_program(content):
+    with contextlib.suppress(UserError):
+        expand(parse(content), PDES, SOLVERS)
+
+
+def test_the_small_matrix_names_what_exists():
+    matrix = load(SMALL)
+    assert len(expand(matrix, *library.names())) == 60
+
+
+def test_a_matrix_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        load(tmp_path / "missing.toml")
+    with pytest.raises(UserError, match="cannot be read"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("100", 100), ("1e5", 100_000), ("1_000", 1000), (1e2, 100), (" 7 ", 7)]
+)
+def test_dimensions(text, value):
+    assert parsing.dimension(text) == value
+
+
+@given(st.text(max_size=30) | st.floats() | st.integers() | st.none())
+@example("1e999999999")
+@example("0x10")
+@example("²")
+@settings(max_examples=400)
+def test_a_dimension_is_a_bounded_whole_number_or_a_message(value):
+    with contextlib.suppress(UserError):
+        assert 1 <= parsing.dimension(value) <= parsing.MAX_DIM
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), ("1e2 s", 100)]
+)
+def test_durations(text, value):
+    assert parsing.duration(text) == value
+
+
+@pytest.mark.parametrize(("text", "value"), [("40GB", 40 * 10**9), ("512 MiB", 512 * 2**20), ("1e9", 10**9)])
+def test_sizes(text, value):
+    assert parsing.size(text) == value
+
+
+@given(st.text(max_size=20))
+def test_quantities_are_numbers_or_messages(text):
+    for read in (parsing.duration, parsing.size, parsing.seeds, parsing.hyperparameter):
+        with contextlib.suppress(UserError):
+            read(text)
+
+
+def test_hyperparameters():
+    assert parsing.hyperparameter("samples=32") == ("samples", 32)
+    assert parsing.hyperparameter("mode=fast") == ("mode", "fast")
+    assert parsing.hyperparameter("rate=1e-3") == ("rate", 1e-3)
+    for wrong in ("samples", "=3", "a b=3", "rate=NaN"):
+        with pytest.raises(UserError):
+            parsing.hyperparameter(wrong)

@@ -1,0 +1,174 @@
+"""Sweeps: resumable by identity, indifferent to other sweeps, and interrupted without a loss."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+
+import harness_fake
+import pytest
+
+from benchmarks.errors import UserError
+from benchmarks.forecast import Forecaster
+from benchmarks.isolate import Stopped
+from benchmarks.measure import Outcome, measure
+from benchmarks.plan import Job
+from benchmarks.record import Cause, Status
+from benchmarks.store import Store
+from benchmarks.sweep import Journal, Sweep, journals, latest, places, todo
+
+
+def in_process(cell, place, report, stop):
+    return measure(cell, lib=harness_fake.LIBRARY)
+
+
+@pytest.fixture
+def jobs(make_cell):
+    return [Job(make_cell(solver, seed)) for solver in ("good", "crash", "choosy") for seed in (0, 1)]
+
+
+def test_every_job_gets_a_record_and_a_second_run_has_nothing_to_do(store, jobs):
+    records = Sweep(store, [harness_fake.PLACE] * 3, execute=in_process).run(jobs)
+    assert sorted(r.status for r in records) == ["error"] * 2 + ["ok"] * 2 + ["unsupported"] * 2
+    kept = store.read().records
+    assert {r.digest for r in records} == set(kept)
+    again = todo(jobs, kept.values())
+    assert again.jobs == ()
+    assert len(again.done) == len(jobs)
+
+
+def test_redo(store, jobs):
+    kept = Sweep(store, [harness_fake.PLACE], execute=in_process).run(jobs)
+    assert [j.cell.solver.name for j in todo(jobs, kept, "failed").jobs] == ["crash", "crash"]
+    assert len(todo(jobs, kept, "all").jobs) == len(jobs)
+    with pytest.raises(UserError, match="failed, all"):
+        todo(jobs, kept, "some")
+
+
+def test_the_newest_record_of_a_cell_counts(make_record):
+    old, new = make_record(error=None, minutes=0), make_record(minutes=1)
+    assert latest([new, old]) == {new.cell.identity: new}
+    assert todo([Job(new.cell)], [new, old], "failed").jobs == ()
+
+
+def test_the_same_job_twice_is_measured_once(jobs):
+    assert len(todo([*jobs, *jobs], []).jobs) == len(jobs)
+
+
+def test_what_another_sweep_finished_meanwhile_is_not_measured_again(store, jobs):
+    measured = []
+
+    def slow_other(cell, place, report, stop):
+        if not measured:  # while this sweep is at its first cell, another one finishes all the others
+            for job in jobs[1:]:
+                store.add(measure(job.cell, lib=harness_fake.LIBRARY))
+        measured.append(cell)
+        return measure(cell, lib=harness_fake.LIBRARY)
+
+    records = Sweep(store, [harness_fake.PLACE], execute=slow_other).run(jobs)
+    assert measured == [jobs[0].cell]
+    assert len(records) == len(jobs)
+
+
+def test_a_foregone_cell_is_a_row(store, make_cell):
+    job = Job(make_cell(), Outcome(Status.UNSUPPORTED, Cause.UNSUPPORTED, "one dimension only"))
+    (record,) = Sweep(store, [harness_fake.PLACE], execute=in_process).run([job])
+    assert (record.status, record.reason) == (Status.UNSUPPORTED, "one dimension only")
+
+
+def test_an_interrupt_keeps_what_is_finished(store, jobs):
+    def interrupted(cell, place, report, stop):
+        if cell == jobs[2].cell:
+            sweep._stop.set()
+            raise Stopped
+        return measure(cell, lib=harness_fake.LIBRARY)
+
+    sweep = Sweep(store, [harness_fake.PLACE], execute=interrupted)
+    assert len(sweep.run(jobs)) == 2
+    assert len(store.read().records) == 2
+    assert len(todo(jobs, store.read().records.values()).jobs) == len(jobs) - 2
+
+
+def test_a_store_that_goes_away_ends_the_sweep(tmp_path, jobs):
+    store = Store.writing(tmp_path / "store")
+
+    def then_remove(cell, place, report, stop):
+        store.root.rmdir()
+        return measure(cell, lib=harness_fake.LIBRARY)
+
+    with pytest.raises(OSError, match="store"):
+        Sweep(store, [harness_fake.PLACE], execute=then_remove).run(jobs)
+
+
+def test_listeners_hear_of_every_cell(store, jobs):
+    heard = []
+
+    class Listener:
+        def started(self, cell):
+            heard.append(("started", cell.identity))
+
+        def moved(self, cell, moment, steps):
+            heard.append(("moved", cell.identity))
+
+        def finished(self, record):
+            heard.append(("finished", record.cell.identity))
+
+    Sweep(store, [harness_fake.PLACE] * 2, (Listener(),)).run(jobs[:2])
+    for job in jobs[:2]:
+        assert next(event for event, identity in heard if identity == job.cell.identity) == "started"
+        assert ("finished", job.cell.identity) in heard
+
+
+def test_the_journal_tells_of_running_and_killed_sweeps(store, jobs, make_record):
+    journal = Journal(store, [job.cell for job in jobs], workers=2)
+    journal.started(jobs[0].cell)
+    ((_, plan, state),) = journals(store)
+    assert state.alive
+    assert len(plan.cells) == len(jobs)
+    assert set(state.running) == {jobs[0].cell.identity}
+    assert store.read().damaged == ()
+    journal.close()
+    assert journals(store) == []
+
+
+def test_a_killed_sweep_is_told_from_a_running_one(store, jobs):
+    code = (
+        "import sys, os, pathlib; from benchmarks.sweep import Journal; from benchmarks.store import Store\n"
+        "Journal(Store.writing(pathlib.Path(sys.argv[1])), [], 1); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(store.root)], check=False)
+    ((_, _, state),) = journals(store)
+    assert not state.alive
+    Journal(store, [job.cell for job in jobs], workers=1)
+    assert [state.alive for _, _, state in journals(store)] == [True]
+
+
+def test_workers_share_the_cores():
+    (alone,) = places(1)
+    assert alone.cores is None
+    with pytest.raises(UserError, match="workers"):
+        places(10_000)
+
+
+def test_a_forecast_is_the_nearest_record(make_record, make_cell):
+    near, far = make_record(dim=100, duration=5.0), make_record(dim=10_000, duration=50.0)
+    forecaster = Forecaster([near, far])
+    assert forecaster(make_record(dim=200).cell).seconds == 5.0
+    assert forecaster(make_record(dim=5_000).cell).seconds == 50.0
+    assert forecaster(make_record(solver="other").cell).seconds is None
+    assert forecaster.remaining([near.cell, far.cell, make_record(solver="other").cell], 2) == pytest.approx(
+        41.25
+    )
+    assert Forecaster([]).remaining([near.cell], 1) is None
+    assert Forecaster([]).remaining([], 1) == 0.0
+
+
+def test_a_real_interrupt_stops_the_children(store, make_cell):
+    sweep = Sweep(store, [harness_fake.PLACE])
+    threading.Timer(1.0, sweep._stop.set).start()
+    begin = time.monotonic()
+    assert sweep.run([Job(make_cell("hang"))]) == []
+    assert time.monotonic() - begin < 10
+    assert store.read().records == {}
