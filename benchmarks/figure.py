@@ -23,11 +23,18 @@ class _Panel:
     scale: float = 1.0
 
 
-_PANELS = (
-    _Panel("relative_l2", "relative L2 error"),
-    _Panel("steps_per_second", "steps per second"),
-    _Panel("peak_bytes", "peak memory [MB]", 1e-6),
-)
+def _panels(groups: Sequence[Group]) -> tuple[_Panel, _Panel, _Panel]:
+    """Error, speed, memory: the device's peak, or the compiler's plan where the peak is mostly the interpreter's."""
+    on_device = groups[0].environments[0].platform != "cpu"
+    memory = _Panel("peak_bytes", "peak memory [MB]", 1e-6)
+    planned = _Panel("compiled_bytes", "memory of a compiled step [MB]", 1e-6)
+    errors, speeds = (
+        _Panel("relative_l2", "relative L2 error"),
+        _Panel("steps_per_second", "steps per second"),
+    )
+    return errors, speeds, memory if on_device else planned
+
+
 # Readable on white and on near-black, and told apart by the colour-blind together with the markers.
 _COLOURS = ("#3b82c4", "#e07b39", "#2a9d6f", "#c4559f", "#8a6fd1", "#b08d1e", "#d1495b", "#4aa3a2", "#7f8c5a")
 _MARKERS = "osD^vP*Xh"
@@ -58,11 +65,12 @@ def scaling(
 
     with mpl.rc_context(_style(ink, faint)):
         figure = Figure(figsize=(10.5, 2.75 * len(panels) + 0.55), layout="constrained")
-        axes = figure.subplots(len(panels), len(_PANELS), squeeze=False)
+        axes = figure.subplots(len(panels), 3, squeeze=False)
         for line, groups in zip(axes, panels, strict=True):
-            for axis, panel in zip(line, _PANELS, strict=True):
+            for axis, panel in zip(line, _panels(groups), strict=True):
                 _draw(axis, groups, names, panel, faint)
-            line[0].set_title(_name(groups[0]), loc="left", fontsize=9.5, fontweight="bold")
+            if len(panels) > 1:
+                line[0].set_title(_name(groups[0]), loc="left", fontsize=9.5, fontweight="bold")
         labelled = [
             pair for axis in axes.flat for pair in zip(*axis.get_legend_handles_labels(), strict=True)
         ]
@@ -108,6 +116,8 @@ def _style(ink: str, faint: str) -> dict[Any, Any]:
 
 
 def _draw(axis: Axes, groups: Sequence[Group], names: Sequence[str], panel: _Panel, faint: str) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
     axis.set(xscale="log", yscale="log", xlabel="d", ylabel=panel.label)
     axis.grid(visible=True, which="major", linewidth=0.4, alpha=0.6)
     if panel.measure == "relative_l2":
@@ -123,7 +133,19 @@ def _draw(axis: Axes, groups: Sequence[Group], names: Sequence[str], panel: _Pan
                 markersize=4.5,
                 linewidth=1.3,
             )
+    _widen(axis)
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axis.yaxis.set_minor_locator(NullLocator())
     _set_dimensions(axis, [group.dim for group in groups])
+
+
+def _widen(axis: Axes) -> None:
+    """At least a factor of ten from bottom to top: a difference of a few percent should not look like a cliff."""
+    low, high = axis.get_ylim()
+    if 0 < high / low < 10:
+        middle = math.sqrt(low * high)
+        axis.set_ylim(middle / math.sqrt(10), middle * math.sqrt(10))
 
 
 def _draw_nulls(axis: Axes, groups: Sequence[Group], faint: str) -> None:

@@ -82,7 +82,7 @@ class Row:
     def note(self) -> str:
         """What a reader must know before quoting the row."""
         if self.is_null:
-            return "fitted on the exact solution; never ranked"
+            return "fitted on the solution: not ranked"
         if self.error is None:
             return f"{self.status}: {self.reason}" if self.reason else str(self.status)
         parts = [f"{self.n - self.n_ok} of {self.n} seeds failed"] if self.n_ok < self.n else []

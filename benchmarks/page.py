@@ -18,7 +18,7 @@ _CSS = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e8ef; --paper: #14171c; --soft: #1d2229;
   --faint: #8c97a8; --line: #323a45; --accent: #7db4f0; --bad: #f0867d; --warn: #e0b453; --bar: #27435f; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.2rem clamp(.8rem, 3vw, 2.2rem) 4rem; max-width: 84rem; color: var(--ink);
+body { margin: 0 auto; padding: 1.2rem clamp(.8rem, 3vw, 2.2rem) 4rem; max-width: 92rem; color: var(--ink);
   background: var(--paper); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.7rem; margin: .4rem 0; } h2 { font-size: 1.25rem; margin: 2.6rem 0 .4rem; }
 h3 { font-size: 1rem; margin: 1.6rem 0 .2rem; } p { max-width: 62rem; margin: .4rem 0; }
@@ -26,10 +26,10 @@ h3 { font-size: 1rem; margin: 1.6rem 0 .2rem; } p { max-width: 62rem; margin: .4
 .scroll { overflow-x: auto; margin: .5rem 0; border: 1px solid var(--line); border-radius: 8px; }
 table { border-collapse: collapse; width: 100%; font-size: .87rem; }
 th { text-align: right; font-weight: 600; background: var(--soft); white-space: nowrap; }
-th, td { padding: .38rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { padding: .36rem .55rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 tbody tr:last-child td { border-bottom: 0; }
 td { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.text, th.text { text-align: left; } td.note { white-space: normal; min-width: 15rem; color: var(--faint); }
+td.text, th.text { text-align: left; } td.note { white-space: normal; min-width: 12rem; color: var(--faint); }
 td.text.name { font-weight: 500; position: sticky; left: 0; background: var(--paper); }
 tr.first td.name, tr.first td:first-child { color: var(--accent); font-weight: 700; }
 tr.null td, tr.null td.name { color: var(--faint); font-weight: 400; font-style: italic; }
@@ -112,12 +112,18 @@ def _glance_row(index: int, group: Group) -> _Html:
         _tag("td", link, *_flags(group), class_="text name"),
         _tag("td", f"{group.dim:,}"),
         _tag("td", number(best.error) if best else "none above the null"),
-        _tag("td", best.label if best else "–", class_="text"),
+        _tag("td", _winner(best), class_="text"),
         _tag("td", nulls),
         _tag("td", speed, class_="text"),
         _tag("td", f"{group.machine}, {group.protocol.name}", class_="text"),
     ]
     return _tag("tr", *texts)
+
+
+def _winner(best: Row | None) -> str:
+    if best is None:
+        return "–"
+    return f"{best.label} ({best.note})" if best.note else best.label
 
 
 def _flags(group: Group) -> list[str]:

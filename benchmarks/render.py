@@ -57,7 +57,9 @@ def _measure(name: str, shown: Callable[[float], str]) -> Callable[[Row], str]:
 
 def signed(value: float | None) -> str:
     """A skill: three decimals are enough, and a disaster needs none."""
-    return "–" if value is None else f"{value:.3f}" if abs(value) < 10 else f"{value:.1e}"
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.0f}" if abs(value) < 1e5 else f"{value:.0e}"
 
 
 def rate(value: float) -> str:
@@ -81,7 +83,8 @@ EXPLANATION = (
     "Relative L2 error on a fixed test set at the end of training: median and range over the seeds. "
     "Skill is 1 − error / error of the best constant; a row is ranked only where it is above 0. "
     "Rank intervals are 90 % bootstrap intervals over seeds, given from three seeds on. "
-    "A failed seed counts as an infinite error. Cells of different problem, protocol or machine are never "
+    "A failed seed counts as an infinite error. Peak memory is the accelerator's; on a CPU it is the whole "
+    "process's, some 350 MB of it the interpreter's and JAX's own. Cells of different problem, protocol or machine are never "
     "ranked together."
 )
 
