@@ -16,30 +16,54 @@ from typing import TYPE_CHECKING, Any
 from .registry import BrokenPlugin, Entry, Registry, UnknownName
 
 if TYPE_CHECKING:
-    from .ansatz import Ansatz
-    from .atoms import Biharmonic, D, Dt, EulerDerivative, GradNormSq, Laplacian, u, x, y
-    from .collective import Coefficients, X, d, r2, t, window_sum
-    from .domain import Ball, Domain
+    from .ansatz import Ansatz, Side, at_time, boundary_data, initial, terminal
+    from .atoms import (
+        Biharmonic,
+        D,
+        Diffusion,
+        Dt,
+        EulerDerivative,
+        GradNorm1,
+        GradNormSq,
+        Laplacian,
+        u,
+        x,
+        y,
+    )
+    from .collective import Coefficients, X, coordinate_max, d, r2, t, window_sum, window_sums
+    from .domain import Ball, Box, BrownianTube, Domain, Gaussian
     from .fewbody import FEW_BODY, few_body
     from .lower import Lowered, Points, in_float64, jet2
     from .nulls import Null, fit_nulls, null_errors
-    from .pde import PDE, BadDimension, Problem, g
-    from .solution import Exact
+    from .pde import CLOSED, PDE, BadDimension, Condition, Problem, down_closure, g, multi_index
+    from .solution import Exact, Formula, Reference
     from .testset import TestSet
-    from .verification import Check, Report, verify
+    from .verification import Check, Report, nested_autodiff, verify
 
 _HOMES = {
-    "ansatz": ["Ansatz"],
-    "atoms": ["Biharmonic", "D", "Dt", "EulerDerivative", "GradNormSq", "Laplacian", "u", "x", "y"],
-    "collective": ["Coefficients", "X", "d", "r2", "t", "window_sum"],
-    "domain": ["Ball", "Domain"],
+    "ansatz": ["Ansatz", "Side", "at_time", "boundary_data", "initial", "terminal"],
+    "atoms": [
+        "Biharmonic",
+        "D",
+        "Diffusion",
+        "Dt",
+        "EulerDerivative",
+        "GradNorm1",
+        "GradNormSq",
+        "Laplacian",
+        "u",
+        "x",
+        "y",
+    ],
+    "collective": ["Coefficients", "X", "coordinate_max", "d", "r2", "t", "window_sum", "window_sums"],
+    "domain": ["Ball", "Box", "BrownianTube", "Domain", "Gaussian"],
     "fewbody": ["FEW_BODY", "few_body"],
     "lower": ["Lowered", "Points", "in_float64", "jet2"],
     "nulls": ["Null", "fit_nulls", "null_errors"],
-    "pde": ["PDE", "BadDimension", "Problem", "g"],
-    "solution": ["Exact"],
+    "pde": ["CLOSED", "PDE", "BadDimension", "Condition", "Problem", "down_closure", "g", "multi_index"],
+    "solution": ["Exact", "Formula", "Reference"],
     "testset": ["TestSet"],
-    "verification": ["Check", "Report", "verify"],
+    "verification": ["Check", "Report", "nested_autodiff", "verify"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

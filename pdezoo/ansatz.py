@@ -2,15 +2,118 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import sympy as sp
+
+from .collective import r2, t
+from .lower import Points
+
+
+@dataclass(frozen=True)
+class Place:
+    """A set where a condition holds; `project` moves points of the domain onto it."""
+
+    label: str
+    project: Callable[[Points], Points]
+
+    def __repr__(self) -> str:
+        return self.label
 
 
 @dataclass(frozen=True)
 class Ansatz:
-    """u(x, t) = offset(x, t) + factor(x, t)·n(x, t)."""
+    """u(x, t) = offset(x, t) + factor(x, t)·n(x, t), right on `holds` for any n."""
 
-    factor: Any = sp.Integer(1)
-    offset: Any = sp.Integer(0)
+    factor: Any = 1
+    offset: Any = 0
+    holds: tuple[Place, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("factor", "offset"):
+            object.__setattr__(self, name, sp.sympify(getattr(self, name)))
+
+
+def vanishing_on_sphere(radius: Any, size: float) -> Ansatz:
+    """u = (1 − |x|²/R²) n, zero for |x| = R; `size` is R as a number."""
+
+    def project(points: Points) -> Points:
+        norm = jnp.sqrt(jnp.sum(points.x**2, axis=1, keepdims=True))
+        return points._replace(x=points.x * (size / norm))
+
+    return Ansatz(1 - r2 / sp.sympify(radius) ** 2, 0, (Place(f"|x| = {size:g}", project),))
+
+
+def clamped_on_sphere(radius: Any, size: float) -> Ansatz:
+    """u = (1 − |x|²/R²)² n, zero with its normal derivative for |x| = R."""
+    once = vanishing_on_sphere(radius, size)
+    return Ansatz(once.factor**2, 0, once.holds)
+
+
+def at_time(time: float) -> Place:
+    """All of space at one time."""
+    return Place(f"t = {time:g}", lambda points: points._replace(t=jnp.full_like(points.x[:, 0], time)))
+
+
+def terminal(condition: Any, horizon: float) -> Ansatz:
+    """u = g(x) + (T − t) n: right at t = T."""
+    return Ansatz(horizon - t, condition, (at_time(horizon),))
+
+
+def initial(condition: Any) -> Ansatz:
+    """u = g(x) + t n: right at t = 0."""
+    return Ansatz(t, condition, (at_time(0.0),))
+
+
+@dataclass(frozen=True)
+class Side:
+    """How many derivatives, from the 0th, are given at each end of a coordinate's interval."""
+
+    coordinate: Any
+    low: float
+    high: float
+    at_low: int = 1
+    at_high: int = 1
+
+
+def boundary_data(solution: Any, sides: tuple[Side, ...]) -> Ansatz:
+    """Hard initial and boundary data on a box: u = b + a n with a = Π (c − low)^m (high − c)^n, suitably scaled.
+
+    b = u* − Π_c (1 − P_c) u*, P_c the Hermite interpolation of the data at the two ends of coordinate c (Coons 1967,
+    Gordon 1971). It uses the solution on the boundary only. Raises nothing; the solution must be smooth up to the boundary.
+    """
+    remainder, factor = sp.sympify(solution), sp.Integer(1)
+    for side in sides:
+        remainder = remainder - _hermite(remainder, side)
+        c, low, high = side.coordinate, sp.nsimplify(side.low), sp.nsimplify(side.high)
+        width = (high - low) / (2 if side.at_high else 1)
+        factor *= ((c - low) / width) ** side.at_low * ((high - c) / width) ** side.at_high
+    return Ansatz(factor, sp.sympify(solution) - remainder, tuple(p for s in sides for p in _ends(s)))
+
+
+def _hermite(f: Any, side: Side) -> Any:
+    """The polynomial in the coordinate that has f's value and derivatives at both ends."""
+    c, count = side.coordinate, side.at_low + side.at_high
+    low, high = sp.nsimplify(side.low), sp.nsimplify(side.high)
+    ends = [(low, k) for k in range(side.at_low)] + [(high, k) for k in range(side.at_high)]
+    basis = [c**j for j in range(count)]
+    matrix = sp.Matrix([[sp.diff(p, c, k).subs(c, end) for p in basis] for end, k in ends])
+    cardinal = matrix.inv().T * sp.Matrix(basis)
+    return sp.Add(*(sp.diff(f, c, k).subs(c, end) * p for (end, k), p in zip(ends, cardinal, strict=True)))
+
+
+def _ends(side: Side) -> list[Place]:
+    ends = [side.low] * (side.at_low > 0) + [side.high] * (side.at_high > 0)
+    return [at_time(end) if side.coordinate == t else _face(side.coordinate, end) for end in ends]
+
+
+def _face(coordinate: Any, value: float) -> Place:
+    from .atoms import x
+
+    axis = 0 if coordinate == x else -1
+    return Place(
+        f"{coordinate} = {value:g}", lambda points: points._replace(x=points.x.at[:, axis].set(value))
+    )

@@ -47,6 +47,20 @@ class EulerDerivative(sp.Function):
     is_real = True
 
 
+class GradNorm1(sp.Function):
+    """Σ |∂u/∂x_i|."""
+
+    nargs = 1
+    is_real = True
+
+
+class Diffusion(sp.Function):
+    """Σ_i w_i ∂²u/∂x_i² with weights w_i ≥ 0 given as the window sum Σ_i w_i, as in `Diffusion(u, r2)` for w_i = x_i²."""
+
+    nargs = 2
+    is_real = True
+
+
 class Dt(sp.Function):
     """∂u/∂t. `Dt(u, 2)` is ∂²u/∂t²."""
 
@@ -54,7 +68,7 @@ class Dt(sp.Function):
     is_real = True
 
 
-_GENERIC = (Laplacian, Biharmonic, GradNormSq, EulerDerivative, Dt)
+_GENERIC = (Laplacian, Biharmonic, GradNormSq, GradNorm1, EulerDerivative, Diffusion, Dt)
 
 
 def D(expr: sp.Expr, *coordinates: sp.Symbol) -> sp.Expr:
@@ -65,6 +79,7 @@ def D(expr: sp.Expr, *coordinates: sp.Symbol) -> sp.Expr:
 def atoms_of(operator: sp.Expr) -> tuple[sp.Expr, ...]:
     """The atoms an operator is a function of, in a fixed order: u itself, then derivatives."""
     derivatives = operator.atoms(*_GENERIC, sp.Derivative)
+    derivatives = {a for a in derivatives if not any(a != b and b.has(a) for b in derivatives)}
     bare = operator.xreplace({a: sp.Dummy() for a in derivatives})
     return tuple([u] * bare.has(u) + sorted(derivatives, key=sp.default_sort_key))
 
@@ -88,6 +103,10 @@ def apply_atom(atom: sp.Expr, function: sp.Expr) -> sp.Expr:
         return collective.grad_dot(function, function) + sum(sp.diff(function, c) ** 2 for c in (x, y))
     if isinstance(atom, EulerDerivative):
         return collective.euler(function) + sum(c * sp.diff(function, c) for c in (x, y))
+    if isinstance(atom, GradNorm1):
+        return collective.grad_norm1(function)
+    if isinstance(atom, Diffusion):
+        return collective.diffusion(function, atom.args[1])
     if isinstance(atom, Dt):
         order = int(atom.args[1]) if len(atom.args) > 1 else 1
         for _ in range(order):

@@ -106,6 +106,9 @@ def window_sums(expr: sp.Expr) -> tuple[WindowSum, ...]:
     return tuple(sorted(expr.atoms(WindowSum), key=lambda s: s.name))
 
 
+coordinate_max = sp.Symbol("max_i x_i", real=True)
+"""max x_i: can be evaluated, but has no calculus here."""
+
 r2 = window_sum(X[0] ** 2)
 """|x|² = Σ x_i², the commonest window sum."""
 
@@ -134,6 +137,26 @@ def laplacian(u: sp.Expr) -> sp.Expr:
     first = _total(sp.diff(u, k) * _window_laplacian(k) for k in sums)
     second = _total(sp.diff(u, k, l) * _gram(k, l) for k in sums for l in sums if sp.diff(u, k, l) != 0)
     return first + second
+
+
+def diffusion(u: sp.Expr, weights: sp.Expr) -> sp.Expr:
+    """Σ_i w_i ∂²u/∂x_i², the weights given as the window sum Σ_i w_i of single coordinates."""
+    sums = window_sums(u)
+    first = _total(sp.diff(u, k) * _weighted_laplacian(k, weights) for k in sums)
+    second = _total(sp.diff(u, k, l) * _weighted_gram(k, l, weights) for k in sums for l in sums)
+    return first + second
+
+
+def grad_norm1(u: sp.Expr) -> sp.Expr:
+    """Σ_i |∂u/∂x_i|, for u a function of one window sum of single coordinates with one sign of derivative of F.
+
+    Raises ValueError for any other: the sum of absolute values does not close.
+    """
+    sums = window_sums(u)
+    if len(sums) != 1 or sums[0].width != 1 or sums[0].factors:
+        raise ValueError("Σ|∂u/∂x_i| has a closed form for functions of one plain sum Σ φ(x_i) only")
+    (s,) = sums
+    return sp.Abs(sp.diff(u, s)) * window_sum(sp.Abs(sp.diff(s.kernel, X[0])))
 
 
 def expand(u: sp.Expr, dim: int) -> tuple[sp.Expr, tuple[sp.Symbol, ...]]:

@@ -4,43 +4,39 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import sympy as sp
-from jaxtyping import Array, Bool, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from .ansatz import Ansatz
-from .collective import d, r2
+from .ansatz import Ansatz, clamped_on_sphere, vanishing_on_sphere
+from .collective import d
 from .lower import Points
 
 
 class Domain(Protocol):
     """A set of points (x, t), a named measure on it, and the natural size of second derivatives in it."""
 
-    @property
-    def dim(self) -> int:
-        """Number of space dimensions."""
+    dim: int
+    """Number of space dimensions."""
 
     @property
     def measure(self) -> str:
         """The name of the measure that `sample` follows."""
 
     @property
-    def has_time(self) -> bool:
-        """Whether points carry a time."""
+    def horizon(self) -> float | None:
+        """Time runs from 0 to this; None for a problem without time."""
 
     @property
     def scale(self) -> float:
         """What residuals are divided by, so that losses and step sizes do not grow with d."""
 
-    def sample(self, key: PRNGKeyArray, count: int) -> Points:
-        """`count` independent points, float32."""
-
-    def boundary(self, key: PRNGKeyArray, count: int) -> Points:
-        """`count` points where the hard condition must hold."""
+    def sample(self, key: PRNGKeyArray, count: int, time: float | None = None) -> Points:
+        """`count` independent points, float32; all at one time where it is given."""
 
     def contains(self, points: Points) -> Bool[Array, " batch"]:
         """Which points lie in the closed domain."""
@@ -59,8 +55,8 @@ class Ball:
 
     dim: int
     radius: Any = 1
-    measure = "radius-uniform"
-    has_time = False
+    measure: ClassVar[str] = "radius-uniform"
+    horizon: ClassVar[None] = None
 
     @property
     def size(self) -> float:
@@ -74,17 +70,18 @@ class Ball:
 
     def vanishing(self) -> Ansatz:
         """u = (1 − |x|²/R²) n: zero on the sphere for any network n."""
-        return Ansatz(factor=1 - r2 / sp.sympify(self.radius) ** 2)
+        return vanishing_on_sphere(self.radius, self.size)
 
-    def sample(self, key: PRNGKeyArray, count: int) -> Points:
+    def clamped(self) -> Ansatz:
+        """u = (1 − |x|²/R²)² n: zero on the sphere with its normal derivative."""
+        return clamped_on_sphere(self.radius, self.size)
+
+    def sample(self, key: PRNGKeyArray, count: int, time: float | None = None) -> Points:
         """Points with uniformly distributed radius and direction."""
         radius_key, direction_key = jax.random.split(key)
         radius = self.size * jax.random.uniform(radius_key, (count, 1))
-        return Points(self._directions(direction_key, count, radius))
-
-    def boundary(self, key: PRNGKeyArray, count: int) -> Points:
-        """Points on the sphere."""
-        return Points(self._directions(key, count, jnp.full((count, 1), self.size)))
+        g = jax.random.normal(direction_key, (count, self.dim))
+        return Points(g * (radius / jnp.sqrt(jnp.sum(g * g, axis=1, keepdims=True))))
 
     def contains(self, points: Points) -> Bool[Array, " batch"]:
         """|x| ≤ R, to float32 rounding."""
@@ -103,11 +100,109 @@ class Ball:
                 found[f"direction {axis}"] = beta.cdf((1 + x[:, axis] / norm) / 2, shape, shape)
         return found
 
-    def _directions(self, key: PRNGKeyArray, count: int, radius: Array) -> Array:
-        g = jax.random.normal(key, (count, self.dim))
-        return g * (radius / jnp.sqrt(jnp.sum(g * g, axis=1, keepdims=True)))
+
+@dataclass(frozen=True)
+class Box:
+    """low < x_i < high for every i, 0 < t < horizon: the measure `uniform`. Bounds are numbers or one per coordinate."""
+
+    dim: int
+    low: float | tuple[float, ...] = 0.0
+    high: float | tuple[float, ...] = 1.0
+    horizon: float | None = None
+    scale: float = 1.0
+    measure: ClassVar[str] = "uniform"
+
+    def sample(self, key: PRNGKeyArray, count: int, time: float | None = None) -> Points:
+        """Uniformly distributed points."""
+        space, when = jax.random.split(key)
+        low, high = jnp.asarray(self.low), jnp.asarray(self.high)
+        x = low + (high - low) * jax.random.uniform(space, (count, self.dim))
+        return Points(x, _times(when, count, self.horizon, time))
+
+    def contains(self, points: Points) -> Bool[Array, " batch"]:
+        """low ≤ x_i ≤ high and 0 ≤ t ≤ horizon."""
+        x = points.x
+        inside = jnp.all((x >= jnp.asarray(self.low)) & (x <= jnp.asarray(self.high)), axis=1)
+        return inside & _in_time(points, self.horizon)
+
+    def uniforms(self, points: Points) -> dict[str, np.ndarray]:
+        """The first and last coordinate and the time, scaled to [0, 1]."""
+        low, high = (np.broadcast_to(b, self.dim) for b in (self.low, self.high))
+        x = (np.asarray(points.x, np.float64) - low) / (high - low)
+        return {"first": x[:, 0], "last": x[:, -1]} | _time_uniform(points, self.horizon)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """All of space, x standard normal, t uniform on (0, horizon): the measure `gaussian`."""
+
+    dim: int
+    horizon: float | None = None
+    scale: float = 1.0
+    measure: ClassVar[str] = "gaussian"
+
+    def sample(self, key: PRNGKeyArray, count: int, time: float | None = None) -> Points:
+        """Independent normal coordinates."""
+        space, when = jax.random.split(key)
+        return Points(jax.random.normal(space, (count, self.dim)), _times(when, count, self.horizon, time))
+
+    def contains(self, points: Points) -> Bool[Array, " batch"]:
+        """Finite x, 0 ≤ t ≤ horizon."""
+        return jnp.all(jnp.isfinite(points.x), axis=1) & _in_time(points, self.horizon)
+
+    def uniforms(self, points: Points) -> dict[str, np.ndarray]:
+        """|x|² and the first coordinate through their distribution functions, and the time."""
+        return _gaussian_uniforms(np.asarray(points.x, np.float64)) | _time_uniform(points, self.horizon)
+
+
+@dataclass(frozen=True)
+class BrownianTube:
+    """Where paths x = √2 W_t from the origin go: t uniform on (0, horizon), x ~ N(0, 2t): the measure `brownian`."""
+
+    dim: int
+    horizon: float
+    scale: float = 1.0
+    measure: ClassVar[str] = "brownian"
+
+    def sample(self, key: PRNGKeyArray, count: int, time: float | None = None) -> Points:
+        """Points of independent paths, each at its own time."""
+        space, when = jax.random.split(key)
+        times = _times(when, count, self.horizon, time)
+        return Points(jnp.sqrt(2 * times)[:, None] * jax.random.normal(space, (count, self.dim)), times)
+
+    def contains(self, points: Points) -> Bool[Array, " batch"]:
+        """Finite x, 0 ≤ t ≤ horizon."""
+        return jnp.all(jnp.isfinite(points.x), axis=1) & _in_time(points, self.horizon)
+
+    def uniforms(self, points: Points) -> dict[str, np.ndarray]:
+        """|x|²/2t and x_0/√2t through their distribution functions, and the time."""
+        x, times = np.asarray(points.x, np.float64), np.asarray(points.t, np.float64)
+        scaled = x / np.sqrt(2 * np.maximum(times, 1e-300))[:, None]
+        return _gaussian_uniforms(scaled) | _time_uniform(points, self.horizon)
 
 
 def kolmogorov_smirnov_bound(count: int) -> float:
     """The Kolmogorov-Smirnov distance that a true sample of `count` exceeds once in 10⁵ times."""
     return math.sqrt(math.log(2e5) / (2 * count))
+
+
+def _times(
+    key: PRNGKeyArray, count: int, horizon: float | None, time: float | None
+) -> Float[Array, " batch"]:
+    if horizon is None:
+        return None
+    return horizon * jax.random.uniform(key, (count,)) if time is None else jnp.full(count, time, jnp.float32)
+
+
+def _in_time(points: Points, horizon: float | None) -> Bool[Array, ""]:
+    return jnp.asarray(True) if horizon is None else (points.t >= 0) & (points.t <= horizon)
+
+
+def _time_uniform(points: Points, horizon: float | None) -> dict[str, np.ndarray]:
+    return {} if horizon is None else {"time": np.asarray(points.t, np.float64) / horizon}
+
+
+def _gaussian_uniforms(x: np.ndarray) -> dict[str, np.ndarray]:
+    from scipy.stats import chi2, norm
+
+    return {"norm": chi2.cdf(np.sum(x * x, axis=1), x.shape[1]), "first": norm.cdf(x[:, 0])}

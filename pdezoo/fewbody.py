@@ -41,7 +41,7 @@ _VARIANTS = {
 }
 
 
-def few_body(operator: Any, dim: int, variant: str, seed: int, reference: str = "") -> PDE:
+def few_body(operator: Any, dim: int, variant: str, seed: int) -> PDE:
     """operator[u] = g on the ball with u = 0 on its surface and u* = (1 − |x|²/R²) S.
 
     Declares the source leak u ≈ −R² (1 − |x|²/R²) g/(2d) as a further null predictor: Δu* = −(2d/R²) S + O(S).
@@ -56,5 +56,4 @@ def few_body(operator: Any, dim: int, variant: str, seed: int, reference: str = 
         ansatz=ansatz,
         solution=Exact(ansatz.factor * many),
         nulls={"source-leak": -(sp.sympify(chosen.radius) ** 2) * ansatz.factor * g / (2 * d)},
-        reference=reference,
     )

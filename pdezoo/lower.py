@@ -22,7 +22,7 @@ from sympy.printing.numpy import JaxPrinter
 from . import vectormath
 from .atoms import x as _x
 from .atoms import y as _y
-from .collective import WindowSum, X, d, r2, t, window_sums
+from .collective import WindowSum, X, coordinate_max, d, r2, t, window_sums
 
 
 class Points(NamedTuple):
@@ -73,6 +73,7 @@ class Lowered(eqx.Module):
     radial: tuple[bool, ...] = eqx.field(static=True)  # which sums are |x|²
     groups: tuple[_Group, ...] = eqx.field(static=True)
     outer: Callable[..., list] = eqx.field(static=True)
+    uses_max: bool = eqx.field(static=True)
 
     def __call__(self, points: Points) -> tuple[Float[Array, " batch"], ...]:
         return self.compose(points, self.sums(points))
@@ -80,7 +81,8 @@ class Lowered(eqx.Module):
     def compose(self, points: Points, sums: tuple[Array, ...]) -> tuple[Array, ...]:
         """The outer expressions at given values of the window sums, any shape that broadcasts against (B,)."""
         shape = jnp.broadcast_shapes(points.x.shape[:1], *(s.shape for s in sums))
-        values = self.outer(*sums, points.x[:, 0], points.x[:, -1], _time(points))
+        largest = jnp.max(points.x, axis=1) if self.uses_max else 0.0
+        values = self.outer(*sums, largest, points.x[:, 0], points.x[:, -1], _time(points))
         return tuple(jnp.broadcast_to(jnp.asarray(v, points.x.dtype), shape) for v in values)
 
     def sums(self, points: Points) -> tuple[Float[Array, " batch"], ...]:
@@ -126,6 +128,15 @@ class Lowered(eqx.Module):
             return self.compose(points, tuple(values))
 
         return line
+
+    def terms_at(self, points: Points, axes: Int[Array, " axes"]) -> tuple[Float[Array, "axes batch"], ...]:
+        """For every window sum Σ_i w_i of single coordinates, its terms w_i at the given axes, each (K, B)."""
+        zero = jnp.zeros((axes.shape[0], points.x.shape[0]), points.x.dtype)
+        terms = [zero] * len(self.weights)
+        for group in self.groups:
+            for k, term in zip(group.members, self._local_steps(points, axes, group)(zero), strict=True):
+                terms[k] = jnp.broadcast_to(term, zero.shape)
+        return tuple(terms)
 
     def along_directions(
         self, points: Points, block: Callable[[Any, int], Array], size: int
@@ -211,8 +222,9 @@ def lower(exprs: tuple[sp.Expr, ...], dim: int) -> Lowered:
     """Lower expressions at dimension `dim`. Coefficients stay float64 NumPy arrays until they are used."""
     bound = tuple(sp.sympify(e).xreplace({d: sp.Integer(dim)}) for e in exprs)
     sums = tuple(sorted(set().union(*(window_sums(e) for e in bound)), key=lambda s: s.name))
-    outer = compile_expressions((*sums, _x, _y, t), bound)
-    return Lowered(tuple(s.weights(dim) for s in sums), tuple(s == r2 for s in sums), _groups(sums), outer)
+    outer = compile_expressions((*sums, coordinate_max, _x, _y, t), bound)
+    weights, radial = tuple(s.weights(dim) for s in sums), tuple(s == r2 for s in sums)
+    return Lowered(weights, radial, _groups(sums), outer, any(e.has(coordinate_max) for e in bound))
 
 
 def jet2(function: Callable[[Array], Any], s: Array) -> tuple[Any, Any, Any]:

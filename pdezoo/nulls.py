@@ -17,7 +17,8 @@ import sympy as sp
 
 from .lower import Points, in_float64, lower
 from .pde import PDE
-from .testset import TestSet, columns
+from .solution import Formula
+from .testset import TestSet, columns, on_host
 
 DEGENERATE = 1e-2
 """A problem on which the affine null predictor has a smaller relative L2 error than this is degenerate."""
@@ -25,7 +26,7 @@ DEGENERATE = 1e-2
 
 @dataclass(frozen=True)
 class Null:
-    """A fitted null predictor: u ≈ expr, a SymPy expression; `parameters` were fitted."""
+    """A null predictor: u ≈ expr, a SymPy expression or a Formula; `parameters` were fitted."""
 
     name: str
     pde: PDE
@@ -34,6 +35,8 @@ class Null:
 
     def predict(self, points: Points) -> np.ndarray:
         """Its values, float64, shape (B,)."""
+        if isinstance(self.expr, Formula):
+            return on_host(self.expr, points)
         function = lower((self.expr,), self.pde.dim)
         return in_float64(jax.jit(lambda p: function(p)[0]), points)
 
@@ -55,7 +58,7 @@ def degenerate(errors: dict[str, dict[str, float]]) -> bool:
 
 def _fitted(test: TestSet) -> dict[str, tuple[Null, np.ndarray]]:
     pde, table = test.pde, test.table
-    factor, offset = sp.sympify(pde.ansatz.factor), sp.sympify(pde.ansatz.offset)
+    factor, offset = pde.ansatz.factor, pde.ansatz.offset
     affine = [(sp.Integer(1), np.ones(test.size))]
     affine += [(e, table[k]) for k, e in columns(pde).items() if k.startswith("affine")]
     found = {}

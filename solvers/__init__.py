@@ -14,7 +14,16 @@ from pdezoo import BrokenPlugin, Entry, Registry, UnknownName
 
 if TYPE_CHECKING:
     from .directions import Axes, Directions, Rademacher
-    from .estimator import Estimator, Exact, by_directions, exact_atoms, first_order
+    from .estimator import (
+        COORDINATEWISE,
+        Estimator,
+        Exact,
+        by_directions,
+        cheap_atoms,
+        exact_atoms,
+        is_low_dimensional,
+        partial_derivatives,
+    )
     from .field import Field
     from .jets import Jets2, Stream, Taylor, Value
     from .loss import DoubleSampledLoss, Loss, SquaredLoss
@@ -24,7 +33,16 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "directions": ["Axes", "Directions", "Rademacher"],
-    "estimator": ["Estimator", "Exact", "by_directions", "exact_atoms", "first_order"],
+    "estimator": [
+        "COORDINATEWISE",
+        "Estimator",
+        "Exact",
+        "by_directions",
+        "cheap_atoms",
+        "exact_atoms",
+        "is_low_dimensional",
+        "partial_derivatives",
+    ],
     "field": ["Field"],
     "jets": ["Jets2", "Stream", "Taylor", "Value"],
     "loss": ["DoubleSampledLoss", "Loss", "SquaredLoss"],

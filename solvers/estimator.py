@@ -9,9 +9,24 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import sympy as sp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pdezoo import PDE, Dt, EulerDerivative, GradNormSq, Laplacian, Points, u
+from pdezoo import (
+    CLOSED,
+    PDE,
+    Biharmonic,
+    Diffusion,
+    Dt,
+    EulerDerivative,
+    GradNorm1,
+    GradNormSq,
+    Laplacian,
+    Points,
+    multi_index,
+    nested_autodiff,
+    u,
+)
 
 from .directions import Axes, Directions
 from .field import Field
@@ -21,6 +36,9 @@ from .network import Network, RidgeNetwork
 Atoms = tuple[Any, ...]
 Values = dict[Any, Float[Array, " batch"]]
 
+COORDINATEWISE = (GradNorm1, Diffusion)
+"""Atoms that see every coordinate for itself: sums over axes only."""
+
 
 class Estimator(ABC):
     """Estimates the operator's atoms at a batch of points; every atom gets one array of shape (B,)."""
@@ -28,8 +46,8 @@ class Estimator(ABC):
     unbiased: ClassVar[bool]
     """Whether every atom's expectation over keys is its value."""
 
-    atoms: ClassVar[tuple[Any, ...]] = (u, Dt(u), Dt(u, 2), Laplacian(u), GradNormSq(u))
-    """The atoms it can estimate."""
+    atoms: ClassVar[tuple[Any, ...]] = (u, Dt, EulerDerivative, Laplacian, GradNormSq)
+    """The atoms, or kinds of atoms, that it can estimate."""
 
     @abstractmethod
     def __call__(self, field: Field, atoms: Atoms, points: Points, key: PRNGKeyArray) -> Values:
@@ -37,34 +55,69 @@ class Estimator(ABC):
 
     def unsupported(self, pde: PDE, network: Network) -> str | None:
         """Why this estimator cannot work on this problem; None if it can."""
-        beyond = [str(a) for a in pde.atoms if a not in self.atoms]
+        beyond = [a for a in pde.atoms if a != u and not isinstance(a, self.atoms[1:])]
         if beyond:
-            can = ", ".join(str(a) for a in self.atoms)
-            return f"it needs {', '.join(beyond)}; {type(self).__name__} estimates {can} only"
+            can = ", ".join(kind.__name__ for kind in self.atoms[1:])
+            return (
+                f"the operator has {', '.join(map(str, beyond))}; {type(self).__name__} estimates {can} only"
+            )
         return None
 
 
-def first_order(field: Field, atoms: Atoms, points: Points) -> Values:
-    """u and its time derivatives, which cost no sum over coordinates."""
+def cheap_atoms(field: Field, atoms: Atoms, points: Points) -> Values:
+    """u, its time derivatives and x·∇u: exact at the cost of a tangent, for every estimator."""
     values = {}
-    if u in atoms:
-        values[u] = field.value(points)
-    for order in (1, 2):
-        atom = Dt(u) if order == 1 else Dt(u, order)
-        if atom in atoms:
-            values[atom] = field.time_derivative(points, order)
+    for atom in atoms:
+        if atom == u:
+            values[atom] = field.value(points)
+        elif isinstance(atom, EulerDerivative):
+            values[atom] = field.euler_derivative(points)
+        elif isinstance(atom, Dt):
+            values[atom] = field.time_derivative(points, int(atom.args[1]) if len(atom.args) > 1 else 1)
     return values
 
 
 def by_directions(field: Field, atoms: Atoms, points: Points, directions: Directions) -> Values:
-    """Δu ≈ w Σ_k ∂²u/∂v_k² and |∇u|² ≈ w Σ_k (∂u/∂v_k)²: unbiased if w Σ_k E[v_k v_kᵀ] = I."""
-    jets = field.second_order(points, directions)
-    values = first_order(field, tuple(a for a in atoms if a != u), points)
-    return values | {
-        u: jets.value,
-        Laplacian(u): directions.weight * jets.second,
-        GradNormSq(u): directions.weight * jnp.sum(jets.first**2, axis=0),
-    }
+    """Δu ≈ w Σ_k ∂²u/∂v_k² and |∇u|² ≈ w Σ_k (∂u/∂v_k)²: unbiased if w Σ_k E[v_k v_kᵀ] = I.
+
+    Along axes also Σ|∂_i u| and weighted second derivatives.
+    """
+    values = cheap_atoms(field, tuple(a for a in atoms if a != u), points)
+    if any(a == u or isinstance(a, Laplacian | GradNormSq | GradNorm1) for a in atoms):
+        jets = field.second_order(points, directions)
+        values |= {
+            u: jets.value,
+            Laplacian(u): directions.weight * jets.second,
+            GradNormSq(u): directions.weight * jnp.sum(jets.first**2, axis=0),
+            GradNorm1(u): directions.weight * jnp.sum(jnp.abs(jets.first), axis=0),
+        }
+    diffusions = [a for a in atoms if isinstance(a, Diffusion)]
+    if diffusions and isinstance(directions, Axes):
+        for atom, weights in zip(diffusions, diffusion_weights(field, points, directions), strict=True):
+            jets = field.second_order(points, directions, jnp.sqrt(weights))
+            values[atom] = directions.weight * jets.second
+    return values
+
+
+def diffusion_weights(field: Field, points: Points, axes: Axes) -> list[Float[Array, "axes batch"]]:
+    """w_i at the sampled axes, for every Diffusion atom of the problem."""
+    lowered = field.problem.diffusions
+    terms = lowered.terms_at(points, axes.indices)
+    slopes = [slope for _, slope, _ in lowered.slopes(points)]  # the multiple of each sum in each expression
+    count = len(slopes[0]) if slopes else 0
+    return [sum(s[n] * term for s, term in zip(slopes, terms, strict=True)) for n in range(count)]
+
+
+def partial_derivatives(field: Field, atoms: Atoms, points: Points) -> Values:
+    """The ∂^α u that low-dimensional operators are made of, exactly, by one planned jet."""
+    indices = {a: multi_index(a, field.dim) for a in atoms}
+    values = field.partials(points, tuple(sorted(set(indices.values()))))
+    return {a: values[index] for a, index in indices.items()}
+
+
+def is_low_dimensional(atoms: Atoms) -> bool:
+    """Whether an operator is made of partial derivatives in x, y, t."""
+    return any(isinstance(a, sp.Derivative) for a in atoms)
 
 
 @dataclass(frozen=True)
@@ -75,15 +128,17 @@ class Exact(Estimator):
     min(d, h) Hessian-vector products: Δn = ⟨H_z, WᵀW⟩. With u = b + a n,
 
         Δu = Δb + a Δn + 2 ∇a·∇n + n Δa,      |∇u|² = |∇b + a∇n + n∇a|².
+
+    Partial derivatives of low-dimensional operators, and Δ², come by nesting forward mode.
     """
 
     unbiased: ClassVar[bool] = True
-    atoms: ClassVar[tuple[Any, ...]] = (*Estimator.atoms, EulerDerivative(u))
+    atoms: ClassVar[tuple[Any, ...]] = (*Estimator.atoms, *COORDINATEWISE, Biharmonic, sp.Derivative)
 
     def __call__(self, field: Field, atoms: Atoms, points: Points, key: PRNGKeyArray) -> Values:
         """The atoms, exactly; `key` is not used."""
-        if not isinstance(field.network, RidgeNetwork):
-            return by_directions(field, atoms, points, Axes(jnp.arange(field.dim), field.dim))
+        if is_low_dimensional(atoms) or any(isinstance(a, Biharmonic) for a in atoms):
+            return nested_autodiff(field.value, points, atoms)
         return exact_atoms(field, atoms, points, _hessian_trace)
 
 
@@ -92,30 +147,35 @@ Trace = Callable[[Field, RidgeNetwork, Array], tuple[Array, Array]]
 
 
 def exact_atoms(field: Field, atoms: Atoms, points: Points, trace: Trace) -> Values:
-    """All atoms of a ridge network's field, from its Laplacian and squared gradient as `trace` computes them."""
-    network, params = field.network, field.params
-    assert isinstance(network, RidgeNetwork)
-    z = network.features(params, points)
-    head = lambda q: network.head(params, Value(q)).value[:, 0]  # noqa: E731
+    """All atoms exactly, from the network's Laplacian and squared gradient as `trace` computes them.
+
+    Atoms that need every coordinate for itself, and networks without a linear first map, cost d jets.
+    """
+    single = tuple(a for a in atoms if isinstance(a, COORDINATEWISE))
+    every = Axes(jnp.arange(field.dim), field.dim)
+    if not isinstance(field.network, RidgeNetwork):
+        return by_directions(field, atoms, points, every)
+    values = by_directions(field, single, points, every) if single else {}
+    values |= cheap_atoms(field, atoms, points)
+    if any(isinstance(a, Laplacian | GradNormSq) for a in atoms):
+        values |= _second_order_atoms(field, field.network, points, trace)
+    return values
+
+
+def _second_order_atoms(field: Field, network: RidgeNetwork, points: Points, trace: Trace) -> Values:
+    z = network.features(field.params, points)
+    head = lambda q: network.head(field.params, Value(q)).value[:, 0]  # noqa: E731
     slope = lambda tangent: jax.jvp(head, (z,), (tangent,))  # noqa: E731
     factor, offset = field.problem.ansatz(points)
-    lap_a, lap_b, aa, ab, bb = field.problem.closed_forms(points)
+    lap_a, lap_b, aa, ab, bb = (field.problem.closed(points)[name] for name in CLOSED)
     along_a, along_b = _projected_gradients(field, network, points)
     (n, n_a), (_, n_b) = slope(along_a), slope(along_b)
-    values = first_order(field, tuple(a for a in atoms if a != u), points) | {u: offset + factor * n}
-    if Laplacian(u) in atoms or GradNormSq(u) in atoms:
-        lap_n, nn = trace(field, network, z)
-        values[Laplacian(u)] = lap_b + factor * lap_n + 2 * n_a + n * lap_a
-        values[GradNormSq(u)] = (
-            bb + factor**2 * nn + n**2 * aa + 2 * (factor * n_b + n * ab + factor * n * n_a)
-        )
-    if EulerDerivative(u) in atoms:
-        _, values[EulerDerivative(u)] = jax.jvp(
-            lambda s: field.value(points._replace(x=points.x * s[:, None])),
-            (jnp.ones_like(n),),
-            (jnp.ones_like(n),),
-        )
-    return values
+    lap_n, nn = trace(field, network, z)
+    return {
+        u: offset + factor * n,
+        Laplacian(u): lap_b + factor * lap_n + 2 * n_a + n * lap_a,
+        GradNormSq(u): bb + factor**2 * nn + n**2 * aa + 2 * (factor * n_b + n * ab + factor * n * n_a),
+    }
 
 
 def _projected_gradients(field: Field, network: RidgeNetwork, points: Points) -> tuple[Array, Array]:

@@ -6,6 +6,8 @@ are closed forms; after the first layer everything lives in R^h.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -13,11 +15,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pdezoo import Points, Problem, jet2
+from pdezoo import Points, Problem, down_closure, jet2
 
 from .directions import Axes, Directions
-from .jets import Jets2, Value
+from .jets import Jets2, Taylor, Value
 from .network import Network, Params, RidgeNetwork
+from .planner import Index, plan
 
 
 class SecondOrder(NamedTuple):
@@ -50,34 +53,100 @@ class Field(eqx.Module):
         _, *derivatives = jet2(lambda time: self.value(points._replace(t=time)), points.t)
         return derivatives[order - 1]
 
-    def second_order(self, points: Points, directions: Directions) -> SecondOrder:
-        """First and (summed) second derivatives along directions: collapsed Taylor mode, one pass for both."""
-        n = self._network_second_order(points, directions)
+    def euler_derivative(self, points: Points) -> Float[Array, " batch"]:
+        """x·∇u_θ, exactly."""
+        one = jnp.ones(points.x.shape[0])
+        return jax.jvp(lambda s: self.value(points._replace(x=points.x * s[:, None])), (one,), (one,))[1]
+
+    def second_order(
+        self, points: Points, directions: Directions, lengths: Float[Array, "directions batch"] | None = None
+    ) -> SecondOrder:
+        """First and (summed) second derivatives along directions: collapsed Taylor mode, one pass for both.
+
+        `lengths` scales every direction, point by point.
+        """
+        n = self._network_second_order(points, directions, lengths)
         line = directions.line(self.problem.ansatz, points)
         (a, b), (a1, b1), (a2, b2) = jet2(line, jnp.zeros_like(n.first))
+        if lengths is not None:
+            a1, b1, a2, b2 = a1 * lengths, b1 * lengths, a2 * lengths**2, b2 * lengths**2
         return SecondOrder(
             b[0] + a[0] * n.value,
             b1 + a1 * n.value + a * n.first,
             jnp.sum(b2, 0) + n.value * jnp.sum(a2, 0) + 2 * jnp.sum(a1 * n.first, 0) + a[0] * n.second,
         )
 
-    def _network_second_order(self, points: Points, directions: Directions) -> SecondOrder:
+    def _network_second_order(
+        self, points: Points, directions: Directions, lengths: Array | None
+    ) -> SecondOrder:
         if not isinstance(self.network, RidgeNetwork):
-            return self._by_nested_jvp(points, directions.vectors())
+            return self._by_nested_jvp(points, directions.vectors(), lengths)
         z = self.network.features(self.params, points)
-        rows = directions.rows(self.network, self.params)
-        jets = self.network.head(self.params, Jets2(z, rows[:, None], jnp.zeros_like(z)))
+        rows = directions.rows(self.network, self.params)[:, None]
+        tangents = rows if lengths is None else rows * lengths[..., None]
+        jets = self.network.head(self.params, Jets2(z, tangents, jnp.zeros_like(z)))
         return SecondOrder(jets.value[:, 0], jets.first[..., 0], jets.second[:, 0])
 
-    def _by_nested_jvp(self, points: Points, vectors: Float[Array, "directions dim"]) -> SecondOrder:
+    def _by_nested_jvp(
+        self, points: Points, vectors: Float[Array, "directions dim"], lengths: Array | None
+    ) -> SecondOrder:
         """For a network that is only a function of its coordinates."""
 
-        def along(v: Array) -> tuple[Array, Array, Array]:
-            moved = lambda s: self.network.value(self.params, points._replace(x=points.x + s[:, None] * v))  # noqa: E731
+        def along(v: Array, length: Array) -> tuple[Array, Array, Array]:
+            moved = lambda s: self.network.value(  # noqa: E731
+                self.params, points._replace(x=points.x + (s * length)[:, None] * v)
+            )
             return jet2(moved, jnp.zeros(points.x.shape[0]))
 
-        value, first, second = jax.vmap(along)(vectors)
+        stretch = jnp.ones((vectors.shape[0], points.x.shape[0])) if lengths is None else lengths
+        value, first, second = jax.vmap(along)(vectors, stretch)
         return SecondOrder(value[0], first, jnp.sum(second, 0))
+
+    def partials(self, points: Points, indices: tuple[Index, ...]) -> dict[Index, Float[Array, " batch"]]:
+        """∂^α u_θ for multi-indices α over the coordinates (x, y, t) that the problem has, by one planned jet.
+
+        Leibniz' rule joins the network's partials, ∂^γ n for all γ ≤ α, with the ansatz' closed forms.
+        """
+        closed = self.problem.closed(points)
+        n = self._network_partials(points, down_closure(indices))
+        values = {}
+        for alpha in indices:
+            products = (
+                math.prod(map(math.comb, alpha, beta)) * closed["a", beta] * n[_minus(alpha, beta)]
+                for beta in down_closure((alpha,))
+            )
+            values[alpha] = closed["b", alpha] + sum(products)
+        return values
+
+    def _network_partials(self, points: Points, indices: tuple[Index, ...]) -> dict[Index, Array]:
+        if not isinstance(self.network, RidgeNetwork):
+            return {alpha: self._nested_partial(points, alpha) for alpha in indices}
+        found = plan(indices)
+        (jet,) = found.jets
+        rows = self.network.rows(self.params, jnp.arange(self.dim))
+        if self.problem.has_time:
+            rows = jnp.concatenate([rows, self.network.time_row(self.params)[None]])
+        z = self.network.features(self.params, points)
+        slopes = (jnp.asarray(v, z.dtype) @ rows for v in jet.directions)
+        slots = {k: jnp.broadcast_to(row, z.shape) for k, row in enumerate(slopes, start=1)}
+        numbers = (0, *jet.active)
+        stream = Taylor(jnp.stack([z, *(slots.get(k, jnp.zeros_like(z)) for k in jet.active)]), numbers)
+        out = self.network.head(self.params, stream).coefficients[..., 0]
+        return found.evaluate([dict(zip(numbers, out, strict=True))])
+
+    def _nested_partial(self, points: Points, alpha: Index) -> Array:
+        def step(f: Callable, axis: int) -> Callable:
+            moved = lambda p, s: (
+                p._replace(x=p.x.at[:, axis].add(s)) if axis < self.dim else p._replace(t=p.t + s)
+            )
+            zero, one = jnp.zeros(points.x.shape[0]), jnp.ones(points.x.shape[0])
+            return lambda p: jax.jvp(lambda s: f(moved(p, s)), (zero,), (one,))[1]
+
+        function: Callable = lambda p: self.network.value(self.params, p)  # noqa: E731
+        for axis, order in enumerate(alpha):
+            for _ in range(order):
+                function = step(function, axis)
+        return function(points)
 
     def along_axis(
         self, points: Points, axis: Int[Array, ""], s: Float[Array, " batch"]
@@ -92,3 +161,7 @@ class Field(eqx.Module):
         else:
             n = self.network.value(self.params, points._replace(x=points.x.at[:, axis].add(s)))
         return offset + factor * n
+
+
+def _minus(alpha: Index, beta: Index) -> Index:
+    return tuple(a - b for a, b in zip(alpha, beta, strict=True))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol, Self
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -73,25 +74,30 @@ class Jets2(NamedTuple):
         return Jets2(y, slope * self.first, slope * (self.second - 2 * y * squares))
 
 
-class Taylor(NamedTuple):
-    """A jet of any order along one curve: normalised coefficients z_0, z_1, …, each (B, h); z(s) = Σ z_n sⁿ."""
+class Taylor(eqx.Module):
+    """A jet of any order along one curve, only the coefficients that are wanted: z(s) = Σ_n z_n sⁿ.
 
-    coefficients: tuple[Float[Array, "batch width"], ...]
+    `coefficients[i]`, of shape (B, h), belongs to the power `numbers[i]`; the numbers start with 0. A product leaves the others
+    out, which is exact if no wanted coefficient depends on an unwanted one (a planned jet, see planner.py).
+    """
+
+    coefficients: Float[Array, "numbers batch width"]
+    numbers: tuple[int, ...] = eqx.field(static=True)
 
     def affine(self, weight: Array, bias: Array) -> Taylor:
-        """Wᵀz + b."""
-        return Taylor(tuple(c @ weight for c in self.coefficients)).shift(bias)
+        """Wᵀz + b: one matrix product for all coefficients."""
+        return Taylor(self.coefficients @ weight, self.numbers).shift(bias)
 
     def shift(self, bias: Array) -> Taylor:
         """z + b."""
-        first, *rest = self.coefficients
-        return Taylor((first + bias, *rest))
+        return Taylor(self.coefficients.at[0].add(bias), self.numbers)
 
     def tanh(self) -> Taylor:
-        """tanh z from y' = (1 − y²) z': n y_n = Σ_{k=1}^{n} k z_k w_{n−k}, w = 1 − y²."""
-        z = self.coefficients
-        y, w = [jnp.tanh(z[0])], []
-        for n in range(1, len(z)):
-            w.append((1.0 if n == 1 else 0.0) - sum(y[i] * y[n - 1 - i] for i in range(n)))
-            y.append(sum(k * z[k] * w[n - k] for k in range(1, n + 1)) / n)
-        return Taylor(tuple(y))
+        """tanh z from y' = (1 − y²) z': n y_n = Σ_k k z_k w_{n−k}, w = 1 − y²."""
+        z = dict(zip(self.numbers, self.coefficients, strict=True))
+        y = {0: jnp.tanh(z[0])}
+        w = {0: 1 - y[0] * y[0]}
+        for n in self.numbers[1:]:
+            y[n] = sum(k * z[k] * w[n - k] for k in z if 0 < k <= n and n - k in w) / n
+            w[n] = -sum(y[i] * y[n - i] for i in y if n - i in y)
+        return Taylor(jnp.stack([y[n] for n in self.numbers]), self.numbers)

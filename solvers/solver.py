@@ -18,7 +18,7 @@ from pdezoo import PDE, Points, Problem, TestSet
 
 from .estimator import Estimator
 from .field import Field
-from .loss import Loss, SquaredLoss
+from .loss import Loss, SquaredLoss, condition_loss
 from .network import MLP, Network, Params
 from .progress import Progress, progress_bar
 from .trainer import Adam, Trainer
@@ -138,7 +138,7 @@ class Trained(Solver):
     def init(self, problem: Problem, seed: int, steps: int) -> State:
         """The state before the first step."""
         key, start = jax.random.split(jax.random.key(seed))
-        params = self.network.init(start, problem.domain.dim, problem.domain.has_time)
+        params = self.network.init(start, problem.domain.dim, problem.has_time)
         zero = jnp.zeros((), jnp.int32)
         return State(params, self.trainer.init(params, steps), key, zero, jnp.zeros(()))
 
@@ -151,14 +151,14 @@ class Trained(Solver):
 
     def evaluate(self, problem: Problem, params: Params, key: PRNGKeyArray, batch: int) -> Float[Array, ""]:
         """The loss on points drawn from `key`."""
-        where, how = jax.random.split(key)
+        where, how, at = jax.random.split(key, 3)
         points = problem.sample(where, batch)
         trial = Field(problem, params, self.network)
 
         def residual(k: PRNGKeyArray) -> Array:
             return problem.residual(self.estimator(trial, problem.atoms, points, k), points)
 
-        return self.loss(residual, how)
+        return self.loss(residual, how) + condition_loss(trial, at, batch)
 
     def advance(self, problem: Problem, state: State, count: Array, batch: int) -> tuple[State, Losses]:
         """Up to `count` steps in one loop; stops before the state is touched by a loss that is not finite."""

@@ -13,16 +13,15 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from pdezoo import EulerDerivative, Points, u
+from pdezoo import Points
 from solvers import (
-    Axes,
+    COORDINATEWISE,
     Estimator,
     Field,
     Jets2,
     RidgeNetwork,
     Solver,
     Trained,
-    by_directions,
     exact_atoms,
     register,
 )
@@ -37,12 +36,10 @@ class ForwardLaplacian(Estimator):
     """Δu and |∇u|², exactly, in forward mode with the second-order stream collapsed."""
 
     unbiased: ClassVar[bool] = True
-    atoms: ClassVar[tuple] = (*Estimator.atoms, EulerDerivative(u))
+    atoms: ClassVar[tuple] = (*Estimator.atoms, *COORDINATEWISE)
 
     def __call__(self, field: Field, atoms: tuple, points: Points, key: PRNGKeyArray) -> dict:
         """The atoms, exactly; `key` is not used."""
-        if not isinstance(field.network, RidgeNetwork):
-            return by_directions(field, atoms, points, Axes(jnp.arange(field.dim), field.dim))
         return exact_atoms(field, atoms, points, forward_trace)
 
 

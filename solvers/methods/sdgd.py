@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from pdezoo import GradNormSq, Laplacian, Points, u
-from solvers import Axes, Estimator, Field, Solver, Trained, first_order, register
+from solvers import Axes, Estimator, Field, Solver, Trained, cheap_atoms, register
 
 Line = Callable[[Array], Array]
 """s (B,) ↦ u(x + s e_i) (B,), point by point."""
@@ -45,7 +45,7 @@ class _SDGD(Estimator):
         start = jnp.zeros(points.x.shape[0])
         one = lambda axis: self.derivatives(lambda s: field.along_axis(points, axis, s), start)  # noqa: E731
         first, second = self.over_axes(one, axes.indices)
-        return first_order(field, atoms, points) | {
+        return cheap_atoms(field, atoms, points) | {
             Laplacian(u): axes.weight * jnp.sum(second, axis=0),
             GradNormSq(u): axes.weight * jnp.sum(first**2, axis=0),
         }

@@ -5,10 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import sympy as sp
 from jaxtyping import PRNGKeyArray
 
 from pdezoo import Points
-from solvers import Axes, Estimator, Field, Solver, Trained, by_directions, register
+from solvers import (
+    COORDINATEWISE,
+    Axes,
+    Estimator,
+    Field,
+    Solver,
+    Trained,
+    by_directions,
+    is_low_dimensional,
+    partial_derivatives,
+    register,
+)
 
 
 @dataclass(frozen=True)
@@ -21,13 +33,16 @@ class STDE(Estimator):
 
     samples: int = 16
     unbiased: ClassVar[bool] = True
+    atoms: ClassVar[tuple] = (*Estimator.atoms, *COORDINATEWISE, sp.Derivative)
 
     def __post_init__(self) -> None:
         if self.samples < 1:
             raise ValueError(f"samples is the number of sampled axes, at least 1, got {self.samples}")
 
     def __call__(self, field: Field, atoms: tuple, points: Points, key: PRNGKeyArray) -> dict:
-        """The atoms' estimates."""
+        """The atoms' estimates; partial derivatives in x, y, t are exact."""
+        if is_low_dimensional(atoms):
+            return partial_derivatives(field, atoms, points)
         return by_directions(field, atoms, points, Axes.draw(key, self.samples, field.dim))
 
 
