@@ -232,7 +232,12 @@ def _closed_partials(pde: PDE, a: Any, b: Any) -> dict[Any, Any]:
     """∂^β a for all β below the operator's partials, and ∂^α b for those themselves."""
     coordinates = _coordinates(pde.dim)
     wanted = tuple(multi_index(atom, pde.dim) for atom in pde.atoms)
-    partial = lambda f, index: sp.diff(f, *((c, n) for c, n in zip(coordinates, index, strict=True) if n))  # noqa: E731
+
+    def partial(f: Any, index: Index) -> Any:
+        for coordinate, order in zip(coordinates, index, strict=True):
+            f = sp.diff(f, coordinate, order)
+        return f
+
     factors = {("a", beta): partial(a, beta) for beta in down_closure(wanted)}
     return factors | {("b", alpha): partial(b, alpha) for alpha in wanted}
 
