@@ -1,0 +1,134 @@
+"""How much faster our training step is than the same step written plainly: `python -m benchmarks.plain_step`.
+
+The plain step is what a reader of the STDE paper would write: `jax.experimental.jet` along one-hot tangents, vmapped over axes and points,
+on u = (1 − |x|²) MLP(x); the Allen-Cahn two-body source as an explicit formula on `jnp.sin` and `jnp.cos`; Optax's Adam; one
+dispatch a step. Both train the same problem with the same B, K and network, in one process, in turns, so that what
+else the machine does falls on both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import pdezoo
+import solvers
+
+BATCH, SAMPLES, WIDTH, DEPTH = 100, 16, 128, 4
+
+
+def plain_step(dim: int) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """The plain training step, jitted, and its first arguments (params, moments, key)."""
+    from jax.experimental.jet import jet
+
+    coefficients = jnp.asarray(pdezoo.Coefficients(0).values(dim - 1), jnp.float32)
+    optimizer = optax.adam(optax.linear_schedule(1e-3, 0.0, 10_000))
+
+    def u(params: Any, x: jax.Array) -> jax.Array:
+        h = x
+        for weight, bias in params[:-1]:
+            h = jnp.tanh(h @ weight + bias)
+        weight, bias = params[-1]
+        return (1 - jnp.sum(x**2)) * (h @ weight + bias)[0]
+
+    def laplacian(params: Any, x: jax.Array, key: jax.Array) -> jax.Array:
+        axes = jax.random.choice(key, dim, (min(SAMPLES, dim),), replace=False)
+        tangents = jax.nn.one_hot(axes, dim)
+        second = jax.vmap(lambda v: jet(lambda y: u(params, y), (x,), ((v, jnp.zeros_like(v)),))[1][1])(tangents)
+        return jnp.mean(second) * dim
+
+    def loss(params: Any, key: jax.Array) -> jax.Array:
+        where, how = jax.random.split(key)
+        x = pdezoo.Ball(dim).sample(where, BATCH).x
+        residual = jax.vmap(lambda y: _residual(laplacian(params, y, how), u(params, y), y, coefficients))(x)
+        return jnp.mean((residual / dim) ** 2)
+
+    def step(params: Any, moments: Any, key: jax.Array) -> Any:
+        key, now = jax.random.split(key)
+        gradient = jax.grad(loss)(params, now)
+        updates, moments = optimizer.update(gradient, moments)
+        return optax.apply_updates(params, updates), moments, key
+
+    params = _parameters(dim)
+    return jax.jit(step, donate_argnums=(0, 1)), (params, optimizer.init(params), jax.random.key(0))
+
+
+def _residual(laplacian: jax.Array, u: jax.Array, x: jax.Array, c: jax.Array) -> jax.Array:
+    return laplacian + u - u**3 - _source(x, c)
+
+
+def _source(x: jax.Array, c: jax.Array) -> jax.Array:
+    """Δu* + u* − u*³ for u* = (1 − |x|²) Σ c_i sin(x_i + cos x_{i+1} + x_{i+1} cos x_i)."""
+    a, b = x[:-1], x[1:]
+    p = a + jnp.cos(b) + b * jnp.cos(a)
+    p_a, p_b = 1 - b * jnp.sin(a), jnp.cos(a) - jnp.sin(b)
+    total = jnp.sum(c * jnp.sin(p))
+    curvature = jnp.sum(c * (-jnp.cos(p) * (b * jnp.cos(a) + jnp.cos(b)) - jnp.sin(p) * (p_a**2 + p_b**2)))
+    radial = jnp.sum(c * jnp.cos(p) * (a * p_a + b * p_b))
+    factor = 1 - jnp.sum(x**2)
+    u = factor * total
+    return factor * curvature - 4 * radial - 2 * x.shape[0] * total + u - u**3
+
+
+def _parameters(dim: int) -> Any:
+    sizes = [dim] + [WIDTH] * (DEPTH - 1) + [1]
+    keys = jax.random.split(jax.random.key(1), DEPTH)
+    pairs = zip(keys, sizes[:-1], sizes[1:], strict=True)
+    return [(jax.random.normal(k, (m, n)) / np.sqrt(m), jnp.zeros(n)) for k, m, n in pairs]
+
+
+def our_step(dim: int) -> tuple[Callable[..., Any], Any]:
+    """`stde` as shipped, and its first state. One call is one dispatch of one step."""
+    solver: Any = solvers.make("stde", samples=SAMPLES, width=WIDTH, depth=DEPTH)
+    compiled = solver.compile(pdezoo.make("allen-cahn/two-body", dim), batch=BATCH)
+    return compiled, compiled.init()
+
+
+def compare(dim: int, seconds: float) -> dict[str, float]:
+    """Median seconds a step of both, measured in turns for about `seconds` each."""
+    plain, arguments = plain_step(dim)
+    ours, state = our_step(dim)
+    arguments = jax.block_until_ready(plain(*arguments))
+    state = jax.block_until_ready(ours(state)[0])
+    times: dict[str, list[float]] = {"plain": [], "ours": []}
+    while sum(times["plain"]) < seconds or len(times["plain"]) < 3:
+        begin = time.perf_counter()
+        arguments = jax.block_until_ready(plain(*arguments))
+        middle = time.perf_counter()
+        state = jax.block_until_ready(ours(state)[0])
+        times["plain"].append(middle - begin)
+        times["ours"].append(time.perf_counter() - middle)
+    plain_time, our_time = (statistics.median(t) for t in times.values())
+    return {"dim": dim, "plain": plain_time, "ours": our_time, "ratio": plain_time / our_time}
+
+
+def main() -> int:
+    """Print the comparison."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.plain_step", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--dims", type=int, nargs="+", default=[100, 1_000, 10_000, 100_000])
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long to measure at each dimension")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rows = []
+    for dim in options.dims:
+        rows.append(compare(dim, options.seconds))
+        if not options.json:
+            row = rows[-1]
+            print(f"d = {dim:>7}: plain {row['plain']:.5f} s, stde {row['ours']:.5f} s, ratio {row['ratio']:.1f}", flush=True)
+    if options.json:
+        json.dump(rows, sys.stdout, indent=2)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
