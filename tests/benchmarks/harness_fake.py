@@ -19,6 +19,8 @@ from benchmarks import measure
 from benchmarks.isolate import Place
 from benchmarks.library import Device, Library
 
+# How many times the usual number of random cases: PDEZOO_FUZZ=10 makes more than ten thousand.
+FUZZ = int(os.environ.get("PDEZOO_FUZZ", "1"))
 PDES = ["toy/plain", "toy/broken", "line/only"]
 
 

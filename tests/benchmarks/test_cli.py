@@ -7,9 +7,11 @@ import io
 import json
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
+from harness_fake import FUZZ
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -45,7 +47,7 @@ junk = st.text(max_size=12) | st.sampled_from(
         "--json",
         "--store",
         "/dev/null",
-        "/nowhere",
+        "/dev/null/below",
         "stde",
         "--format",
         "html",
@@ -63,11 +65,13 @@ junk = st.text(max_size=12) | st.sampled_from(
 )
 
 
-def call(*arguments: str, store: object = "/nowhere/store") -> tuple[int, str, str]:
+def call(*arguments: str, store: object = "/dev/null/store") -> tuple[int, str, str]:
     """Exit status, standard output and standard error of the program, run in this process."""
     out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
     patch = pytest.MonkeyPatch()
-    with patch.context() as context, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    streams = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+    with tempfile.TemporaryDirectory() as empty, patch.context() as context, streams[0], streams[1]:
+        context.chdir(empty)  # whatever is written by chance
         context.setattr(sys, "argv", ["pdezoo", *arguments])
         context.setenv("PDEZOO_STORE", str(store))
         try:
@@ -169,7 +173,7 @@ def test_an_unwritable_store_is_told_before_any_work(tmp_path):
 @given(st.sampled_from(COMMANDS), st.lists(junk, max_size=4))
 @example("run", ["poisson/two-body", "stde", "--dim", "\x00"])
 @example("cite", ["\ud800"])
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250 * FUZZ, deadline=None)
 def test_no_arguments_cause_a_traceback(command, arguments):
     if command == "verify" and any("*" in a or not a.strip("-") for a in [*arguments, "-" * (not arguments)]):
         return

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from harness_fake import LIBRARY, PDES, SOLVERS
+from harness_fake import FUZZ, LIBRARY, PDES, SOLVERS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -100,7 +100,7 @@ def test_mistakes_in_a_matrix_are_explained(line, hint):
         lambda line: st.text(max_size=20).map(lambda junk: TEXT.replace(line, line + junk).encode())
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300 * FUZZ, deadline=None)
 def test_a_matrix_file_never_breaks_the_program(content):
     with contextlib.suppress(UserError):
         expand(parse(content), PDES, SOLVERS)
@@ -129,7 +129,7 @@ def test_dimensions(text, value):
 @example("1e999999999")
 @example("0x10")
 @example("²")
-@settings(max_examples=400)
+@settings(max_examples=400 * FUZZ)
 def test_a_dimension_is_a_bounded_whole_number_or_a_message(value):
     with contextlib.suppress(UserError):
         assert 1 <= parsing.dimension(value) <= parsing.MAX_DIM
@@ -148,6 +148,7 @@ def test_sizes(text, value):
 
 
 @given(st.text(max_size=20))
+@settings(max_examples=100 * FUZZ)
 def test_quantities_are_numbers_or_messages(text):
     for read in (parsing.duration, parsing.size, parsing.seeds, parsing.hyperparameter):
         with contextlib.suppress(UserError):

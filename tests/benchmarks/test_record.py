@@ -7,6 +7,7 @@ import math
 from datetime import UTC, datetime
 
 import pytest
+from harness_fake import FUZZ
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,7 +78,7 @@ anything = st.recursive(
 
 
 @given(records)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150 * FUZZ, deadline=None)
 def test_round_trip(record):
     again = parse(record.content)
     assert again == record
@@ -86,7 +87,7 @@ def test_round_trip(record):
 
 
 @given(st.binary(max_size=300) | anything.map(lambda v: json.dumps(v).encode()))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300 * FUZZ, deadline=None)
 def test_anything_else_is_refused_in_one_line(content):
     with pytest.raises(ValueError, match=r".") as refused:
         parse(content)
@@ -201,6 +202,7 @@ def test_every_status_has_a_message():
 
 
 @given(st.text(max_size=300), st.integers(2, 100), st.booleans())
+@settings(max_examples=100 * FUZZ)
 def test_clipped_text_may_go_into_a_record(text, limit, end):
     clipped = clip(text, limit, end=end)
     assert len(clipped) <= limit

@@ -1,0 +1,58 @@
+"""A sweep to be killed: `python harness_chaos.py STORE once|forever`, printing every digest that the store has taken."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from pathlib import Path
+
+import harness_fake
+
+from benchmarks.matrix import Request
+from benchmarks.measure import measure
+from benchmarks.plan import resolve
+from benchmarks.protocol import protocol
+from benchmarks.store import Store
+from benchmarks.sweep import Journal, Sweep, todo
+
+CELLS = 40
+
+
+def jobs():
+    used = protocol("quick").but(steps=10)
+    requests = [Request("toy/plain", 3, 0, "good", (), used, seed) for seed in range(CELLS)]
+    return resolve(requests, harness_fake.LIBRARY)
+
+
+def execute(cell, place, report, stop):
+    time.sleep(random.uniform(0, 0.02))
+    return measure(cell, lib=harness_fake.LIBRARY)
+
+
+class Printer:
+    def started(self, cell):
+        pass
+
+    def moved(self, cell, moment, steps):
+        pass
+
+    def finished(self, record):
+        print(record.digest, flush=True)
+
+
+def main(root: str, how: str) -> None:
+    store = Store.writing(Path(root))
+    redo = None
+    while True:
+        work = todo(jobs(), store.read().records.values(), redo)
+        journal = Journal(store, [job.cell for job in work.jobs], 2)
+        Sweep(store, [harness_fake.PLACE] * 2, (journal, Printer()), execute=execute).run(work.jobs)
+        journal.close()
+        if how == "once":
+            return
+        redo = "all"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
