@@ -3,12 +3,14 @@
 #   make leaderboard PYTHON=python3.12      another Python
 #   make leaderboard EXTRA=cuda12           JAX for NVIDIA GPUs (or cuda13)
 #   make test PYTEST_ARGS="-k stde -x"      pytest's own options
+#   make asv-smoke ASV_BENCH=Speed          which asv benchmarks
 
 PYTHON ?= python3
 EXTRA ?= cpu
 WORKERS ?= 2
 OUT ?= out
 PYTEST_ARGS ?=
+ASV_BENCH ?= 'allen-cahn', 'stde', 100\)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -48,6 +50,12 @@ lint: $(DEV_READY)  ## Style, types, and the import contract between the layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+asv-smoke: $(DEV_READY)  ## asv: one quick benchmark of every suite at this commit, and .asv/html
+	$(BIN)/asv machine --yes >/dev/null
+	$(BIN)/asv check --environment existing
+	$(BIN)/asv run --python same --quick --set-commit-hash "$$(git rev-parse HEAD)" --bench "$(ASV_BENCH)"
+	$(BIN)/asv publish
 
 wheel: $(DEV_READY)  ## dist/pdezoo-*.whl
 	$(PIP) wheel -qq --no-deps --wheel-dir dist .
