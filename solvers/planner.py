@@ -59,7 +59,7 @@ class Jet:
     active: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        trimmed = self.directions
+        trimmed = self.directions[: self.order]  # later slots have no effect
         while trimmed and not any(trimmed[-1]):
             trimmed = trimmed[:-1]
         active = self.active or tuple(range(1, self.order + 1))
@@ -86,14 +86,12 @@ class Cost:
     """What a jet costs in each layer: linear · streams + elementwise · products.
 
     `sparse` says whether the pushforward computes the active coefficients only, or else all up to the order.
-    `slack` is the relative extra cost that a smaller rounding error may have.  `docs/jets.md` has the measurement
-    behind the default weights.
+    `docs/jets.md` has the measurement behind the default weights.
     """
 
     linear: float = 1.0
     elementwise: float = 0.3
     sparse: bool = True
-    slack: float = 0.0
 
     def __call__(self, jet: Jet) -> float:
         computed = jet if self.sparse else replace(jet, active=())
@@ -286,23 +284,25 @@ def _dot(a: Index, b: Index) -> int:
 
 
 def _short(wanted: tuple[Index, ...], names: tuple[str, ...], cost: Cost) -> Plan:
-    """Iterated greedy: drop jets of the best plan, complete it under perturbed prices, truncate what is not needed."""
+    """Iterated greedy: drop jets of the best plan, complete it under perturbed prices, truncate what is not needed.
+
+    Of all the cheapest sets of jets that come up, the one of least amplification is the plan.
+    """
     family = _spanning_family(wanted)
     price = np.array([cost(Jet(((1,),), k)) for k in range(max(family.order) + 1)])
     random = np.random.default_rng(0)
-    plans: dict[tuple[int, ...], Plan] = {}
     best, least = np.zeros(len(family.curves), int), math.inf
+    cheapest: set[tuple[int, ...]] = set()
     for turn in range(family.turns):
         kept = np.where(random.random(best.size) < random.uniform(0.2, 0.8), 0, best) if turn else best
         perturbed = np.exp(random.normal(0, 0.6, best.size)) if turn else np.ones(best.size)
         orders = family.truncate(family.complete(kept, perturbed, price), random)
-        total = price[orders].sum()
-        if total <= (1 + cost.slack) * least + 1e-9 and tuple(orders) not in plans:
-            plans[tuple(orders)] = _weigh(family.jets(orders), wanted, names, cost)
+        total = round(float(price[orders].sum()), 9)
         if total <= least:
+            cheapest = {tuple(orders)} if total < least else cheapest | {tuple(orders)}
             best, least = orders, total
-    eligible = [p for p in plans.values() if p.cost <= (1 + cost.slack) * least + 1e-9]
-    return min(eligible, key=lambda p: (max(p.amplification.values()), p.cost))
+    plans = [_weigh(family.jets(np.array(orders)), wanted, names, cost) for orders in sorted(cheapest)]
+    return min(plans, key=lambda p: sorted(p.amplification.values(), reverse=True))
 
 
 def candidates(wanted: Sequence[Index], reach: int) -> dict[Curve, int]:
