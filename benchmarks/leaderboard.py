@@ -65,6 +65,7 @@ class Row:
     measures: dict[str, Spread]
     skill: float | None
     skill_affine: float | None
+    cut_short: str = ""
     rank: int | None = None
     interval: tuple[int, int] | None = None
 
@@ -90,6 +91,7 @@ class Row:
             parts.append("no better than a constant: unranked")
         elif self.skill_affine is not None and self.skill_affine <= 0:
             parts.append("a linear model does as well")
+        parts += [self.cut_short] if self.cut_short else []
         return "; ".join(parts)
 
 
@@ -193,7 +195,17 @@ def _row(records: Sequence[Record]) -> Row:
         measures={name: spread for name, spread in found.items() if spread is not None},
         skill=_median([record.metrics.skill for record in records]),
         skill_affine=_median([record.metrics.skill_affine for record in records]),
+        cut_short=_cut_short(records),
     )
+
+
+def _cut_short(records: Sequence[Record]) -> str:
+    """Where the training budget ended before the steps did, what became of the steps."""
+    asked = records[0].cell.protocol.steps
+    taken = [r.metrics.steps for r in records if r.status is Status.OK and r.metrics.steps is not None]
+    if not taken or records[0].cell.protocol.seconds is None or min(taken) >= asked:
+        return ""
+    return f"{statistics.median_low(taken):,} of {asked:,} steps in the time given"
 
 
 def _spread(name: str, records: Sequence[Record]) -> Spread | None:

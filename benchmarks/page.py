@@ -9,7 +9,7 @@ from benchmarks import figure
 from benchmarks.leaderboard import Group, Leaderboard, Row
 from benchmarks.papers import Beside
 from benchmarks.record import Environment, Status
-from benchmarks.render import COLUMNS, DEGENERATE, EXPLANATION, beside_cells, number, rate, title
+from benchmarks.render import COLUMNS, DEGENERATE, EXPLANATION, beside_cells, described, number, rate, title
 
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _CSS = """
@@ -134,11 +134,7 @@ def _flags(group: Group) -> list[str]:
 
 def _section(index: int, groups: Sequence[Group], names: Sequence[str]) -> _Html:
     first = groups[0]
-    protocol = first.protocol
-    words = (
-        f"{first.machine} · protocol {protocol.name}: {protocol.steps:,} steps, batch {protocol.batch:,}, "
-        f"{protocol.test_size:,} test points, {protocol.dtype} · fingerprint {protocol.fingerprint[:16]}"
-    )
+    words = f"{first.machine} · {described(first.protocol)}"
     drawing = _tag("figure", _Html(figure.svg(groups, names)))
     tables = [part for group in groups for part in _group(group)]
     name = first.problem + (f", instance {first.instance}" if first.instance else "")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.display import COLOURS, seconds, size
 from benchmarks.leaderboard import Group, Leaderboard, Row, Spread
 from benchmarks.papers import Beside
+from benchmarks.protocol import Protocol
 from benchmarks.record import to_json
 
 if TYPE_CHECKING:
@@ -94,15 +95,19 @@ def title(group: Group) -> str:
     return f"{group.problem}, d = {group.dim:,}{instance}"
 
 
+def described(protocol: Protocol) -> str:
+    """A protocol in one line, its training budget included: where there is one, not everybody takes every step."""
+    budget = f" or {protocol.seconds:g} s of training" if protocol.seconds is not None else ""
+    return (
+        f"protocol {protocol.name}: {protocol.steps:,} steps{budget}, batch {protocol.batch:,}, "
+        f"{protocol.test_size:,} test points, {protocol.dtype} ({protocol.fingerprint[:8]})"
+    )
+
+
 def caption(group: Group) -> str:
     """Protocol, machine, fingerprint, and whether the problem is any test at all."""
-    protocol = group.protocol
-    parts = [
-        f"protocol {protocol.name} ({protocol.steps:,} steps, batch {protocol.batch:,}, {protocol.dtype}, "
-        f"{protocol.fingerprint[:8]})",
-        group.machine,
-        f"problem {group.fingerprint[:8]}" if group.fingerprint else "problem could not be made",
-    ]
+    problem = f"problem {group.fingerprint[:8]}" if group.fingerprint else "problem could not be made"
+    parts = [described(group.protocol), group.machine, problem]
     return " · ".join(parts + ([DEGENERATE] if group.degenerate else []))
 
 

@@ -61,6 +61,13 @@ def test_a_failed_seed_is_an_infinite_error(make_record):
     assert "too large" in row.note
 
 
+def test_a_training_that_ran_out_of_time_says_so(make_record):
+    record = make_record("a", 0.05)
+    short = record.model_copy(update={"metrics": record.metrics.model_copy(update={"steps": 4})})
+    assert "4 of 10 steps" in by_label(only(leaderboard([short])))["a"].note
+    assert "steps" not in by_label(only(leaderboard([record])))["a"].note
+
+
 def test_a_diverged_seed_with_an_error_counts_as_failed(make_record):
     fields = {"status": Status.DIVERGED, "cause": Cause.NON_FINITE, "reason": "NaN"}
     row = by_label(only(leaderboard([make_record("a", 0.01, **fields)])))["a"]
