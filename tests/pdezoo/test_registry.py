@@ -1,0 +1,166 @@
+"""Names: what is listed, how fast, what is said about a wrong one, and what an instance is made of."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toys import small
+
+import pdezoo
+import solvers
+
+REGISTRIES = {"pdezoo": pdezoo, "solvers": solvers}
+FOLDERS = {"pdezoo": "pdezoo.equations", "solvers": "solvers.methods"}
+
+
+def python(code: str, **environment: str) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("layer", REGISTRIES)
+def test_what_is_read_off_the_files_is_what_importing_them_registers(layer: str) -> None:
+    registry = REGISTRIES[layer]._registry
+    listed = {e.name: e for e in registry.catalogue().values() if e.origin == "pdezoo"}
+    folder = Path(importlib.import_module(FOLDERS[layer]).__file__).parent
+    for path in folder.glob("[a-z]*.py"):
+        importlib.import_module(f"{FOLDERS[layer]}.{path.stem}")
+    imported = {n: e for n, e in registry._registered.items() if registry._factories[n].__module__.startswith(layer)}
+    assert listed == imported
+    assert all(e.summary.endswith((".", ")")) for e in listed.values())
+
+
+@pytest.mark.parametrize("layer", REGISTRIES)
+def test_listing_imports_neither_jax_nor_sympy(layer: str) -> None:
+    code = f"import sys, {layer}; {layer}.names(); {layer}.catalogue(); print(*sys.modules)"
+    loaded = set(python(code).split())
+    assert layer in loaded
+    assert not loaded & {"jax", "jaxlib", "sympy", "scipy", "optax", "equinox", "pandas"}
+
+
+def test_names_are_families_with_variants() -> None:
+    names = pdezoo.names()
+    assert names == sorted(set(names))
+    for family in ("poisson", "allen-cahn", "sine-gordon"):
+        assert {f"{family}/{v}" for v in pdezoo.FEW_BODY} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "suggestion"),
+    [
+        ("pdezoo", "alen-cahn", "allen-cahn"),
+        ("pdezoo", "allen-cahn/two-bodies", "allen-cahn/two-body"),
+        ("pdezoo", "Poisson", "poisson"),
+        ("pdezoo", "xyzzy", "poisson"),
+        ("pdezoo", "", "poisson"),
+        ("pdezoo", "../poisson", "poisson"),
+        ("pdezoo", None, "poisson"),
+        ("solvers", "sdte", "stde"),
+        ("solvers", "sdgd-backwards", "sdgd-backward"),
+        ("solvers", "", "stde"),
+        ("solvers", 7, "stde"),
+    ],
+)
+def test_unknown_names_suggest_known_ones(layer: str, name: object, suggestion: str) -> None:
+    with pytest.raises(pdezoo.UnknownName, match=suggestion):
+        REGISTRIES[layer].make(name, **({"dim": 10} if layer == "pdezoo" else {}))
+
+
+@pytest.mark.parametrize("dim", [0, -3, 2.5, "abc", 1e400, float("nan"), True, None, [], 1j, "10", np.float64(10)])
+def test_bad_dimensions(dim: object) -> None:
+    with pytest.raises(pdezoo.BadDimension, match="dimension"):
+        pdezoo.make("poisson/two-body", dim=dim)
+
+
+@pytest.mark.parametrize(("variant", "least"), [("two-body", 2), ("three-body", 3), ("sin-three-body", 3)])
+def test_a_dimension_below_the_windows_is_refused(variant: str, least: int) -> None:
+    assert pdezoo.make(f"poisson/{variant}", dim=least).dim == least
+    with pytest.raises(pdezoo.BadDimension, match=f"≥ {least}"):
+        pdezoo.make(f"poisson/{variant}", dim=least - 1)
+
+
+@pytest.mark.parametrize("dim", [np.int64(7), np.int32(7), 7])
+def test_whole_numbers_of_any_type_are_dimensions(dim: object) -> None:
+    assert pdezoo.make("poisson/two-body", dim=dim).dim == 7
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.0, "0", None, True])
+def test_bad_seeds(seed: object) -> None:
+    with pytest.raises(ValueError, match="seed"):
+        pdezoo.make("poisson/two-body", dim=7, seed=seed)
+
+
+def test_a_family_alone_is_its_first_variant() -> None:
+    assert pdezoo.make("poisson", dim=7) == pdezoo.make(f"poisson/{pdezoo.FEW_BODY[0]}", dim=7)
+
+
+def test_fingerprints_tell_instances_apart() -> None:
+    base = pdezoo.make("poisson/two-body", dim=7)
+    others = [
+        pdezoo.make("poisson/two-body", dim=8),
+        pdezoo.make("poisson/two-body", dim=7, seed=1),
+        pdezoo.make("poisson/two-body-wide", dim=7),
+        pdezoo.make("allen-cahn/two-body", dim=7),
+    ]
+    prints = {base.fingerprint, *(p.fingerprint for p in others)}
+    assert len(prints) == 5
+    assert all(len(p) == 64 and int(p, 16) >= 0 for p in prints)
+    assert pdezoo.make("poisson/two-body", dim=7).fingerprint == base.fingerprint
+
+
+def test_every_registered_instance_has_its_own_fingerprint() -> None:
+    prints = {name: small(name).fingerprint for name in pdezoo.names()}
+    assert len(set(prints.values())) == len(prints)
+
+
+def test_fingerprints_are_the_same_in_every_process() -> None:
+    """Whatever Python's hash seed: nothing may depend on the order of a set."""
+    names = ["allen-cahn/two-body", "sine-gordon/sin-three-body"]
+    code = f"import json, pdezoo; print(json.dumps([pdezoo.make(n, dim=10).fingerprint for n in {names!r}]))"
+    here = [pdezoo.make(n, dim=10).fingerprint for n in names]
+    assert [json.loads(python(code, PYTHONHASHSEED=s)) for s in ("1", "2")] == [here, here]
+
+
+def test_allen_cahn_is_at_most_twelve_lines() -> None:
+    path = Path(importlib.import_module("pdezoo.equations.allen_cahn").__file__)
+    source = path.read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 12
+    assert [n.name for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)] == ["allen_cahn"]
+
+
+@pytest.mark.parametrize("name", ["Upper", "a b", "", "ü", "a/b", "-a"])
+def test_malformed_names_cannot_be_registered(name: str) -> None:
+    with pytest.raises(ValueError, match="lower-case"):
+        pdezoo.register(name)
+
+
+def test_a_name_cannot_be_taken_twice() -> None:
+    def poisson(dim: int) -> None:
+        """Another."""
+
+    importlib.import_module("pdezoo.equations.poisson")
+    with pytest.raises(ValueError, match="already registered"):
+        pdezoo.register("poisson")(poisson)
+
+
+def test_public_names_exist() -> None:
+    for layer in REGISTRIES.values():
+        assert all(hasattr(layer, name) for name in layer.__all__)
+        with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+            _ = layer.nonsense

@@ -1,0 +1,151 @@
+"""The fixed test set: its values, how it is cut, what a cache may and may not do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sympy as sp
+
+import pdezoo
+from pdezoo import TestSet, testset
+
+DIM, SIZE = 6, 500
+
+
+@pytest.fixture(scope="module")
+def pde():
+    return pdezoo.make("allen-cahn/two-body", dim=DIM)
+
+
+@pytest.fixture(scope="module")
+def test(pde):
+    return TestSet(pde, SIZE)
+
+
+@pytest.fixture(scope="module")
+def x(test) -> np.ndarray:
+    """The points, float64."""
+    return np.concatenate([np.asarray(p.x, np.float64) for _, p in test.chunks()])
+
+
+def test_exact_values_are_the_papers_formula(test, x) -> None:
+    """(1 − |x|²) Σ c_i sin(x_i + cos x_{i+1} + x_{i+1} cos x_i), in double precision at the float32 points."""
+    c = np.random.RandomState([0, 0]).standard_normal(DIM - 1)
+    a, b = x[:, :-1], x[:, 1:]
+    want = (1 - (x**2).sum(1)) * (c * np.sin(a + np.cos(b) + b * np.cos(a))).sum(1)
+    np.testing.assert_allclose(test.exact, want, rtol=1e-12, atol=1e-13)
+
+
+def test_errors_are_what_they_are_called(test) -> None:
+    exact = test.exact
+    moved = exact + np.linspace(-1, 2, SIZE)
+    found = test.errors_of(moved)
+    assert found["relative_l2"] == pytest.approx(np.sqrt(((moved - exact) ** 2).sum() / (exact**2).sum()))
+    assert found["relative_l1"] == pytest.approx(np.abs(moved - exact).sum() / np.abs(exact).sum())
+    assert test.errors(lambda p: jnp.zeros(p.x.shape[0])) == {"relative_l2": 1.0, "relative_l1": 1.0}
+
+
+@pytest.mark.parametrize("rows", [1, 7, 499])
+def test_chunking_changes_nothing(pde, test, x, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sizes that do not divide the set included."""
+    monkeypatch.setattr(testset, "_ELEMENTS", rows * DIM)
+    size = SIZE if rows > 1 else 5
+    cut = TestSet(pde, size)
+    assert cut.rows == rows
+    gathered = np.full((size, DIM), np.nan)
+    for where, points in cut.chunks():
+        gathered[where] = points.x
+    np.testing.assert_array_equal(gathered[:size], x[:size])
+    np.testing.assert_allclose(cut.exact, test.exact[:size], rtol=1e-14)
+
+
+def test_the_set_belongs_to_the_instance(pde, test, x) -> None:
+    again = TestSet(pdezoo.make("allen-cahn/two-body", dim=DIM), SIZE)
+    np.testing.assert_array_equal(again.exact, test.exact)
+    for other in (pdezoo.make("allen-cahn/two-body", dim=DIM, seed=1), pdezoo.make("poisson/two-body", dim=DIM)):
+        (_, points), *_ = TestSet(other, SIZE).chunks()
+        assert not np.array_equal(points.x, x)
+
+
+def test_coefficients_come_of_the_instance_seed_alone(pde) -> None:
+    """Neither JAX's nor NumPy's global random state has a say."""
+    np.random.seed(99)  # noqa: NPY002
+    one = pdezoo.make("allen-cahn/two-body", dim=DIM)
+    np.random.seed(7)  # noqa: NPY002
+    assert one.fingerprint == pde.fingerprint
+    (want,) = pde.lower().source.weights[:1] or (None,)
+    (found,) = one.lower().source.weights[:1] or (None,)
+    np.testing.assert_array_equal(found, want)
+
+
+def test_a_set_needs_points(pde) -> None:
+    with pytest.raises(ValueError, match="at least one point"):
+        TestSet(pde, 0)
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file())
+
+
+def test_cache_round_trip(pde, test, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    TestSet(pde, SIZE, cache=tmp_path / "deep" / "folder").exact  # noqa: B018
+    (kept,) = files(tmp_path)
+    monkeypatch.setattr(TestSet, "_compute", lambda *_: pytest.fail("computed again"))
+    again = TestSet(pde, SIZE, cache=kept.parent)
+    np.testing.assert_array_equal(again.exact, test.exact)
+    assert set(again.table) == set(test.table)
+
+
+DAMAGE = {
+    "empty": lambda p: p.write_bytes(b""),
+    "truncated": lambda p: p.write_bytes(p.read_bytes()[: p.stat().st_size // 2]),
+    "garbage": lambda p: p.write_bytes(b"\x00garbage" * 100),
+    "flipped bits": lambda p: p.write_bytes(p.read_bytes().replace(p.read_bytes()[200:208], b"\xff" * 8)),
+    "another size": lambda p: np.savez(p, **{k: v[:7] for k, v in np.load(p).items()}),
+    "not finite": lambda p: np.savez(p, **{k: v * np.nan for k, v in np.load(p).items()}),
+    "a column lost": lambda p: np.savez(p, exact=np.load(p)["exact"]),
+    "an array": lambda p: np.save(p.open("wb"), np.zeros(3)),
+    "a text": lambda p: p.write_text("hello"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_cache_is_computed_again(pde, test, tmp_path: Path, damage: str) -> None:
+    TestSet(pde, SIZE, cache=tmp_path).exact  # noqa: B018
+    (kept,) = files(tmp_path)
+    DAMAGE[damage](kept)
+    np.testing.assert_array_equal(TestSet(pde, SIZE, cache=tmp_path).exact, test.exact)
+    assert files(tmp_path) == [kept]
+    np.testing.assert_array_equal(np.load(kept)["exact"], test.exact)
+
+
+def test_a_cache_of_another_instance_is_not_used(pde, test, tmp_path: Path) -> None:
+    other = pdezoo.make("allen-cahn/two-body", dim=DIM, seed=5)
+    TestSet(other, SIZE, cache=tmp_path).exact  # noqa: B018
+    np.testing.assert_array_equal(TestSet(pde, SIZE, cache=tmp_path).exact, test.exact)
+    assert len(files(tmp_path)) == 2
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(pde, test, tmp_path: Path) -> None:
+    obstacle = tmp_path / "file"
+    obstacle.write_text("in the way")
+    np.testing.assert_array_equal(TestSet(pde, SIZE, cache=obstacle).exact, test.exact)
+    np.testing.assert_array_equal(TestSet(pde, SIZE, cache=obstacle / "below").exact, test.exact)
+    assert obstacle.read_text() == "in the way"
+
+
+def test_dimension_one_has_a_set() -> None:
+    """One coordinate has no direction to speak of; the ball is an interval."""
+    ball = pdezoo.Ball(1)
+    one = pdezoo.PDE(
+        operator=pdezoo.Laplacian(pdezoo.u),
+        domain=ball,
+        ansatz=ball.vanishing(),
+        solution=pdezoo.Exact(ball.vanishing().factor * sp.cos(pdezoo.r2)),
+    )
+    values = TestSet(one, 50).exact
+    assert values.shape == (50,)
+    assert np.isfinite(values).all()

@@ -1,0 +1,165 @@
+"""`verify` proves every registered problem, and finds every defect that is planted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sympy as sp
+from toys import NAMED, points, small
+
+import pdezoo
+from pdezoo import PDE, Ball, Exact, Laplacian, Points, Report, X, in_float64, r2, u, verify, window_sum
+from pdezoo.atoms import EulerDerivative, GradNormSq
+from pdezoo.lower import lower
+from pdezoo.verification import nested_autodiff
+
+
+@pytest.mark.parametrize("name", pdezoo.names())
+def test_every_registered_problem_is_proven(name: str) -> None:
+    report = verify(small(name), test_size=500)
+    assert report.ok, [c for c in report.checks if not c.ok]
+    assert {"inside", "measure"} <= {c.name for c in report.checks}
+    assert all(c.method for c in report.checks)
+    assert json.loads(json.dumps(report.json()))["ok"] is True
+
+
+def toy(dim: int, **changes: Any) -> PDE:
+    """Δu + u² = g on the unit ball, u* = (1 − |x|²) Σ x_p x_{p+1}: cheap to prove."""
+    ball = Ball(dim)
+    pde = PDE(
+        operator=Laplacian(u) + u**2,
+        domain=ball,
+        ansatz=ball.vanishing(),
+        solution=Exact(ball.vanishing().factor * window_sum(X[0] * X[1])),
+        name="toy",
+    )
+    return replace(pde, **changes)
+
+
+def failures(make: Callable[[int], PDE]) -> set[str]:
+    """The names of the checks that fail at some dimension."""
+    report: Report = verify(make(6), remake=make, test_size=100)
+    assert report.ok == all(c.ok for c in report.checks)
+    return {c.name for c in report.checks if not c.ok}
+
+
+def test_the_toy_without_a_defect_is_proven() -> None:
+    assert failures(toy) == set()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [sp.Integer(0), sp.Rational(1, 10**9), r2],
+    ids=["no source", "nearly no source", "another"],
+)
+def test_a_wrong_typed_source_is_found(wrong: sp.Expr) -> None:
+    assert failures(lambda dim: toy(dim, source=wrong)) == {"residual", "source"}
+
+
+def test_a_small_error_in_a_typed_source_is_found() -> None:
+    """One part in 10¹²: beyond double precision's reach, within the proof's."""
+    typed = lambda dim: toy(dim).exact_source * (1 + sp.Rational(1, 10**12))  # noqa: E731
+    assert failures(lambda dim: toy(dim, source=typed(dim))) == {"residual"}
+
+
+def test_the_right_source_may_be_typed() -> None:
+    assert failures(lambda dim: toy(dim, source=toy(dim).exact_source)) == set()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"factor": 1 - r2 / 2}, {"factor": sp.Integer(1)}, {"offset": sp.Rational(1, 100)}, {"offset": r2}],
+    ids=["larger ball", "none", "offset", "offset that grows"],
+)
+def test_an_ansatz_that_violates_the_boundary_is_found(change: dict[str, Any]) -> None:
+    assert failures(lambda dim: toy(dim, ansatz=replace(Ball(dim).vanishing(), **change))) == {"condition"}
+
+
+def test_a_solution_that_does_not_vanish_is_found() -> None:
+    assert failures(lambda dim: toy(dim, solution=Exact((2 - r2) * window_sum(X[0] * X[1])))) == {"condition"}
+
+
+@dataclass(frozen=True)
+class Escaping(Ball):
+    """Claims the unit ball but draws from a larger one."""
+
+    def sample(self, key: Any, count: int, *rest: Any) -> Points:
+        """Some points lie outside."""
+        inside = super().sample(key, count, *rest)
+        return inside._replace(x=1.02 * inside.x)
+
+
+@dataclass(frozen=True)
+class ByVolume(Ball):
+    """Claims a uniform radius but draws uniformly by volume."""
+
+    def sample(self, key: Any, count: int, *rest: Any) -> Points:
+        """Radius R r^{1/d}."""
+        x = super().sample(key, count, *rest).x
+        norm = jnp.linalg.norm(x, axis=1, keepdims=True)
+        return Points(x / norm * norm ** (1 / self.dim))
+
+
+@dataclass(frozen=True)
+class Biased(Ball):
+    """Uniform radius, but its first coordinate is never negative."""
+
+    def sample(self, key: Any, count: int, *rest: Any) -> Points:
+        """Half of the ball."""
+        inside = super().sample(key, count, *rest)
+        return inside._replace(x=inside.x.at[:, 0].set(jnp.abs(inside.x[:, 0])))
+
+
+@pytest.mark.parametrize(
+    ("domain", "found"), [(Escaping, {"inside", "measure"}), (ByVolume, {"measure"}), (Biased, {"measure"})]
+)
+def test_a_domain_that_samples_otherwise_is_found(domain: type[Ball], found: set[str]) -> None:
+    caught = failures(lambda dim: toy(dim, domain=domain(dim)))
+    assert caught
+    assert caught <= found
+
+
+def test_the_audit_tells_a_leak() -> None:
+    """An ansatz whose offset is the solution leaves nothing to learn."""
+    leaky = toy(6, ansatz=replace(Ball(6).vanishing(), offset=toy(6).solution.expr))
+    report = verify(leaky, remake=lambda dim: toy(dim), test_size=100)
+    assert report.audit["leak"]
+    assert not verify(toy(6), remake=toy, test_size=100).audit["leak"]
+
+
+def test_nested_autodiff_against_a_known_function() -> None:
+    """u = (1 − |x|²) exp(x_0 + 2 x_1): Δu, |∇u|² and x·∇u by hand."""
+    at = points(3)
+    x = np.asarray(at.x, np.float64)
+    e, s = np.exp(x[:, 0] + 2 * x[:, 1]), (x**2).sum(1)
+    gradient = e[:, None] * (-2 * x + (1 - s)[:, None] * np.array([1.0, 2.0, 0.0]))
+    value = lambda p: (1 - jnp.sum(p.x**2, 1)) * jnp.exp(p.x[:, 0] + 2 * p.x[:, 1])  # noqa: E731
+    wanted = (u, Laplacian(u), GradNormSq(u), EulerDerivative(u))
+    found = in_float64(lambda p: [v for v in nested_autodiff(value, p, wanted).values()], at)
+    laplacian = e * (-6 - 4 * (x[:, 0] + 2 * x[:, 1]) + 5 * (1 - s))
+    expected = [(1 - s) * e, laplacian, (gradient**2).sum(1), (x * gradient).sum(1)]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["two-body", "evolving"])
+def test_lowered_calculus_against_nested_autodiff(name: str) -> None:
+    """Every atom with exact calculus, evaluated in O(d), against autodiff of the lowered function."""
+    from pdezoo.atoms import Biharmonic, Dt, apply_atom
+
+    dim, at = 5, points(5, time=True)
+    function = NAMED[name].collective()
+    wanted = (Laplacian(u), GradNormSq(u), EulerDerivative(u), Dt(u), Dt(u, 2), Biharmonic(u))
+    fast = lower(tuple(sp.sympify(apply_atom(a, function)) for a in wanted), dim)
+    value = lower((function,), dim)
+    found = in_float64(jax.jit(lambda p: fast(p)), at)
+    expected = in_float64(jax.jit(lambda p: list(nested_autodiff(lambda q: value(q)[0], p, wanted).values())), at)
+    for atom, one, other in zip(wanted, found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9, err_msg=str(atom))

@@ -1,0 +1,95 @@
+"""Small problems and functions with known properties, shared by the tests of the zoo and of the solvers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import sympy as sp
+
+import pdezoo
+from pdezoo import Points, X, t
+
+
+def small(name: str, seed: int = 0) -> Any:
+    """The registered problem at ten dimensions, or at its own where it has one."""
+    try:
+        return pdezoo.make(name, dim=10, seed=seed)
+    except pdezoo.BadDimension:
+        return pdezoo.make(name, seed=seed)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Σ_p c_p kernel(x_p, …): coefficients are those of `seed`, or all 1."""
+
+    kernel: Any
+    width: int
+    seed: int | None = None
+
+    def symbol(self) -> Any:
+        """The library's window sum."""
+        coefficients = () if self.seed is None else pdezoo.Coefficients(self.seed)
+        return pdezoo.window_sum(self.kernel, self.width, coefficients)
+
+    def written_out(self, x: tuple[Any, ...]) -> Any:
+        """The same sum, term by term, with nothing of the library but the coefficients' definition."""
+        count = max(0, len(x) - self.width + 1)
+        drawn = np.ones(count) if self.seed is None else np.random.RandomState([self.seed, 0]).standard_normal(count)
+        terms = [sp.Rational(*float(c).as_integer_ratio()) * self._term(x[p:]) for p, c in enumerate(drawn)]
+        return sp.Add(*terms)
+
+    def _term(self, x: tuple[Any, ...]) -> Any:
+        return sp.sympify(self.kernel).xreplace(dict(zip(X, x[: self.width], strict=False)))
+
+
+@dataclass(frozen=True)
+class Function:
+    """F(s_0, …, t) of window sums, in the library's form and written out."""
+
+    outer: Any  # an expression in S[0], S[1], … and t
+    sums: tuple[Sum, ...]
+
+    def collective(self) -> Any:
+        """As the library represents it."""
+        return sp.sympify(self.outer).xreplace({S[k]: s.symbol() for k, s in enumerate(self.sums)})
+
+    def written_out(self, x: tuple[Any, ...]) -> Any:
+        """An ordinary expression in x and t."""
+        return sp.sympify(self.outer).xreplace({S[k]: s.written_out(x) for k, s in enumerate(self.sums)})
+
+
+S = tuple(sp.Symbol(f"S{k}", real=True) for k in range(4))
+"""Placeholders for window sums in a Function's outer expression."""
+
+TWO_BODY = sp.sin(X[0] + sp.cos(X[1]) + X[1] * sp.cos(X[0]))
+THREE_BODY = sp.exp(X[0] * X[1] * X[2])
+SQUARE = Sum(X[0] ** 2, 1)
+
+NAMED = {
+    "two-body": Function((1 - S[0]) * S[1], (SQUARE, Sum(TWO_BODY, 2, seed=1))),
+    "three-body": Function((1 - S[0]) * S[1], (SQUARE, Sum(THREE_BODY, 3, seed=2))),
+    "evolving": Function(
+        sp.exp(-t * S[0]) * sp.tanh(S[1]) + sp.sin(S[0] * S[1] + t), (SQUARE, Sum(X[0] * X[1], 2, seed=3))
+    ),
+    "three sums": Function(
+        S[0] * sp.cos(S[1] * t) + S[2] ** 2 * S[1],
+        (Sum(sp.sin(X[0]) * t, 1, seed=4), Sum(X[0] * X[1] ** 2, 2, seed=5), Sum(X[0] * X[1] * X[2], 3)),
+    ),
+}
+"""The few-body problems of the papers and functions that use every part of the chain rule."""
+
+
+def points(dim: int, count: int = 4, seed: int = 0, time: bool = False) -> Points:
+    """Float32 points of size one, and times in (0, 1)."""
+    rng = np.random.default_rng([dim, seed])
+    times = jnp.asarray(rng.uniform(0.1, 0.9, count), jnp.float32) if time else None
+    return Points(jnp.asarray(rng.uniform(-0.9, 0.9, (count, dim)), jnp.float32), times)
+
+
+def double(tree: Any) -> Any:
+    """Arrays as float64 NumPy arrays; keys and static parts as they are."""
+    return jax.tree.map(lambda a: np.asarray(a, np.float64), tree)
