@@ -21,7 +21,7 @@ import sympy as sp
 
 from . import atoms, collective
 from .domain import kolmogorov_smirnov_bound
-from .lower import Points, in_float64, lower
+from .lower import Points, compile_expressions, in_float64, lower
 from .nulls import degenerate, null_errors
 from .pde import PDE
 from .solution import Reference
@@ -150,16 +150,23 @@ def explicit_atom(atom: Any, u: Any, x: tuple[Any, ...]) -> Any:
 
 
 def _explicit_diffusion(u: Any, weights: Any, x: tuple[Any, ...]) -> Any:
-    """Σ w_i ∂²u/∂x_i²: w_i is what Σ_j w_j loses when x_i's own term is left out."""
-    total, _ = collective.expand(weights, len(x))
-    return sp.Add(*(w * sp.diff(u, c, 2) for w, c in zip(_terms(total, x), x, strict=True)))
+    """Σ w_i ∂²u/∂x_i², the weights given as the window sum Σ_i w_i."""
+    second = (sp.diff(u, c, 2) for c in x)
+    return sp.Add(*(w * c for w, c in zip(_terms(weights, x), second, strict=True)))
 
 
 def _terms(total: Any, x: tuple[Any, ...]) -> list[Any]:
-    """The terms of a sum of functions of single coordinates, by coordinate."""
-    others = [{c: 0 for c in x if c != own} for own in x]
-    constant = total.xreplace({c: sp.Integer(0) for c in x})
-    return [total.subs(o) - constant * sp.Rational(len(x) - 1, len(x)) for o in others]
+    """The terms w_i of Σ_i w_i, a linear combination of window sums of single coordinates, coefficients exact."""
+    terms = [sp.Integer(0)] * len(x)
+    for s in collective.window_sums(total):
+        for i in range(len(x)):
+            exact = sp.Mul(*(sp.Rational(*float(f[i]).as_integer_ratio()) for f in s.factor_values(len(x))))
+            terms[i] += (
+                sp.diff(total, s).xreplace({collective.d: len(x)})
+                * exact
+                * s.kernel.xreplace({collective.X[0]: x[i]})
+            )
+    return terms
 
 
 def _rational_point(x: tuple[Any, ...], dim: int) -> dict[Any, Any]:
@@ -208,6 +215,10 @@ def _autodiff_atom(atom: Any, f: Callable[..., Any]) -> Callable[..., Any]:
         return lambda x, s: jnp.sum(jax.grad(f)(x, s) ** 2)
     if isinstance(atom, atoms.EulerDerivative):
         return lambda x, s: x @ jax.grad(f)(x, s)
+    if isinstance(atom, atoms.GradNorm1):
+        return lambda x, s: jnp.sum(jnp.abs(jax.grad(f)(x, s)))
+    if isinstance(atom, atoms.Diffusion):
+        return lambda x, s: _axis_weights(atom.args[1], x, s) @ jnp.diag(jax.hessian(f)(x, s))
     if isinstance(atom, atoms.Dt):
         order = int(atom.args[1]) if len(atom.args) > 1 else 1
         return _repeat(f, [_in_time] * order)
@@ -215,6 +226,17 @@ def _autodiff_atom(atom: Any, f: Callable[..., Any]) -> Callable[..., Any]:
         places = {atoms.x: _in_space(0), atoms.y: _in_space(1), collective.t: _in_time}
         return _repeat(f, [places[c] for c in atom.variables])
     return f
+
+
+def _axis_weights(total: Any, x: Any, s: Any) -> Any:
+    """The terms w_i of Σ_i w_i, a linear combination of window sums of single coordinates, at one point."""
+    weights = jnp.zeros_like(x)
+    for window in collective.window_sums(total):
+        (kernel,) = compile_expressions((collective.X[0], collective.t), (window.kernel,))(x, s)
+        coefficients = 1 if (c := window.weights(x.shape[0])) is None else jnp.asarray(c, x.dtype)
+        multiple = float(sp.diff(total, window).xreplace({collective.d: sp.Integer(x.shape[0])}))
+        weights = weights + multiple * coefficients * kernel
+    return weights
 
 
 def _repeat(f: Callable[..., Any], steps: list[Callable]) -> Callable[..., Any]:
@@ -282,9 +304,14 @@ def _difference_residual(pde: PDE, reference: Reference, step: float) -> float:
     x, times = np.asarray(points.x, np.float64), np.asarray(points.t, np.float64)
     f = reference.formula.function
     value, shifts = f(x, times), step * np.eye(pde.dim)
-    second = sum(f(x + e, times) - 2 * value + f(x - e, times) for e in shifts) / step**2
+    sides = np.stack([(f(x + e, times), f(x - e, times)) for e in shifts])
     first = (f(x, times + step * 0.1) - f(x, times - step * 0.1)) / (0.2 * step)
-    values = {atoms.u: value, atoms.Laplacian(atoms.u): second, atoms.Dt(atoms.u): first}
+    values = {
+        atoms.u: value,
+        atoms.Laplacian(atoms.u): (sides.sum(axis=1) - 2 * value).sum(axis=0) / step**2,
+        atoms.GradNormSq(atoms.u): ((sides[:, 0] - sides[:, 1]) ** 2).sum(axis=0) / (2 * step) ** 2,
+        atoms.Dt(atoms.u): first,
+    }
     problem = pde.lower()
     left = np.asarray(problem.operator(*(jnp.asarray(values[a]) for a in pde.atoms))[0])
     right = np.asarray(problem.source(points)[0])
