@@ -41,19 +41,23 @@ _VARIANTS = {
 }
 
 
-def few_body(operator: Any, dim: int, variant: str, seed: int) -> PDE:
+def few_body(operator: Any, dim: int, variant: str, seed: int, clamped: bool = False) -> PDE:
     """operator[u] = g on the ball with u = 0 on its surface and u* = (1 − |x|²/R²) S.
 
     Declares the source leak u ≈ −R² (1 − |x|²/R²) g/(2d) as a further null predictor: Δu* = −(2d/R²) S + O(S).
+    `clamped` is for operators of fourth order: u = ∂u/∂n = 0 on the surface, u* = (1 − |x|²/R²)² S, and the leak is
+    u ≈ R⁴ (1 − |x|²/R²)² g/(8d(d + 2)).
     """
     chosen = _VARIANTS[variant]
     ball = Ball(dim, chosen.radius)
-    ansatz: Ansatz = ball.vanishing()
+    ansatz: Ansatz = ball.clamped() if clamped else ball.vanishing()
+    square = sp.sympify(chosen.radius) ** 2
+    leak = square**2 / (8 * d * (d + 2)) if clamped else -square / (2 * d)
     many = chosen.amplitude * window_sum(chosen.kernel, coefficients=Coefficients(seed))
     return PDE(
         operator=operator,
         domain=ball,
         ansatz=ansatz,
         solution=Exact(ansatz.factor * many),
-        nulls={"source-leak": -(sp.sympify(chosen.radius) ** 2) * ansatz.factor * g / (2 * d)},
+        nulls={"source-leak": leak * ansatz.factor * g},
     )
