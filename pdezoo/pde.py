@@ -19,7 +19,7 @@ from . import atoms as vocabulary
 from . import collective
 from .ansatz import Ansatz
 from .domain import Domain
-from .lower import Lowered, Points, compile_expressions, lower
+from .lower import Fused, Lowered, Points, compile_expressions, lower, lower_fused
 from .solution import Exact, Formula, Reference
 
 g = sp.Symbol("g", real=True)
@@ -49,7 +49,8 @@ class PDE:
 
     The source g is derived: N applied to u*, by exact calculus. Where the equation has none, say so with
     `source=0`, and `verify` proves it. `conditions` are soft. `nulls` are further predictors, by name, that training has
-    to beat: SymPy expressions that may contain `g`, or Formulas. `enhanced` names coordinates in which the residual is
+    to beat: SymPy expressions that may contain `g`, or Formulas. `probe` is a point (x, t), x the value that all coordinates share,
+    at which the error is reported too. `enhanced` names coordinates in which the residual is
     differentiated too (a gradient-enhanced loss), with the weight of those terms. `caveat` says what is known to be wrong
     with the problem as its authors state it: its checks may then fail, and are reported as an audit.
     """
@@ -61,6 +62,7 @@ class PDE:
     source: Any = None
     conditions: tuple[Condition, ...] = ()
     nulls: Mapping[str, Any] | None = None
+    probe: tuple[float, float] | None = None
     enhanced: tuple[Any, ...] = ()
     enhanced_weight: float = 0.0
     caveat: str = ""
@@ -137,7 +139,7 @@ class PDE:
     def lower(self) -> Problem:
         """The problem as JAX functions."""
         return Problem(
-            source=lower(self.sources, self.dim),
+            source=lower_fused(self.sources, self.dim),
             ansatz=lower((self.ansatz.factor, self.ansatz.offset), self.dim),
             closed_forms=lower(tuple(_closed_expressions(self).values()), self.dim),
             diffusions=lower(_diffusion_weights(self), self.dim),
@@ -155,7 +157,7 @@ class PDE:
 class Problem(eqx.Module):
     """A PDE lowered to JAX: a pytree whose leaves are coefficient arrays, to be passed into compiled functions."""
 
-    source: Lowered
+    source: Fused
     ansatz: Lowered
     closed_forms: Lowered
     diffusions: Lowered

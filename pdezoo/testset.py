@@ -31,7 +31,8 @@ _ELEMENTS = 2**22  # of x in a chunk: 16 MB in float32
 class TestSet:
     """`size` test points of `pde` with exact values; `cache` is a folder that keeps the values between processes.
 
-    `errors(predict)` gives relative L2 and L1 errors of a prediction: √Σ(û−u)²/Σu² and Σ|û−u|/Σ|u|.
+    `errors(predict)` gives relative L2 and L1 errors of a prediction: √Σ(û−u)²/Σu² and Σ|û−u|/Σ|u|. Where the problem
+    declares a probe point, it also gives |û−u|/|u| there, as `relative_point`.
     """
 
     __test__ = False  # not a pytest class
@@ -64,8 +65,14 @@ class TestSet:
         return values
 
     def errors(self, predict: Callable[[Points], Any]) -> dict[str, float]:
-        """`relative_l2` and `relative_l1` of a prediction `Points -> (B,)`."""
-        return self.errors_of(self.predict(predict))
+        """`relative_l2`, `relative_l1` and, at a declared probe, `relative_point` of a prediction `Points -> (B,)`."""
+        return self.errors_of(self.predict(predict)) | self._point_error(predict)
+
+    def _point_error(self, predict: Callable[[Points], Any]) -> dict[str, float]:
+        if self.pde.probe is None:
+            return {}
+        (value,) = np.asarray(predict(single_point(self.pde, self.pde.probe)), np.float64)
+        return {"relative_point": float(abs(value - self.probed) / abs(self.probed))}
 
     def errors_of(self, values: np.ndarray) -> dict[str, float]:
         """The same, of values at all test points."""
@@ -79,6 +86,17 @@ class TestSet:
     def exact(self) -> np.ndarray:
         """u* at the test points, float64, shape (size,)."""
         return self.table["exact"]
+
+    @cached_property
+    def probed(self) -> float:
+        """u* at the problem's probe point. Raises ValueError where it declares none."""
+        if self.pde.probe is None:
+            raise ValueError(f"{self.pde.name} declares no probe point")
+        point = single_point(self.pde, self.pde.probe)
+        if isinstance(self.pde.solution, Reference):
+            return float(on_host(self.pde.solution.formula, point)[0])
+        lowered = lower((self.pde.exact,), self.pde.dim)
+        return float(in_float64(lambda p: lowered(p)[0], point)[0])
 
     @cached_property
     def table(self) -> dict[str, np.ndarray]:
