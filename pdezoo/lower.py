@@ -217,6 +217,81 @@ class Lowered(eqx.Module):
         return step
 
 
+class Fused(eqx.Module):
+    """Expressions lowered so that window sums which enter linearly are contracted together, in one pass over x.
+
+    F = β + Σ_k α_k s_k, where α and β depend on the other sums alone: those first, then Σ_p c_p Σ_k α_k φ_k at once. XLA's CPU
+    back end evaluates a kernel again for every array it returns, so a pass saved is its whole cost saved.
+    """
+
+    inner: Lowered  # β, α_1, α_2, … of every expression
+    weights: tuple[Any, ...]
+    passes: tuple[_Pass, ...] = eqx.field(static=True)
+    count: int = eqx.field(static=True)
+
+    def __call__(self, points: Points) -> tuple[Float[Array, " batch"], ...]:
+        scalars = self.inner(points)
+        totals, x = list(scalars[: self.count]), points.x
+        for (target, width, coefficients, kernel), weight in zip(self.passes, self.weights, strict=True):
+            n = x.shape[1] - width + 1
+            if n < 1:
+                continue
+            factors = (scalars[k][:, None] for k in coefficients)
+            (array,) = kernel(*(x[:, j : j + n] for j in range(width)), _time(points)[:, None], *factors)
+            totals[target] = totals[target] + _contract(jnp.broadcast_to(array, (x.shape[0], n)), weight)
+        return tuple(totals)
+
+
+class _Pass(NamedTuple):
+    """One contraction: into which expression, over windows of what width, with which row factors, of what kernel."""
+
+    target: int
+    width: int
+    coefficients: tuple[int, ...]
+    kernel: Callable[..., list]
+
+
+@lru_cache(maxsize=256)
+def lower_fused(exprs: tuple[sp.Expr, ...], dim: int) -> Fused:
+    """Lower expressions that are only evaluated, as few passes over the coordinates as linearity allows."""
+    bound = [sp.sympify(e).xreplace({d: sp.Integer(dim)}) for e in exprs]
+    rests, scalars, passes, weights = [], [], [], []
+    for target, expr in enumerate(bound):
+        linear = _linear_sums(expr)
+        rests.append(expr.xreplace(dict.fromkeys(linear, sp.Integer(0))))
+        for (width, factors), members in _by_weights(linear).items():
+            start = len(bound) + len(scalars)
+            scalars += [sp.diff(expr, s) for s in members]
+            passes.append(
+                _Pass(target, width, tuple(range(start, start + len(members))), _joint_kernel(width, members))
+            )
+            weights.append(WindowSum(sp.Integer(1), width, factors).weights(dim))
+    return Fused(lower((*rests, *scalars), dim), tuple(weights), tuple(passes), len(bound))
+
+
+def _linear_sums(expr: sp.Expr) -> list[WindowSum]:
+    """A large set of window sums in which the expression is jointly affine, costly kernels first."""
+    chosen: list[WindowSum] = []
+    for s in sorted(window_sums(expr), key=lambda s: (-sp.count_ops(s.kernel), s.name)):
+        slope = sp.diff(expr, s)
+        if s not in slope.free_symbols and not any(c in slope.free_symbols for c in chosen):
+            chosen.append(s)
+    return chosen
+
+
+def _by_weights(sums: list[WindowSum]) -> dict[tuple, list[WindowSum]]:
+    grouped: dict[tuple, list[WindowSum]] = {}
+    for s in sums:
+        grouped.setdefault((s.width, s.factors), []).append(s)
+    return grouped
+
+
+def _joint_kernel(width: int, members: list[WindowSum]) -> Callable[..., list]:
+    factors = sp.symbols(f"alpha0:{len(members)}", real=True)
+    kernel = sp.Add(*(f * s.kernel for f, s in zip(factors, members, strict=True)))
+    return compile_expressions((*X[:width], t, *factors), (kernel,))
+
+
 @lru_cache(maxsize=256)
 def lower(exprs: tuple[sp.Expr, ...], dim: int) -> Lowered:
     """Lower expressions at dimension `dim`. Coefficients stay float64 NumPy arrays until they are used."""
@@ -257,8 +332,13 @@ def _time(points: Points) -> Array:
 
 
 def _numeric(expr: sp.Expr) -> sp.Expr:
-    """Irrational constants as numbers, so that nothing but arithmetic is left for run time."""
-    return expr.replace(lambda e: e.is_number and not e.is_Rational and not e.is_Float, lambda e: e.evalf(20))
+    """Irrational constants as numbers, so that nothing but arithmetic is left for run time.
+
+    So are integers beyond JAX's int32, which the derivatives of rational functions are full of.
+    """
+    irrational = lambda e: e.is_number and not e.is_Rational and not e.is_Float  # noqa: E731
+    large = lambda e: e.is_Rational and max(abs(e.p), e.q) >= 2**31  # noqa: E731
+    return expr.replace(irrational, lambda e: e.evalf(20)).replace(large, lambda e: e.evalf(20))
 
 
 def in_float64(function: Callable[..., Any], *arguments: Any) -> Any:
