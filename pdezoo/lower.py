@@ -33,7 +33,13 @@ class Points(NamedTuple):
 
 
 class _Printer(JaxPrinter):
-    """Integer powers stay integer powers; sine and cosine are the vectorised ones."""
+    """Integer powers stay integer powers; sine and cosine are the vectorised ones.
+
+    Integers beyond JAX's int32, of which derivatives of rational functions are full, become floats.
+    """
+
+    def _print_Integer(self, expr: sp.Integer) -> str:
+        return str(expr.p) if abs(expr.p) < 2**31 else f"{expr.p}.0"
 
     def _print_Pow(self, expr: sp.Pow, rational: bool = False) -> str:
         if expr.exp.is_Integer:
@@ -332,13 +338,8 @@ def _time(points: Points) -> Array:
 
 
 def _numeric(expr: sp.Expr) -> sp.Expr:
-    """Irrational constants as numbers, so that nothing but arithmetic is left for run time.
-
-    So are integers beyond JAX's int32, which the derivatives of rational functions are full of.
-    """
-    irrational = lambda e: e.is_number and not e.is_Rational and not e.is_Float  # noqa: E731
-    large = lambda e: e.is_Rational and max(abs(e.p), e.q) >= 2**31  # noqa: E731
-    return expr.replace(irrational, lambda e: e.evalf(20)).replace(large, lambda e: e.evalf(20))
+    """Irrational constants as numbers, so that nothing but arithmetic is left for run time."""
+    return expr.replace(lambda e: e.is_number and not e.is_Rational and not e.is_Float, lambda e: e.evalf(20))
 
 
 def in_float64(function: Callable[..., Any], *arguments: Any) -> Any:

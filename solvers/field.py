@@ -129,10 +129,10 @@ class Field(eqx.Module):
         z = self.network.features(self.params, points)
         slopes = (jnp.asarray(v, z.dtype) @ rows for v in jet.directions)
         slots = {k: jnp.broadcast_to(row, z.shape) for k, row in enumerate(slopes, start=1)}
-        numbers = (0, *jet.active)
-        stream = Taylor(jnp.stack([z, *(slots.get(k, jnp.zeros_like(z)) for k in jet.active)]), numbers)
-        out = self.network.head(self.params, stream).coefficients[..., 0]
-        return found.evaluate([dict(zip(numbers, out, strict=True))])
+        stream = Taylor((z, *(slots.get(k, jnp.zeros_like(z)) for k in jet.active)), (0, *jet.active))
+        out = self.network.head(self.params, stream)
+        partials = {n: c[:, 0] for n, c in zip(out.numbers, out.coefficients, strict=True)}
+        return found.evaluate([partials])
 
     def _nested_partial(self, points: Points, alpha: Index) -> Array:
         def step(f: Callable, axis: int) -> Callable:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pdezoo import PDE, Points, Problem, TestSet
+from pdezoo import PDE, Points, Problem, TestSet, prng
 
 from .estimator import Estimator
 from .field import Field
@@ -124,8 +124,9 @@ class Trained(Solver):
     loss: Loss = field(default_factory=SquaredLoss)
 
     def hyperparameters(self) -> dict[str, Any]:
-        """The four parts: their kind and their numbers."""
-        return {part: {"kind": type(value).__name__} | asdict(value) for part, value in self.parts().items()}
+        """The four parts: their kind and their numbers; and the generator of points and directions."""
+        parts = {part: {"kind": type(value).__name__} | asdict(value) for part, value in self.parts().items()}
+        return parts | {"generator": prng.NAME}
 
     def parts(self) -> dict[str, Any]:
         """Estimator, trainer, network and loss."""
@@ -136,8 +137,8 @@ class Trained(Solver):
         return self.estimator.unsupported(pde, self.network)
 
     def init(self, problem: Problem, seed: int, steps: int) -> State:
-        """The state before the first step."""
-        key, start = jax.random.split(jax.random.key(seed))
+        """The state before the first step. Points and directions come from pdezoo's fast generator."""
+        start, key = jax.random.key(seed), prng.key(seed)
         params = self.network.init(start, problem.domain.dim, problem.has_time)
         zero = jnp.zeros((), jnp.int32)
         return State(params, self.trainer.init(params, steps), key, zero, jnp.zeros(()))

@@ -1,0 +1,82 @@
+"""A counter-based generator of random bits that costs a few operations a word: `mix32`.
+
+Drawing points is the largest part of a training step at high d, and with JAX's default generator (threefry, 20
+rounds of a cipher) most of that is the making of bits. `mix32` hashes a counter with two multiply-xorshift rounds of full avalanche, each keyed
+(the finaliser family of MurmurHash3, multipliers by Wellons' search), which vectorises on every back end. It is meant for
+Monte Carlo points and directions, not for secrets. Keys are split and folded by threefry, so that streams of different keys
+are as independent as JAX's own. `tests/pdezoo/test_prng.py` holds it to statistical tests.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.random import define_prng_impl
+from jaxtyping import Array, PRNGKeyArray, UInt32
+
+NAME = "mix32"
+
+_ROUNDS = ((16, 0x21F0AAAD), (15, 0x735A2D97), (15, None))
+
+
+def key(seed: int) -> PRNGKeyArray:
+    """A key of this generator, for use with every function of `jax.random`."""
+    return jax.random.key(seed, impl=_implementation())
+
+
+def mix(word: UInt32[Array, ...]) -> UInt32[Array, ...]:
+    """A bijection of 32-bit words in which every input bit flips every output bit about half the time."""
+    for shift, multiplier in _ROUNDS:
+        word = word ^ (word >> shift)
+        if multiplier is not None:
+            word = word * jnp.uint32(multiplier)
+    return word
+
+
+@cache
+def _implementation() -> Any:
+    return define_prng_impl(
+        key_shape=(2,),
+        seed=_seed,
+        split=_split,
+        random_bits=_random_bits,
+        fold_in=_fold_in,
+        name=NAME,
+        tag="mx",
+    )
+
+
+def _threefry(words: Array) -> PRNGKeyArray:
+    return jax.random.wrap_key_data(words, impl="threefry2x32")
+
+
+def _seed(seed: Array) -> Array:
+    return jax.random.key_data(jax.random.key(seed, impl="threefry2x32"))
+
+
+def _split(words: Array, shape: tuple[int, ...]) -> Array:
+    return jax.random.key_data(jax.random.split(_threefry(words), shape))
+
+
+def _fold_in(words: Array, data: Array) -> Array:
+    return jax.random.key_data(jax.random.fold_in(_threefry(words), data))
+
+
+def _random_bits(words: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
+    size = math.prod(shape)
+    if bit_width == 64:
+        high, low = _random_bits(words, 32, (2, *shape)).astype(jnp.uint64)
+        return (high << 32) | low
+    first, second = _stream(words)
+    counter = jax.lax.iota(jnp.uint32, size).reshape(shape)
+    word = mix(mix(counter + first) + second)
+    return word if bit_width == 32 else (word >> (32 - bit_width)).astype(f"uint{bit_width}")
+
+
+def _stream(words: Array) -> Array:
+    """Two well-mixed words of a key: neighbouring keys must not give overlapping counters."""
+    return jax.random.key_data(jax.random.fold_in(_threefry(words), 0x6D6978))
