@@ -215,13 +215,12 @@ def doctor(store: StoreOption = RESULTS, json: JsonOption = False) -> None:
 
 def main() -> None:
     """Entry of the console script. `PDEZOO_TRACEBACK=1` shows where an internal error came from."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems ask in this way
+    asked_to_stop = (signal.SIGINT, signal.SIGTERM)  # as shells and batch systems do
+    before = {number: signal.signal(number, _interrupted) for number in asked_to_stop}
     try:
         app(prog_name="pdezoo")
     except UserError as error:
         _stop(f"Error: {error}", 2)
-    except KeyboardInterrupt:
-        _stop("Interrupted; what was finished is kept, and the same command goes on from there.", 130)
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -231,6 +230,14 @@ def main() -> None:
         _stop(
             f"Internal error: {type(error).__name__}: {error}\nPlease report it with PDEZOO_TRACEBACK=1.", 1
         )
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupted(number: int, frame: object) -> None:
+    print("Interrupted; what was finished is kept, and the same command goes on from there.", file=sys.stderr)
+    raise KeyboardInterrupt
 
 
 def _stop(message: str, code: int) -> None:

@@ -67,9 +67,26 @@ def show(name: str, dim: str, as_json: bool) -> None:
 
 def _problem(name: str, dim: int) -> dict[str, Any]:
     pde = make(name, dim)
-    described = {"name": pde.name, "dim": pde.dim, "instance": pde.seed, "fingerprint": pde.fingerprint}
-    parts = ("operator", "domain", "ansatz", "solution", "reference")
-    return described | {part: str(getattr(pde, part)) for part in parts if hasattr(pde, part)}
+    return {
+        "name": pde.name,
+        "dim": pde.dim,
+        "instance": pde.seed,
+        "equation": catalogues()[0][name.partition("/")[0]].summary,
+        "operator": str(pde.operator),
+        "domain": str(pde.domain),
+        "solution": str(pde.solution) if pde.exact is None else _readable(pde.exact),
+        "caveat": pde.caveat or "none",
+        "fingerprint": pde.fingerprint,
+    }
+
+
+def _readable(expression: Any) -> str:
+    """An expression whose sums over windows of coordinates are written as sums; c are the seed's coefficients."""
+    import sympy
+
+    sums = {s: s.kernel for s in expression.free_symbols if hasattr(s, "kernel")}
+    names = {s: f"Σ{' c·' if s.factors else ' '}({kernel})" for s, kernel in sums.items()}
+    return str(expression.xreplace({s: sympy.Symbol(name) for s, name in names.items()}))
 
 
 def _solver(name: str) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def _measured(work: Todo, store: Store, used: list[Any], known: list[Record]) ->
     journal = Journal(store, [*cells, *(record.cell for record in work.done)], len(used))
     with display.following(cells, len(used), known) as screen:
         records = Sweep(store, used, (journal, screen)).run(work.jobs)
-    journal.close()
+    journal.close()  # not after an interrupt: `pdezoo status` then shows what is left
     return records
 
 
