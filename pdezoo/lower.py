@@ -101,7 +101,8 @@ class Lowered(eqx.Module):
                 continue
             arrays = kernels(*(x[:, j : j + count] for j in range(width)), _time(points)[:, None])
             for k, array in zip(members, arrays, strict=True):
-                values[k] = _contract(jnp.broadcast_to(array, (x.shape[0], count)), self.weights[k])
+                terms = jnp.broadcast_to(jnp.asarray(array, x.dtype), (x.shape[0], count))
+                values[k] = _contract(terms, self.weights[k])
         return tuple(values)
 
     def slopes(self, points: Points) -> list[tuple[bool, tuple[Array, ...], Callable[[], Array]]]:
@@ -178,7 +179,7 @@ class Lowered(eqx.Module):
         shapes = jax.eval_shape(lambda: terms(0, size if count else rest))
         total = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
         if count:
-            add = lambda i, total: jax.tree.map(jnp.add, total, terms(i * size, size))  # noqa: E731
+            add = lambda i, total: jax.tree.map(jnp.add, total, terms(i * size, size))
             total = jax.lax.fori_loop(0, count, add, total)
         return jax.tree.map(jnp.add, total, terms(count * size, rest)) if rest else total
 
@@ -311,7 +312,7 @@ def lower(exprs: tuple[sp.Expr, ...], dim: int) -> Lowered:
 def jet2(function: Callable[[Array], Any], s: Array) -> tuple[Any, Any, Any]:
     """Value, first and second derivative of an elementwise function."""
     one = jnp.ones_like(s)
-    first = lambda q: jax.jvp(function, (q,), (one,))  # noqa: E731
+    first = lambda q: jax.jvp(function, (q,), (one,))
     (value, slope), (_, curvature) = jax.jvp(first, (s,), (one,))
     return value, slope, curvature
 

@@ -144,7 +144,7 @@ class PDE:
             closed_forms=lower(tuple(_closed_expressions(self).values()), self.dim),
             diffusions=lower(_diffusion_weights(self), self.dim),
             targets=lower(tuple(sp.sympify(c.target) for c in self.conditions), self.dim),
-            operator=_operators(self.operators, self.atoms),
+            operator=_operators(self.operators, self.atoms, self.dim),
             atoms=self.atoms,
             closed_names=tuple(_closed_expressions(self)),
             factor=self.ansatz.factor,
@@ -248,12 +248,12 @@ def _diffusion_weights(pde: PDE) -> tuple[Any, ...]:
     return tuple(a.args[1] for a in pde.atoms if isinstance(a, vocabulary.Diffusion))
 
 
-def _operators(operators: tuple[Any, ...], atoms: tuple[Any, ...]) -> Callable[..., list]:
+def _operators(operators: tuple[Any, ...], atoms: tuple[Any, ...], dim: int) -> Callable[..., list]:
     symbols = {atom: sp.Symbol(f"a{i}", real=True) for i, atom in enumerate(atoms)}
     bare = []
     for operator in operators:
         derivatives = {a: s for a, s in symbols.items() if a != vocabulary.u}
-        bare.append(operator.xreplace(derivatives).xreplace(symbols))
+        bare.append(operator.xreplace(derivatives).xreplace({**symbols, collective.d: sp.Integer(dim)}))
     return compile_expressions(tuple(symbols.values()), tuple(bare))
 
 

@@ -1,7 +1,8 @@
 """A counter-based generator of random bits that costs a few operations a word: `mix32`.
 
 Drawing points is the largest part of a training step at high d, and with JAX's default generator (threefry, 20
-rounds of a cipher) most of that is the making of bits. `mix32` hashes a counter with two multiply-xorshift rounds of full avalanche, each keyed
+rounds of a cipher) most of that is the making of bits. `mix32` hashes a counter with two multiply-xorshift rounds
+of full avalanche, each keyed
 (the finaliser family of MurmurHash3, multipliers by Wellons' search), which vectorises on every back end. It is meant for
 Monte Carlo points and directions, not for secrets. Keys are split and folded by threefry, so that streams of different keys
 are as independent as JAX's own. `tests/pdezoo/test_prng.py` holds it to statistical tests.

@@ -121,6 +121,7 @@ def _calculus(pde: PDE) -> Check:
     values = {a: explicit_atom(a, explicit, x) for a in atoms.atoms_of(pde.operator)}
     point = _rational_point(x, pde.dim)
     left = pde.operator.xreplace({a: sp.N(v.xreplace(point), _DIGITS) for a, v in values.items()})
+    left = left.xreplace({collective.d: sp.Integer(pde.dim)})
     right = sp.N(source.xreplace(point), _DIGITS)
     size = max([sp.Abs(right), *(sp.Abs(sp.N(v.xreplace(point), _DIGITS)) for v in values.values())])
     deviation = float(sp.Abs(sp.N(left, _DIGITS) - right) / size)
@@ -171,7 +172,7 @@ def _terms(total: Any, x: tuple[Any, ...]) -> list[Any]:
 
 def _rational_point(x: tuple[Any, ...], dim: int) -> dict[Any, Any]:
     rng = np.random.default_rng(dim)
-    draw = lambda: sp.Rational(*Fraction(int(rng.integers(-99, 100)), 200).as_integer_ratio())  # noqa: E731
+    draw = lambda: sp.Rational(*Fraction(int(rng.integers(-99, 100)), 200).as_integer_ratio())
     time = sp.Rational(int(rng.integers(1, 20)), 80)
     return {c: draw() for c in (*x, atoms.x, atoms.y)} | {collective.t: time}
 

@@ -164,8 +164,8 @@ def exact_atoms(field: Field, atoms: Atoms, points: Points, trace: Trace) -> Val
 
 def _second_order_atoms(field: Field, network: RidgeNetwork, points: Points, trace: Trace) -> Values:
     z = network.features(field.params, points)
-    head = lambda q: network.head(field.params, Value(q)).value[:, 0]  # noqa: E731
-    slope = lambda tangent: jax.jvp(head, (z,), (tangent,))  # noqa: E731
+    head = lambda q: network.head(field.params, Value(q)).value[:, 0]
+    slope = lambda tangent: jax.jvp(head, (z,), (tangent,))
     factor, offset = field.problem.ansatz(points)
     lap_a, lap_b, aa, ab, bb = (field.problem.closed(points)[name] for name in CLOSED)
     along_a, along_b = _projected_gradients(field, network, points)
@@ -191,7 +191,7 @@ def _projected_gradients(field: Field, network: RidgeNetwork, points: Points) ->
 def _hessian_trace(field: Field, network: RidgeNetwork, z: Array) -> tuple[Array, Array]:
     """Δn = tr(H_z WᵀW) and |∇n|² = g_zᵀ WᵀW g_z, H_z by forward-over-reverse."""
     gradient = jax.grad(lambda q: jnp.sum(network.head(field.params, Value(q)).value))
-    product = lambda row: jax.jvp(gradient, (z,), (jnp.broadcast_to(row, z.shape),))[1]  # noqa: E731
+    product = lambda row: jax.jvp(gradient, (z,), (jnp.broadcast_to(row, z.shape),))[1]
     slope = gradient(z)
     if field.dim < z.shape[1]:
         rows = network.rows(field.params, jnp.arange(field.dim))

@@ -93,7 +93,7 @@ class Field(eqx.Module):
         """For a network that is only a function of its coordinates."""
 
         def along(v: Array, length: Array) -> tuple[Array, Array, Array]:
-            moved = lambda s: self.network.value(  # noqa: E731
+            moved = lambda s: self.network.value(
                 self.params, points._replace(x=points.x + (s * length)[:, None] * v)
             )
             return jet2(moved, jnp.zeros(points.x.shape[0]))
@@ -142,7 +142,7 @@ class Field(eqx.Module):
             zero, one = jnp.zeros(points.x.shape[0]), jnp.ones(points.x.shape[0])
             return lambda p: jax.jvp(lambda s: f(moved(p, s)), (zero,), (one,))[1]
 
-        function: Callable = lambda p: self.network.value(self.params, p)  # noqa: E731
+        function: Callable = lambda p: self.network.value(self.params, p)
         for axis, order in enumerate(alpha):
             for _ in range(order):
                 function = step(function, axis)

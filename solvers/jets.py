@@ -78,8 +78,8 @@ class Taylor(eqx.Module):
     """A jet of any order along one curve, only the coefficients that are wanted: z(s) = Σ_n z_n sⁿ.
 
     `coefficients[i]`, of shape (B, h), belongs to the power `numbers[i]`; the numbers start with 0. A product leaves the others
-    out, which is exact if no wanted coefficient depends on an unwanted one (a planned jet, see planner.py). Coefficients stay apart:
-    one stacked array makes the reverse pass two to three times slower on a CPU (docs/jets.md).
+    out, which is exact if no wanted coefficient depends on an unwanted one (a planned jet, see planner.py). Coefficients stay
+    apart: one stacked array makes the reverse pass two to three times slower on a CPU (docs/jets.md).
     """
 
     coefficients: tuple[Float[Array, "batch width"], ...]

@@ -146,7 +146,7 @@ class Trained(Solver):
     def step(self, problem: Problem, state: State, batch: int) -> State:
         """One step: draw points, estimate residuals, update."""
         key = jax.random.fold_in(state.key, state.step)
-        loss = lambda params, k: self.evaluate(problem, params, k, batch)  # noqa: E731
+        loss = lambda params, k: self.evaluate(problem, params, k, batch)
         params, trainer, value = self.trainer.step(loss, state.params, state.trainer, key)
         return State(params, trainer, state.key, state.step + 1, value)
 

@@ -43,7 +43,7 @@ class _SDGD(Estimator):
         """The atoms' estimates."""
         axes = Axes.draw(key, self.samples, field.dim)
         start = jnp.zeros(points.x.shape[0])
-        one = lambda axis: self.derivatives(lambda s: field.along_axis(points, axis, s), start)  # noqa: E731
+        one = lambda axis: self.derivatives(lambda s: field.along_axis(points, axis, s), start)
         first, second = self.over_axes(one, axes.indices)
         return cheap_atoms(field, atoms, points) | {
             Laplacian(u): axes.weight * jnp.sum(second, axis=0),
