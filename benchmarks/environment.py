@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
@@ -19,7 +20,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 def host_environment() -> Environment:
     """What can be known without starting JAX: enough to label a cell whose process died."""
-    gpu = _gpu() if os.environ.get("JAX_PLATFORMS", "") in ("", "cuda", "gpu") else None
+    gpu = _gpu() if _jax_may_use_gpu() else None
     name, memory, driver = gpu or (cpu_model(), None, None)
     commit, dirty = source_state()
     return Environment(
@@ -65,6 +66,13 @@ def source_state() -> tuple[str | None, bool | None]:
         return None, None
     changes = _output("git", "-C", str(_ROOT), "status", "--porcelain", "--untracked-files=no")
     return commit, None if changes is None else bool(changes)
+
+
+def _jax_may_use_gpu() -> bool:
+    """Whether JAX here has a CUDA plug-in and is not told to stay on the CPU."""
+    asked = os.environ.get("JAX_PLATFORMS", "").split(",")[0]
+    plugins = ("jax_cuda12_plugin", "jax_cuda13_plugin")
+    return asked in ("", "cuda", "gpu") and any(importlib.util.find_spec(name) for name in plugins)
 
 
 def gpu_count() -> int:

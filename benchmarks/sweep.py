@@ -23,7 +23,7 @@ from typing import Annotated, Any, Protocol
 import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmarks.environment import gpu_count
+from benchmarks.environment import gpu_count, host_environment
 from benchmarks.errors import UserError
 from benchmarks.isolate import MEASURE, Place, Stopped, isolate, place_environment
 from benchmarks.matrix import MAX_CELLS
@@ -81,7 +81,7 @@ def places(workers: int, command: tuple[str, ...] = MEASURE) -> list[Place]:
     cores = sorted(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else []
     if workers > max(1, len(cores) or os.cpu_count() or 1):
         raise UserError(f"there are {len(cores)} cores, got {workers} workers; try --workers {len(cores)}")
-    devices = gpu_count()
+    devices = gpu_count() if host_environment().platform == "gpu" else 0
     return [Place(command, _share(cores, i, workers), _device(i, workers, devices)) for i in range(workers)]
 
 
