@@ -16,6 +16,7 @@ applied twice. Everything is O(d) to evaluate, at d = 3 and at d = 10⁷; the di
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -133,18 +134,27 @@ def grad_dot(u: sp.Expr, v: sp.Expr) -> sp.Expr:
 
 def laplacian(u: sp.Expr) -> sp.Expr:
     """Δu. Apply it twice for Δ²u."""
-    sums = window_sums(u)
-    first = _total(sp.diff(u, k) * _window_laplacian(k) for k in sums)
-    second = _total(sp.diff(u, k, l) * _gram(k, l) for k in sums for l in sums if sp.diff(u, k, l) != 0)
-    return first + second
+    first = _total(sp.diff(u, k) * _window_laplacian(k) for k in window_sums(u))
+    return first + _total(second * _gram(k, l) for k, l, second in _second_derivatives(u))
 
 
 def diffusion(u: sp.Expr, weights: sp.Expr) -> sp.Expr:
     """Σ_i w_i ∂²u/∂x_i², the weights given as the window sum Σ_i w_i of single coordinates."""
+    first = _total(sp.diff(u, k) * _weighted_laplacian(k, weights) for k in window_sums(u))
+    return first + _total(second * _weighted_gram(k, l, weights) for k, l, second in _second_derivatives(u))
+
+
+def _second_derivatives(u: sp.Expr) -> Iterator[tuple[WindowSum, WindowSum, sp.Expr]]:
+    """(s_k, s_l, F_kl) for those F_kl that are not zero.
+
+    One variable at a time: given two at once, SymPy also factors the result, which takes most of the time.
+    """
     sums = window_sums(u)
-    first = _total(sp.diff(u, k) * _weighted_laplacian(k, weights) for k in sums)
-    second = _total(sp.diff(u, k, l) * _weighted_gram(k, l, weights) for k in sums for l in sums)
-    return first + second
+    for k in sums:
+        slope = sp.diff(u, k)
+        for l in sums:
+            if (second := sp.diff(slope, l)) != 0:
+                yield k, l, second
 
 
 def grad_norm1(u: sp.Expr) -> sp.Expr:
@@ -190,6 +200,43 @@ def _window_laplacian(s: WindowSum) -> sp.Expr:
     return window_sum(kernel, s.width, s.factors)
 
 
+def _single(weights: sp.Expr) -> tuple[sp.Expr, tuple[Factor, ...]]:
+    """The kernel and factors of Σ_i w_i. Raises ValueError where it is not a multiple of one sum of single coordinates."""
+    sums = window_sums(weights)
+    if len(sums) != 1 or sums[0].width != 1 or sp.diff(weights, sums[0], 2) != 0:
+        raise ValueError(
+            f"diffusion weights are a multiple of one window sum of single coordinates, got {weights}"
+        )
+    return sp.diff(weights, sums[0]) * sums[0].kernel, sums[0].factors
+
+
+def _weighted_laplacian(k: WindowSum, weights: sp.Expr) -> sp.Expr:
+    """Σ_i w_i ∂²s_k/∂x_i²."""
+    kernel, factors = _single(weights)
+    return _total(
+        window_sum(_shift(kernel, j) * sp.diff(k.kernel, X[j], 2), k.width, (*k.factors, *_moved(factors, j)))
+        for j in range(k.width)
+    )
+
+
+def _weighted_gram(k: WindowSum, l: WindowSum, weights: sp.Expr) -> sp.Expr:
+    """Σ_i w_i ∂_i s_k ∂_i s_l."""
+    kernel, factors = _single(weights)
+    terms = []
+    for offset in range(1 - l.width, k.width):
+        a, b = max(0, -offset), max(0, offset)
+        width = max(a + k.width, b + l.width)
+        joint = (*_moved(k.factors, a), *_moved(l.factors, b))
+        for i in range(max(a, b), min(a + k.width, b + l.width)):
+            slope = _shift(sp.diff(k.kernel, X[i - a]), a) * _shift(sp.diff(l.kernel, X[i - b]), b)
+            terms.append(window_sum(_shift(kernel, i) * slope, width, (*joint, *_moved(factors, i))))
+    return _total(terms)
+
+
+def _moved(factors: tuple[Factor, ...], by: int) -> tuple[Factor, ...]:
+    return tuple((c, offset + by) for c, offset in factors)
+
+
 @cache
 def _gram(k: WindowSum, l: WindowSum) -> sp.Expr:
     """∇s_k·∇s_l: one window sum for every way in which a window of k and a window of l overlap."""
@@ -208,7 +255,7 @@ def _overlap(k: WindowSum, l: WindowSum, offset: int) -> tuple[sp.Expr, int, tup
     kernel = _total(
         _shift(sp.diff(k.kernel, X[i - a]), a) * _shift(sp.diff(l.kernel, X[i - b]), b) for i in shared
     )
-    factors = [(c, o + a) for c, o in k.factors] + [(c, o + b) for c, o in l.factors]
+    factors = _moved(k.factors, a) + _moved(l.factors, b)
     return kernel, width, tuple(sorted(factors, key=repr))
 
 

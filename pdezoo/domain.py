@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import sympy as sp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, PRNGKeyArray
 
 from .ansatz import Ansatz, clamped_on_sphere, vanishing_on_sphere
 from .collective import d
@@ -20,8 +20,9 @@ from .lower import Points
 class Domain(Protocol):
     """A set of points (x, t), a named measure on it, and the natural size of second derivatives in it."""
 
-    dim: int
-    """Number of space dimensions."""
+    @property
+    def dim(self) -> int:
+        """Number of space dimensions."""
 
     @property
     def measure(self) -> str:
@@ -186,16 +187,17 @@ def kolmogorov_smirnov_bound(count: int) -> float:
     return math.sqrt(math.log(2e5) / (2 * count))
 
 
-def _times(
-    key: PRNGKeyArray, count: int, horizon: float | None, time: float | None
-) -> Float[Array, " batch"]:
+def _times(key: PRNGKeyArray, count: int, horizon: float | None, time: float | None) -> Any:
+    """Times of shape (count,); None for a problem without time."""
     if horizon is None:
         return None
     return horizon * jax.random.uniform(key, (count,)) if time is None else jnp.full(count, time, jnp.float32)
 
 
-def _in_time(points: Points, horizon: float | None) -> Bool[Array, ""]:
-    return jnp.asarray(True) if horizon is None else (points.t >= 0) & (points.t <= horizon)
+def _in_time(points: Points, horizon: float | None) -> Bool[Array, ...]:
+    if horizon is None or points.t is None:
+        return jnp.asarray(True)
+    return (points.t >= 0) & (points.t <= horizon)
 
 
 def _time_uniform(points: Points, horizon: float | None) -> dict[str, np.ndarray]:

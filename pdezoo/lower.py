@@ -262,7 +262,10 @@ class _Pass(NamedTuple):
 def lower_fused(exprs: tuple[sp.Expr, ...], dim: int) -> Fused:
     """Lower expressions that are only evaluated, as few passes over the coordinates as linearity allows."""
     bound = [sp.sympify(e).xreplace({d: sp.Integer(dim)}) for e in exprs]
-    rests, scalars, passes, weights = [], [], [], []
+    rests: list[sp.Expr] = []
+    scalars: list[sp.Expr] = []
+    passes: list[_Pass] = []
+    weights: list[Any] = []
     for target, expr in enumerate(bound):
         linear = _linear_sums(expr)
         rests.append(expr.xreplace(dict.fromkeys(linear, sp.Integer(0))))

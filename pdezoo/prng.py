@@ -63,7 +63,7 @@ def _split(words: Array, shape: tuple[int, ...]) -> Array:
     return jax.random.key_data(jax.random.split(_threefry(words), shape))
 
 
-def _fold_in(words: Array, data: Array) -> Array:
+def _fold_in(words: Array, data: Any) -> Array:
     return jax.random.key_data(jax.random.fold_in(_threefry(words), data))
 
 

@@ -98,11 +98,11 @@ class Registry:
             if entry.name == name:
                 importlib.import_module(module)
                 return self._factories[name]
-        entry = self._plugins({}).get(name)
-        if entry is None or (entry.error is None and name not in self._factories):
-            raise UnknownName(self.kind, name, [e.name for e in self.catalogue().values()])
-        if entry.error is not None:
-            raise BrokenPlugin(f"the plug-in {entry.origin!r} that holds {name!r} is broken: {entry.error}")
+        plugin = self._plugins({}).get(name)
+        if plugin is not None and plugin.error is not None:
+            raise BrokenPlugin(f"the plug-in {plugin.origin!r} that holds {name!r} is broken: {plugin.error}")
+        if name not in self._factories:
+            raise UnknownName(self.kind, name, list(self.catalogue()))
         return self._factories[name]
 
     def _scan(self) -> Iterator[tuple[Entry, str]]:

@@ -189,7 +189,7 @@ def _save(path: Path, values: dict[str, np.ndarray]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(temporary, allow_pickle=False, **values)  # type: ignore[arg-type]
+        np.savez(temporary, allow_pickle=False, **values)
         os.replace(temporary, path)
     except OSError:
         temporary.unlink(missing_ok=True)

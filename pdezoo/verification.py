@@ -281,6 +281,7 @@ def _agreement(pde: PDE, points: Points, value: Any, factor: Any, where: str) ->
 
 
 def _reference_values(pde: PDE, points: Points) -> np.ndarray | None:
+    assert isinstance(pde.solution, Reference)
     return None if pde.solution.at is not None else on_host(pde.solution.formula, points)
 
 

@@ -105,7 +105,10 @@ def diffusion_weights(field: Field, points: Points, axes: Axes) -> list[Float[Ar
     terms = lowered.terms_at(points, axes.indices)
     slopes = [slope for _, slope, _ in lowered.slopes(points)]  # the multiple of each sum in each expression
     count = len(slopes[0]) if slopes else 0
-    return [sum(s[n] * term for s, term in zip(slopes, terms, strict=True)) for n in range(count)]
+    return [
+        jnp.sum(jnp.stack([s[n] * w for s, w in zip(slopes, terms, strict=True)]), axis=0)
+        for n in range(count)
+    ]
 
 
 def partial_derivatives(field: Field, atoms: Atoms, points: Points) -> Values:

@@ -50,6 +50,7 @@ class Field(eqx.Module):
 
     def time_derivative(self, points: Points, order: int = 1) -> Float[Array, " batch"]:
         """∂u_θ/∂t, or ∂²u_θ/∂t²."""
+        assert points.t is not None  # an operator with time derivatives belongs to a domain with time
         _, *derivatives = jet2(lambda time: self.value(points._replace(t=time)), points.t)
         return derivatives[order - 1]
 

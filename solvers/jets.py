@@ -13,6 +13,9 @@ are pushed, not K of each.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable
+from functools import reduce
 from typing import NamedTuple, Protocol, Self
 
 import equinox as eqx
@@ -100,6 +103,10 @@ class Taylor(eqx.Module):
         y = {0: jnp.tanh(z[0])}
         w = {0: 1 - y[0] * y[0]}
         for n in self.numbers[1:]:
-            y[n] = sum(k * z[k] * w[n - k] for k in z if 0 < k <= n and n - k in w) / n
-            w[n] = -sum(y[i] * y[n - i] for i in y if n - i in y)
+            y[n] = _sum(k * z[k] * w[n - k] for k in z if 0 < k <= n and n - k in w) / n
+            w[n] = -_sum(y[i] * y[n - i] for i in y if n - i in y)
         return Taylor(tuple(y[n] for n in self.numbers), self.numbers)
+
+
+def _sum(terms: Iterable[Array]) -> Array:
+    return reduce(operator.add, terms)

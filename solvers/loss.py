@@ -78,6 +78,6 @@ def condition_loss(field: Field, key: PRNGKeyArray, batch: int) -> Float[Array, 
 
         total += condition.weight * jnp.mean(gap(points.x) ** 2)
         if condition.gradient_weight:
-            slope = jax.grad(lambda x, f=gap: jnp.sum(f(x)))(points.x)  # type: ignore[misc]
+            slope = jax.grad(lambda x, f=gap: jnp.sum(f(x)))(points.x)
             total += condition.gradient_weight * jnp.mean(jnp.sum(slope**2, axis=1))
     return total

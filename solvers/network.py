@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from pdezoo import Points
 
 from .jets import Stream, Value
+
+S = TypeVar("S", bound=Stream)
 
 Params = Any
 """A pytree of arrays."""
@@ -59,7 +61,7 @@ class RidgeNetwork(Network):
         """w_t, the projection of the time axis."""
 
     @abstractmethod
-    def head(self, params: Params, stream: Stream) -> Stream:
+    def head(self, params: Params, stream: S) -> S:
         """Everything after the first linear map, from streams of width h to streams of width 1."""
 
     def features(self, params: Params, points: Points) -> Float[Array, "batch width"]:
@@ -115,7 +117,7 @@ class MLP(RidgeNetwork):
         """Σ_j block(start_j, n_j) @ W_j, one block of rows after the other; blocks are made again for the gradient."""
         weight = params["first"]
         count, rest = divmod(weight.shape[0], size)
-        total = block(count * size, rest) @ weight[count * size :] if rest else 0.0
+        total = block(count * size, rest) @ weight[count * size :] if rest else jnp.zeros(())
 
         @jax.checkpoint
         def add(sum_: Array, step: tuple[Array, Array]) -> tuple[Array, None]:
@@ -136,7 +138,7 @@ class MLP(RidgeNetwork):
         """w_t."""
         return params["time"]
 
-    def head(self, params: Params, stream: Stream) -> Stream:
+    def head(self, params: Params, stream: S) -> S:
         """bias, then tanh and an affine map, as often as there are layers."""
         stream = stream.shift(params["bias"])
         for weight, bias in params["layers"]:
