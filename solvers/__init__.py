@@ -13,39 +13,41 @@ from typing import TYPE_CHECKING, Any
 from pdezoo import BrokenPlugin, Entry, Registry, UnknownName
 
 if TYPE_CHECKING:
-    from .directions import Axes, Directions, Rademacher
+    from .directions import Axes, Dense, Directions, Normal, Rademacher
     from .estimator import (
         COORDINATEWISE,
         Estimator,
         Exact,
         by_directions,
         cheap_atoms,
+        dense_unsupported,
         exact_atoms,
         is_low_dimensional,
         partial_derivatives,
     )
     from .field import Field
     from .jets import Jets2, Stream, Taylor, Value
-    from .loss import DoubleSampledLoss, Loss, SquaredLoss
+    from .loss import DoubleSampledLoss, HybridLoss, Loss, SquaredLoss
     from .network import MLP, Network, RidgeNetwork
     from .solver import BadHyperparameter, Compiled, Result, Solver, Trained
     from .trainer import Adam, Trainer
 
 _HOMES = {
-    "directions": ["Axes", "Directions", "Rademacher"],
+    "directions": ["Axes", "Dense", "Directions", "Normal", "Rademacher"],
     "estimator": [
         "COORDINATEWISE",
         "Estimator",
         "Exact",
         "by_directions",
         "cheap_atoms",
+        "dense_unsupported",
         "exact_atoms",
         "is_low_dimensional",
         "partial_derivatives",
     ],
     "field": ["Field"],
     "jets": ["Jets2", "Stream", "Taylor", "Value"],
-    "loss": ["DoubleSampledLoss", "Loss", "SquaredLoss"],
+    "loss": ["DoubleSampledLoss", "HybridLoss", "Loss", "SquaredLoss"],
     "network": ["MLP", "Network", "RidgeNetwork"],
     "solver": ["BadHyperparameter", "Compiled", "Result", "Solver", "Trained"],
     "trainer": ["Adam", "Trainer"],

@@ -69,38 +69,56 @@ class Axes(Directions):
         return jax.nn.one_hot(self.indices, self.dim)
 
 
-class Rademacher(Directions):
-    """K vectors of independent random signs: the dense directions of HTE. Made block by block from a key."""
+class Dense(Directions):
+    """K random vectors with independent coordinates, made block by block from a key."""
 
     key: PRNGKeyArray
     count: int = eqx.field(static=True)
     dim: int = eqx.field(static=True)
+
+    @abstractmethod
+    def block(self, start: Any, size: int) -> Float[Array, "directions size"]:
+        """Coordinates start … start + size."""
 
     @property
     def weight(self) -> float:
         """1/K."""
         return 1 / self.count
 
-    def block(self, start: Any, size: int) -> Float[Array, "directions size"]:
-        """Coordinates start … start + size."""
-        return jax.random.rademacher(jax.random.fold_in(self.key, start), (self.count, size), jnp.float32)
+    @property
+    def size(self) -> int:
+        """Of a block."""
+        return min(BLOCK, self.dim)
 
     def rows(self, network: RidgeNetwork, params: Params) -> Array:
         """One matrix product, shared by all points."""
-        return network.blocks(params, self.block, min(BLOCK, self.dim))
+        return network.blocks(params, self.block, self.size)
 
     def line(self, functions: Lowered, points: Points) -> Callable[[Array], tuple[Array, ...]]:
         """To second order, from first and second derivatives of the window sums."""
-        return functions.along_directions(points, self.block, min(BLOCK, self.dim))
+        return functions.along_directions(points, self.block, self.size)
 
     def vectors(self) -> Array:
         """The same blocks side by side."""
-        size = min(BLOCK, self.dim)
-        count, rest = divmod(self.dim, size)
-        blocks = [self.block(i * size, size) for i in range(count)] + (
-            [self.block(count * size, rest)] if rest else []
-        )
-        return jnp.concatenate(blocks, axis=1)
+        count, rest = divmod(self.dim, self.size)
+        blocks = [self.block(i * self.size, self.size) for i in range(count)]
+        return jnp.concatenate(blocks + ([self.block(count * self.size, rest)] if rest else []), axis=1)
+
+
+class Rademacher(Dense):
+    """Random signs: the dense directions of HTE."""
+
+    def block(self, start: Any, size: int) -> Float[Array, "directions size"]:
+        """Signs."""
+        return jax.random.rademacher(jax.random.fold_in(self.key, start), (self.count, size), jnp.float32)
+
+
+class Normal(Dense):
+    """Standard normal vectors: the directions of Gaussian smoothing and of the biharmonic estimator."""
+
+    def block(self, start: Any, size: int) -> Float[Array, "directions size"]:
+        """Standard normal numbers."""
+        return jax.random.normal(jax.random.fold_in(self.key, start), (self.count, size), jnp.float32)
 
 
 def distinct(key: PRNGKeyArray, count: int, dim: int) -> Int[Array, " count"]:

@@ -23,9 +23,11 @@ from pdezoo import (
     GradNormSq,
     Laplacian,
     Points,
+    coordinate_max,
     multi_index,
     nested_autodiff,
     u,
+    window_sums,
 )
 
 from .directions import Axes, Directions
@@ -52,6 +54,10 @@ class Estimator(ABC):
     @abstractmethod
     def __call__(self, field: Field, atoms: Atoms, points: Points, key: PRNGKeyArray) -> Values:
         """The atoms' estimates. All in one call, so that one pass serves several."""
+
+    def value(self, field: Field, points: Points) -> Float[Array, " batch"]:
+        """u as it is to be tested: u_θ, unless the estimator belongs to another function of θ."""
+        return field.value(points)
 
     def unsupported(self, pde: PDE, network: Network) -> str | None:
         """Why this estimator cannot work on this problem; None if it can."""
@@ -116,6 +122,16 @@ def partial_derivatives(field: Field, atoms: Atoms, points: Points) -> Values:
     indices = {a: multi_index(a, field.dim) for a in atoms}
     values = field.partials(points, tuple(sorted(set(indices.values()))))
     return {a: values[index] for a, index in indices.items()}
+
+
+def dense_unsupported(pde: PDE, network: Network) -> str | None:
+    """Why dense random directions cannot be used on a problem; None if they can."""
+    sums = {s for e in (pde.ansatz.factor, pde.ansatz.offset) for s in window_sums(e)}
+    if any(s.width > 1 for s in sums):
+        return "its ansatz has window sums wider than one coordinate; use sparse directions (stde)"
+    if pde.ansatz.offset.has(coordinate_max):
+        return "its ansatz has max x_i, which has no derivatives here"
+    return None
 
 
 def is_low_dimensional(atoms: Atoms) -> bool:

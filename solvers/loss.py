@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +23,8 @@ class Loss(Protocol):
 
     unbiased: ClassVar[bool]
 
-    def __call__(self, residual: Residual, key: PRNGKeyArray) -> Float[Array, ""]:
-        """The loss."""
+    def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Float[Array, ""]:
+        """The loss, when the fraction `done` of the training is over."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class SquaredLoss:
 
     unbiased: ClassVar[bool] = False
 
-    def __call__(self, residual: Residual, key: PRNGKeyArray) -> Array:
+    def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Array:
         """The loss."""
         return mean_product(r := residual(key), r)
 
@@ -49,7 +49,7 @@ class DoubleSampledLoss:
     both_factors: bool = True
     unbiased: ClassVar[bool] = True
 
-    def __call__(self, residual: Residual, key: PRNGKeyArray) -> Array:
+    def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Array:
         """The loss."""
         one, other = jax.random.split(key)
         first, second = residual(one), residual(other)
@@ -57,6 +57,20 @@ class DoubleSampledLoss:
             return mean_product(first, second)
         held = jax.lax.stop_gradient(second)
         return 2 * mean_product(first, held) - mean_product(jax.lax.stop_gradient(first), held)
+
+
+@dataclass(frozen=True)
+class HybridLoss:
+    """The squared loss for the fraction `biased` of the training, then the double-sampled one: the first has less variance."""
+
+    biased: float = 0.5
+    unbiased: ClassVar[bool] = False
+
+    def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Array:
+        """The loss."""
+        early = lambda k: SquaredLoss()(residual, k)
+        late = lambda k: DoubleSampledLoss()(residual, k)
+        return jax.lax.cond(done < self.biased, early, late, key)
 
 
 def mean_product(

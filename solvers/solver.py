@@ -103,6 +103,7 @@ class State(NamedTuple):
     trainer: Any
     key: PRNGKeyArray
     step: Int[Array, ""]
+    steps: Int[Array, ""]  # of the whole training
     loss: Float[Array, ""]
 
 
@@ -141,17 +142,20 @@ class Trained(Solver):
         start, key = jax.random.key(seed), prng.key(seed)
         params = self.network.init(start, problem.domain.dim, problem.has_time)
         zero = jnp.zeros((), jnp.int32)
-        return State(params, self.trainer.init(params, steps), key, zero, jnp.zeros(()))
+        return State(params, self.trainer.init(params, steps), key, zero, zero + steps, jnp.zeros(()))
 
     def step(self, problem: Problem, state: State, batch: int) -> State:
         """One step: draw points, estimate residuals, update."""
         key = jax.random.fold_in(state.key, state.step)
-        loss = lambda params, k: self.evaluate(problem, params, k, batch)
+        done = state.step / state.steps
+        loss = lambda params, k: self.evaluate(problem, params, k, batch, done)
         params, trainer, value = self.trainer.step(loss, state.params, state.trainer, key)
-        return State(params, trainer, state.key, state.step + 1, value)
+        return State(params, trainer, state.key, state.step + 1, state.steps, value)
 
-    def evaluate(self, problem: Problem, params: Params, key: PRNGKeyArray, batch: int) -> Float[Array, ""]:
-        """The loss on points drawn from `key`."""
+    def evaluate(
+        self, problem: Problem, params: Params, key: PRNGKeyArray, batch: int, done: Any = 0.0
+    ) -> Float[Array, ""]:
+        """The loss on points drawn from `key`, when the fraction `done` of the training is over."""
         where, how, at = jax.random.split(key, 3)
         points = problem.sample(where, batch)
         trial = Field(problem, params, self.network)
@@ -159,7 +163,7 @@ class Trained(Solver):
         def residual(k: PRNGKeyArray) -> Array:
             return problem.residual(self.estimator(trial, problem.atoms, points, k), points)
 
-        return self.loss(residual, how) + condition_loss(trial, at, batch)
+        return self.loss(residual, how, done) + condition_loss(trial, at, batch)
 
     def advance(self, problem: Problem, state: State, count: Array, batch: int) -> tuple[State, Losses]:
         """Up to `count` steps in one loop; stops before the state is touched by a loss that is not finite."""
@@ -179,8 +183,8 @@ class Trained(Solver):
         return state, seen._replace(mean=seen.mean / jnp.maximum(done, 1))
 
     def predict(self, problem: Problem, params: Params, points: Points) -> Float[Array, " batch"]:
-        """u_θ at points."""
-        return Field(problem, params, self.network).value(points)
+        """u_θ at points, as the estimator means it."""
+        return self.estimator.value(Field(problem, params, self.network), points)
 
     def compile(self, pde: PDE, *, steps: int = 10_000, batch: int = 100, chunk: int = 1) -> Compiled:
         """The training loop compiled ahead of time, for timing it and for the compiler's own account of it."""

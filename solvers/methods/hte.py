@@ -8,8 +8,17 @@ from typing import ClassVar
 from jaxtyping import PRNGKeyArray
 
 from pdezoo import PDE, Points
-from pdezoo.collective import window_sums
-from solvers import Estimator, Field, Network, Rademacher, Solver, Trained, by_directions, register
+from solvers import (
+    Estimator,
+    Field,
+    Network,
+    Rademacher,
+    Solver,
+    Trained,
+    by_directions,
+    dense_unsupported,
+    register,
+)
 
 
 @dataclass(frozen=True)
@@ -31,11 +40,8 @@ class HTE(Estimator):
         return by_directions(field, atoms, points, Rademacher(key, self.samples, field.dim))
 
     def unsupported(self, pde: PDE, network: Network) -> str | None:
-        """Beyond the protocol's reasons: an ansatz of wide windows has no dense directional derivatives here."""
-        sums = {s for e in (pde.ansatz.factor, pde.ansatz.offset) for s in window_sums(e)}
-        if any(s.width > 1 for s in sums):
-            return "its ansatz has window sums wider than one coordinate; use sparse directions (stde)"
-        return super().unsupported(pde, network)
+        """The protocol's reasons, and what rules out dense directions."""
+        return super().unsupported(pde, network) or dense_unsupported(pde, network)
 
 
 @register("hte")
