@@ -34,7 +34,7 @@ leaderboard: $(PACKAGE_READY)  ## The small cross on this machine: out/leaderboa
 	echo "Open $(OUT)/leaderboard.html in a browser; the records are in $(OUT)/records." && exit $$status
 
 test: $(DEV_READY)  ## The tests that every change must pass
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)
 
 test-slow: $(DEV_READY)  ## Trainings to the end: minutes each
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
