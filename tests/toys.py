@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import sympy as sp
@@ -83,13 +82,29 @@ NAMED = {
 """The few-body problems of the papers and functions that use every part of the chain rule."""
 
 
+def mixed(dim: int, wide: bool = False, time: bool = False) -> Any:
+    """Δu + |∇u|² + x·∇u + u³ (+ u_t) = g with an ansatz whose two parts both vary, so that every product rule is used.
+
+    `wide`: the offset has windows of two coordinates.
+    """
+    waves = pdezoo.window_sum(sp.sin(X[0]), coefficients=pdezoo.Coefficients(3))
+    offset = waves + (pdezoo.window_sum(X[0] * sp.cos(X[1])) if wide else 0) + t / 2
+    factor = (1 - pdezoo.r2 / (2 * pdezoo.d)) * (1 + t)
+    u = pdezoo.u
+    operator = pdezoo.Laplacian(u) + pdezoo.GradNormSq(u) + pdezoo.EulerDerivative(u) + u**3
+    still = {t: sp.Integer(0)}
+    return pdezoo.PDE(
+        operator=operator + (pdezoo.Dt(u) if time else 0),
+        domain=pdezoo.Gaussian(dim, horizon=1.0) if time else pdezoo.Gaussian(dim),
+        ansatz=pdezoo.Ansatz(factor if time else factor.xreplace(still), offset if time else offset.xreplace(still)),
+        solution=pdezoo.Exact(waves),
+        name="mixed",
+    )
+
+
 def points(dim: int, count: int = 4, seed: int = 0, time: bool = False) -> Points:
     """Float32 points of size one, and times in (0, 1)."""
     rng = np.random.default_rng([dim, seed])
     times = jnp.asarray(rng.uniform(0.1, 0.9, count), jnp.float32) if time else None
     return Points(jnp.asarray(rng.uniform(-0.9, 0.9, (count, dim)), jnp.float32), times)
 
-
-def double(tree: Any) -> Any:
-    """Arrays as float64 NumPy arrays; keys and static parts as they are."""
-    return jax.tree.map(lambda a: np.asarray(a, np.float64), tree)
