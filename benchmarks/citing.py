@@ -37,6 +37,14 @@ def cite(name: str, root: Path, as_json: bool) -> None:
         print("\n\n".join(entries))
 
 
+def titles(name: str) -> list[str]:
+    """Title and year of the papers filed under a row or a family."""
+    found = [
+        dict(re.findall(r"^  (title|year) = \{(.*)\},$", entry, re.MULTILINE)) for entry in _papers({name})
+    ]
+    return [f"{re.sub('[{}]', '', fields['title'])} ({fields['year']})" for fields in found]
+
+
 def _records(root: Path) -> list[Record]:
     return list(Store.reading(root).read().records.values()) if root.is_dir() else []
 

@@ -50,13 +50,17 @@ def list_(
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(help="A problem or a solver.")],
-    dim: Annotated[str, typer.Option(help="Dimension at which a problem is shown.")] = "100",
+    dim: Annotated[str | None, typer.Option(help="Dimension; default: the problem's own, or 100.")] = None,
+    format: Annotated[str, typer.Option(help="text or latex.")] = "text",
     json: JsonOption = False,
 ) -> None:
-    """One problem or solver: equation, solution, measure; hyperparameters."""
+    """One problem or solver: equation, solution, measure, audit; hyperparameters."""
     from benchmarks import inspecting
+    from benchmarks.errors import UserError
 
-    inspecting.show(name, dim, json)
+    if format not in ("text", "latex"):
+        raise UserError(f"expected --format text or latex, got {format[:40]!r}")
+    inspecting.show(name, dim, format == "latex", json)
 
 
 @app.command()

@@ -22,6 +22,8 @@ from benchmarks.library import catalogues, library, names
 from benchmarks.parsing import dimension, require_known
 
 _KINDS = ("all", "pdes", "solvers")
+_USUAL = 100  # the dimension of a problem that exists at every one, where none is asked for
+_AUDIT_POINTS = 2_000
 _DEVICES = (
     "import jax, json; d = jax.devices(); s = d[0].memory_stats() or {};"
     "print(json.dumps([d[0].platform, d[0].device_kind, len(d), s.get('bytes_limit')]))"
@@ -52,41 +54,47 @@ def show_list(kind: str, as_json: bool) -> None:
                 print(f"    {entry.name}/{variant}")
 
 
-def show(name: str, dim: str, as_json: bool) -> None:
+def show(name: str, dim: str | None, latex: bool, as_json: bool) -> None:
     """Print one problem or one solver."""
     pdes, solvers = names()
-    require_known("problem or solver", name, [*pdes, *solvers])
-    described = _solver(name) if name in solvers else _problem(name, dimension(dim))
+    families = {n.partition("/")[0] for n in pdes}
+    require_known("problem or solver", name, [*pdes, *families, *solvers])
+    described = _solver(name) if name in solvers else _problem(name, dim, latex)
     if as_json:
         print_json(described)
         return
     for key, value in described.items():
-        shown = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
         print(f"{key:<16}{shown}")
 
 
-def _problem(name: str, dim: int) -> dict[str, Any]:
-    pde = make(name, dim)
+def _problem(name: str, dim: str | None, latex: bool) -> dict[str, Any]:
+    import pdezoo
+
+    pde = _at_its_usual(name) if dim is None else make(name, dimension(dim))
+    audit = pdezoo.audit(pdezoo.TestSet(pde, _AUDIT_POINTS))
     return {
         "name": pde.name,
         "dim": pde.dim,
         "instance": pde.seed,
-        "equation": catalogues()[0][name.partition("/")[0]].summary,
-        "operator": str(pde.operator),
-        "domain": str(pde.domain),
-        "solution": str(pde.solution) if pde.exact is None else _readable(pde.exact),
+        "summary": catalogues()[0][pde.name.partition("/")[0]].summary,
+        **pdezoo.describe(pde, latex),
+        "references": ", ".join(_citations(pde.name.partition("/")[0])) or "none recorded",
+        "null errors": {null: f"{error:.3g}" for null, error in audit["null_errors"].items()},
+        "degenerate": "yes: an affine function solves it for practical purposes"
+        if audit["degenerate"]
+        else "no",
+        "leak": "yes: the ansatz alone is the solution" if audit["leak"] else "no",
         "caveat": pde.caveat or "none",
         "fingerprint": pde.fingerprint,
     }
 
 
-def _readable(expression: Any) -> str:
-    """An expression whose sums over windows of coordinates are written as sums; c are the seed's coefficients."""
-    import sympy
+def _citations(family: str) -> list[str]:
+    """Titles and years of the papers that the bibliography files under a family."""
+    from benchmarks.citing import titles
 
-    sums = {s: s.kernel for s in expression.free_symbols if hasattr(s, "kernel")}
-    names = {s: f"Σ{' c·' if s.factors else ' '}({kernel})" for s, kernel in sums.items()}
-    return str(expression.xreplace({s: sympy.Symbol(name) for s, name in names.items()}))
+    return titles(family)
 
 
 def _solver(name: str) -> dict[str, Any]:
@@ -97,11 +105,19 @@ def _solver(name: str) -> dict[str, Any]:
 
 def make(name: str, dim: int | None) -> Any:
     """The problem, at its own dimension if `dim` is None. Raises UserError if it cannot be had."""
-    lib = library()
     try:
-        return lib.make_pde(name, dim=dim)
+        return library().make_pde(name, dim=dim)
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+def _at_its_usual(name: str) -> Any:
+    """The problem in its own dimension, or in 100 where it exists in every one."""
+    lib = library()
+    try:
+        return lib.make_pde(name, dim=None)
+    except lib.bad_dimension:
+        return make(name, _USUAL)
 
 
 def verify(patterns: list[str], dim: str, as_json: bool) -> int:

@@ -1,7 +1,7 @@
 """How much faster our training step is than the same step written plainly: `python -m benchmarks.plain_step`.
 
-The plain step is what a reader of the STDE paper would write: `jax.experimental.jet` along one-hot tangents, vmapped over axes and points,
-on u = (1 − |x|²) MLP(x); the Allen-Cahn two-body source as an explicit formula on `jnp.sin` and `jnp.cos`; Optax's Adam; one
+The plain step is what a reader of the STDE paper would write: `jax.experimental.jet` along one-hot tangents, vmapped over
+axes and points, on u = (1 − |x|²) MLP(x); the Allen-Cahn two-body source as an explicit formula on `jnp.sin` and `jnp.cos`; Optax's Adam; one
 dispatch a step. Both train the same problem with the same B, K and network, in one process, in turns, so that what
 else the machine does falls on both.
 """
@@ -44,7 +44,9 @@ def plain_step(dim: int) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     def laplacian(params: Any, x: jax.Array, key: jax.Array) -> jax.Array:
         axes = jax.random.choice(key, dim, (min(SAMPLES, dim),), replace=False)
         tangents = jax.nn.one_hot(axes, dim)
-        second = jax.vmap(lambda v: jet(lambda y: u(params, y), (x,), ((v, jnp.zeros_like(v)),))[1][1])(tangents)
+        second = jax.vmap(lambda v: jet(lambda y: u(params, y), (x,), ((v, jnp.zeros_like(v)),))[1][1])(
+            tangents
+        )
         return jnp.mean(second) * dim
 
     def loss(params: Any, key: jax.Array) -> jax.Array:
@@ -114,7 +116,9 @@ def compare(dim: int, seconds: float) -> dict[str, float]:
 
 def main() -> int:
     """Print the comparison."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.plain_step", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.plain_step", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--dims", type=int, nargs="+", default=[100, 1_000, 10_000, 100_000])
     parser.add_argument("--seconds", type=float, default=5.0, help="how long to measure at each dimension")
     parser.add_argument("--json", action="store_true")
@@ -124,7 +128,10 @@ def main() -> int:
         rows.append(compare(dim, options.seconds))
         if not options.json:
             row = rows[-1]
-            print(f"d = {dim:>7}: plain {row['plain']:.5f} s, stde {row['ours']:.5f} s, ratio {row['ratio']:.1f}", flush=True)
+            print(
+                f"d = {dim:>7}: plain {row['plain']:.5f} s, stde {row['ours']:.5f} s, ratio {row['ratio']:.1f}",
+                flush=True,
+            )
     if options.json:
         json.dump(rows, sys.stdout, indent=2)
     return 0

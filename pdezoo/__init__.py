@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from .lower import Lowered, Points, in_float64, jet2
     from .nulls import Null, fit_nulls, null_errors
     from .pde import CLOSED, PDE, BadDimension, Condition, Problem, down_closure, g, multi_index
+    from .printing import describe
     from .solution import Exact, Formula, Reference
     from .testset import TestSet
-    from .verification import Check, Report, nested_autodiff, verify
+    from .verification import Check, Report, audit, nested_autodiff, verify
 
 _HOMES = {
     "ansatz": ["Ansatz", "Side", "at_time", "boundary_data", "initial", "terminal"],
@@ -61,9 +62,10 @@ _HOMES = {
     "lower": ["Lowered", "Points", "in_float64", "jet2"],
     "nulls": ["Null", "fit_nulls", "null_errors"],
     "pde": ["CLOSED", "PDE", "BadDimension", "Condition", "Problem", "down_closure", "g", "multi_index"],
+    "printing": ["describe"],
     "solution": ["Exact", "Formula", "Reference"],
     "testset": ["TestSet"],
-    "verification": ["Check", "Report", "nested_autodiff", "verify"],
+    "verification": ["Check", "Report", "audit", "nested_autodiff", "verify"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

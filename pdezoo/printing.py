@@ -1,0 +1,167 @@
+"""Problems as a person reads them: Unicode for a terminal, LaTeX for a paper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+from sympy.printing.latex import LatexPrinter
+from sympy.printing.str import StrPrinter
+
+from . import atoms, collective
+from .collective import WindowSum, X
+from .pde import PDE
+from .solution import Reference
+
+_SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+_INDICES = ("ᵢ", "ᵢ₊₁", "ᵢ₊₂", "ᵢ₊₃", "ᵢ₊₄", "ᵢ₊₅", "ᵢ₊₆", "ᵢ₊₇")
+_LATEX_INDICES = ("i", *(f"i+{k}" for k in range(1, 8)))
+
+
+def describe(pde: PDE, latex: bool = False) -> dict[str, str]:
+    """Equation, domain, measure, conditions, solution and source of a problem, as text or as LaTeX."""
+    write = _Latex().doprint if latex else _Unicode().doprint
+    source = "0" if pde.exact_source == 0 else "g"
+    described = {
+        "equation": f"{write(pde.operator)} = {source}",
+        "domain": _domain(pde),
+        "measure": pde.domain.measure,
+        "ansatz": f"u = {_ansatz(pde, write)}",
+        "solution": _solution(pde, write),
+    }
+    if source == "g":
+        described["source"] = f"g = {write(pde.exact_source)}"
+    if pde.ansatz.holds:
+        described["exact on"] = ", ".join(repr(place) for place in pde.ansatz.holds)
+    for condition in pde.conditions:
+        weights = f"weight {condition.weight:g}, of the gradient {condition.gradient_weight:g}"
+        described["soft condition"] = f"u = {write(condition.target)} at t = {condition.time:g} ({weights})"
+    return described
+
+
+def _domain(pde: PDE) -> str:
+    fields = {k: v for k, v in vars(pde.domain).items() if v is not None and k != "scale"}
+    return f"{type(pde.domain).__name__}({', '.join(f'{k}={v}' for k, v in fields.items())})"
+
+
+def _ansatz(pde: PDE, write: Any) -> str:
+    n, factor = sp.Symbol("n"), pde.ansatz.factor
+    return write(pde.ansatz.offset + (n if factor == 1 else sp.Mul(factor, n, evaluate=False)))
+
+
+def _solution(pde: PDE, write: Any) -> str:
+    if not isinstance(pde.solution, Reference):
+        return f"u* = {write(pde.exact)}"
+    where = f" at x = {pde.solution.at[0]:g}, t = {pde.solution.at[1]:g} only" if pde.solution.at else ""
+    return f"computed ({pde.solution.source}){where}, relative error {pde.solution.error:.1e}"
+
+
+class _Unicode(StrPrinter):
+    """Δu + u − u³ and the like."""
+
+    def _print_Function(self, expr: Any) -> str:
+        return "u" if expr == atoms.u else super()._print_Function(expr)
+
+    def _print_Laplacian(self, expr: Any) -> str:
+        return "Δu"
+
+    def _print_Biharmonic(self, expr: Any) -> str:
+        return "Δ²u"
+
+    def _print_GradNormSq(self, expr: Any) -> str:
+        return "|∇u|²"
+
+    def _print_GradNorm1(self, expr: Any) -> str:
+        return "Σᵢ|∂u/∂xᵢ|"
+
+    def _print_EulerDerivative(self, expr: Any) -> str:
+        return "x·∇u"
+
+    def _print_Dt(self, expr: Any) -> str:
+        return "u_" + "t" * (int(expr.args[1]) if len(expr.args) > 1 else 1)
+
+    def _print_Derivative(self, expr: Any) -> str:
+        return "u_" + "".join(str(v) for v in expr.variables)
+
+    def _print_Diffusion(self, expr: Any) -> str:
+        total = self._print(expr.args[1])
+        return f"Σᵢ wᵢ ∂²u/∂xᵢ² [Σᵢ wᵢ = {total}]"
+
+    def _print_WindowSum(self, expr: WindowSum) -> str:
+        if expr == collective.r2:
+            return "|x|²"
+        return f"Σᵢ {_weights(expr, 'c', _INDICES)}{self.parenthesize(_indexed(expr, 'x', _INDICES), 40)}"
+
+    def _print_Symbol(self, expr: Any) -> str:
+        return expr.name
+
+    def _print_Pow(self, expr: Any, rational: bool = False) -> str:
+        if expr.exp.is_Integer and expr.exp > 0:
+            return self._base(expr.base) + str(expr.exp).translate(_SUPERSCRIPTS)
+        if expr.exp == sp.Rational(1, 2):
+            return f"√{self._base(expr.base)}"
+        return super()._print_Pow(expr, rational)
+
+    def _base(self, base: Any) -> str:
+        text = self._print(base)
+        return text if text.isidentifier() else f"({text})"
+
+    def doprint(self, expr: Any) -> str:
+        """With real minus signs and products without stars."""
+        return super().doprint(expr).replace("*", " ").replace(" - ", " − ").replace("  ", " ")
+
+
+class _Latex(LatexPrinter):
+    r"""\Delta u + u - u^{3} and the like."""
+
+    def _print_Function(self, expr: Any, exp: Any = None) -> str:
+        return _power("u", exp) if expr == atoms.u else super()._print_Function(expr, exp)
+
+    def _print_Laplacian(self, expr: Any, exp: Any = None) -> str:
+        return _power(r"\Delta u", exp)
+
+    def _print_Biharmonic(self, expr: Any, exp: Any = None) -> str:
+        return _power(r"\Delta^2 u", exp)
+
+    def _print_GradNormSq(self, expr: Any, exp: Any = None) -> str:
+        return _power(r"|\nabla u|^2", exp)
+
+    def _print_GradNorm1(self, expr: Any, exp: Any = None) -> str:
+        return _power(r"\sum_i |\partial_i u|", exp)
+
+    def _print_EulerDerivative(self, expr: Any, exp: Any = None) -> str:
+        return _power(r"x \cdot \nabla u", exp)
+
+    def _print_Dt(self, expr: Any, exp: Any = None) -> str:
+        return _power("u_{" + "t" * (int(expr.args[1]) if len(expr.args) > 1 else 1) + "}", exp)
+
+    def _print_Derivative(self, expr: Any) -> str:
+        return "u_{" + "".join(str(v) for v in expr.variables) + "}"
+
+    def _print_Diffusion(self, expr: Any, exp: Any = None) -> str:
+        return _power(
+            rf"\sum_i w_i \partial_i^2 u \quad \Big(\sum_i w_i = {self._print(expr.args[1])}\Big)", exp
+        )
+
+    def _print_WindowSum(self, expr: WindowSum) -> str:
+        if expr == collective.r2:
+            return "|x|^2"
+        kernel = self.parenthesize(_indexed(expr, "x_{", _LATEX_INDICES, "}"), 40)
+        return rf"\sum_i {_weights(expr, 'c_{', _LATEX_INDICES, '}')}{kernel}"
+
+
+def _power(text: str, exp: Any) -> str:
+    return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
+
+
+def _indexed(expr: WindowSum, before: str, indices: tuple[str, ...], after: str = "") -> Any:
+    """The kernel in x_i, x_{i+1}, …"""
+    return expr.kernel.xreplace(
+        {X[k]: sp.Symbol(f"{before}{index}{after}") for k, index in enumerate(indices)}
+    )
+
+
+def _weights(expr: WindowSum, before: str, indices: tuple[str, ...], after: str = "") -> str:
+    streams = sorted({c.stream for c, _ in expr.factors})
+    names = {s: before.replace("c", "cabefhklmnpqrs"[k]) for k, s in enumerate(streams)}
+    return "".join(f"{names[c.stream]}{indices[offset]}{after} " for c, offset in expr.factors)
