@@ -1,0 +1,296 @@
+"""Losses, the optimiser, and what `fit` promises."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import pdezoo
+import solvers
+from pdezoo import PDE, Laplacian, TestSet, u
+from solvers import Adam, DoubleSampledLoss, Estimator, Exact, SquaredLoss, Trained
+
+SMALL = {"width": 16, "depth": 3}
+DRAWS = 4000
+
+
+def noisy(theta: jax.Array) -> Any:
+    """A residual with mean θ x and variance θ² + 1 at every point."""
+    x = jnp.asarray([-1.0, 0.5, 2.0])
+    return lambda key: theta * (x + jax.random.normal(key, (1, 3))) + jax.random.normal(jax.random.fold_in(key, 1), (1, 3))
+
+
+def moments(loss: Any, theta: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard error of (value, gradient) over keys."""
+    one = jax.value_and_grad(lambda th, s: loss(noisy(th), jax.random.key(s)))
+    drawn = np.stack(jax.jit(jax.vmap(one, in_axes=(None, 0)))(theta, jnp.arange(DRAWS)))
+    return drawn.mean(1), drawn.std(1) / np.sqrt(DRAWS)
+
+
+@pytest.mark.parametrize("loss", [SquaredLoss(), DoubleSampledLoss(), DoubleSampledLoss(both_factors=False)], ids=str)
+def test_losses_are_as_unbiased_as_they_declare(loss: Any) -> None:
+    """mean r² = 1.75 θ² for the true residual; squaring the estimate adds its variance θ² + 1, and 2θ to the gradient."""
+    theta = 1.5
+    true = np.array([1.75 * theta**2, 3.5 * theta])
+    variance = np.array([theta**2 + 1, 2 * theta])
+    mean, error = moments(loss, theta)
+    assert (np.abs(mean - true - (0 if loss.unbiased else variance)) < 4 * error).all()
+    assert (8 * error < variance).all()  # the two cases can be told apart
+
+
+def quadratic(params: Any, key: Any) -> Any:
+    return jnp.sum((params["a"] - 1) ** 2) + jnp.sum(jnp.sin(params["b"]))
+
+
+def test_adam_is_optax_adam_with_a_linear_schedule() -> None:
+    trainer, steps = Adam(learning_rate=0.05, final_rate=0.01), 7
+    reference = optax.adam(optax.linear_schedule(0.05, 0.01, steps))
+    ours = theirs = {"a": jnp.arange(3.0), "b": jnp.ones((2, 2))}
+    state, memory = trainer.init(ours, steps), reference.init(theirs)
+    for _ in range(steps + 2):
+        ours, state, value = trainer.step(quadratic, ours, state, jax.random.key(0))
+        assert value == quadratic(theirs, None)
+        updates, memory = reference.update(jax.grad(quadratic)(theirs, None), memory)
+        theirs = optax.apply_updates(theirs, updates)
+        jax.tree.map(lambda p, q: np.testing.assert_allclose(p, q, rtol=1e-6), ours, theirs)
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf])
+def test_a_loss_that_is_not_finite_changes_nothing(bad: float) -> None:
+    """Momentum included: after some good steps, a bad one leaves parameters and moments as they are."""
+    trainer = Adam(learning_rate=0.05)
+    params = {"a": jnp.arange(3.0), "b": jnp.ones((2, 2))}
+    state = trainer.init(params, 10)
+    for _ in range(3):
+        params, state, _ = trainer.step(quadratic, params, state, jax.random.key(0))
+    after, later, value = trainer.step(lambda p, k: quadratic(p, k) * bad, params, state, jax.random.key(0))
+    assert not jnp.isfinite(value)
+    jax.tree.map(np.testing.assert_array_equal, after, params)
+    jax.tree.map(np.testing.assert_array_equal, later, state)
+
+
+@pytest.fixture(scope="module")
+def pde() -> PDE:
+    return pdezoo.make("poisson/two-body", dim=4)
+
+
+@pytest.fixture(scope="module")
+def test(pde: PDE) -> TestSet:
+    return TestSet(pde, 200)
+
+
+@pytest.fixture(scope="module")
+def stde() -> Trained:
+    return solvers.make("stde", samples=2, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def fitted(stde: Trained, pde: PDE, test: TestSet) -> tuple:
+    """A result and everything that its progress callback was told."""
+    calls: list[tuple] = []
+    result = stde.fit(pde, steps=60, seed=1, batch=8, test=test, progress=lambda *c: calls.append(c), evaluations=4)
+    return result, calls
+
+
+def small_rows() -> list[str]:
+    return [n for n in solvers.names() if isinstance(solvers.make(n), Trained)]
+
+
+@pytest.mark.parametrize("name", small_rows())
+def test_every_solver_lowers_its_loss(name: str) -> None:
+    """The mean loss of the last fifth of a short training is well below that of the first."""
+    problem = pdezoo.make("poisson/two-body", dim=4)
+    solver = solvers.make(name)
+    known = {k for part in solver.hyperparameters().values() for k in part}
+    solver = solvers.make(name, **{k: v for k, v in (SMALL | {"learning_rate": 1e-2}).items() if k in known})
+    reason = solver.unsupported(problem)
+    if reason:
+        pytest.skip(reason)
+    compiled = solver.compile(problem, steps=200, batch=32, chunk=40)
+    state, means = compiled.init(seed=0), []
+    for _ in range(5):
+        state, losses = compiled(state)
+        means.append(float(losses.mean))
+    assert means[-1] < 0.5 * means[0], means
+
+
+def test_result_and_history(fitted: tuple, test: TestSet) -> None:
+    result, calls = fitted
+    assert (result.status, result.reason, result.steps) == ("ok", "", 60)
+    assert result.forward_evaluations == 60
+    assert [h["step"] for h in result.history] == [c[0] for c in calls]
+    assert result.history[-1]["step"] == 60
+    measured = [h for h in result.history if "relative_l2" in h]
+    assert [h["step"] for h in measured] == [15, 30, 45, 60]
+    assert result.errors["relative_l2"] == measured[-1]["relative_l2"]
+    assert result.best == min(h["relative_l2"] for h in measured)
+    assert result.errors == test.errors(result.predict)
+    assert all(math.isfinite(h["loss"]) for h in result.history)
+    assert [h["seconds"] for h in result.history] == sorted(h["seconds"] for h in result.history)
+    assert result.seconds > 0
+    assert result.compile_seconds > 0
+    assert result.steps_per_second > 0
+    assert result.compiled_bytes > 0
+
+
+def test_progress_is_told_where_training_is(fitted: tuple) -> None:
+    _, calls = fitted
+    assert all(steps == 60 for _, steps, _, _ in calls)
+    assert [step for step, *_ in calls] == sorted({step for step, *_ in calls})
+    assert all(math.isfinite(loss) for _, _, loss, _ in calls)
+
+
+def test_the_trained_function_can_be_called(fitted: tuple) -> None:
+    """On one point or many; zero on the sphere, whatever was trained."""
+    result, _ = fitted
+    x = np.random.default_rng(0).uniform(-0.4, 0.4, (5, 4))
+    many = result.u(x)
+    assert many.shape == (5,)
+    assert result.u(x[2]) == pytest.approx(many[2], rel=1e-5)
+    sphere = x / np.linalg.norm(x, axis=1, keepdims=True)
+    assert np.abs(result.u(sphere)).max() < 1e-5 < np.abs(many).max()
+
+
+def same(one: Any, other: Any) -> None:
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_the_same_seed_gives_the_same_bits(stde: Trained, pde: PDE, fitted: tuple) -> None:
+    """However the training is watched, and however its steps are cut into dispatches."""
+    result, _ = fitted
+    again = stde.fit(pde, steps=60, seed=1, batch=8, progress=None)
+    same(again.params, result.params)
+    assert again.loss == result.loss
+    assert again.errors is None
+    assert again.best is None
+    other = stde.fit(pde, steps=60, seed=2, batch=8, progress=None)
+    assert other.loss != result.loss
+
+
+def test_chunks_do_not_change_numbers(stde: Trained, pde: PDE) -> None:
+    compiled = stde.compile(pde, steps=30, batch=8)
+    ends = []
+    for cuts in ([30], [1] * 30, [7, 7, 7, 7, 2]):
+        state = compiled.init(seed=3)
+        for count in cuts:
+            state, _ = compiled.advance(state, count)
+        ends.append(jax.tree.map(np.asarray, (state.params, state.step, state.loss)))
+    same(ends[0], ends[1])
+    same(ends[0], ends[2])
+
+
+def test_instance_coefficients_do_not_depend_on_the_training_seed(pde: PDE, stde: Trained) -> None:
+    before = pde.fingerprint
+    for seed in (0, 1):
+        stde.fit(pde, steps=2, seed=seed, batch=4, progress=None)
+    assert pde.fingerprint == before == pdezoo.make(pde.name, dim=4).fingerprint
+
+
+@dataclass(frozen=True)
+class FailsLater(Estimator):
+    """Exact, until the network has moved far from where it began: then not a number."""
+
+    unbiased: ClassVar[bool] = True
+
+    def __call__(self, field: Any, atoms: tuple, points: Any, key: Any) -> dict:
+        """The atoms, or NaN."""
+        found = Exact()(field, atoms, points, key)
+        moved = jnp.abs(field.params["bias"]).max() > 0.03
+        return {a: jnp.where(moved, jnp.nan, v) for a, v in found.items()}
+
+
+def test_divergence_is_a_status_with_the_last_finite_loss(pde: PDE, test: TestSet) -> None:
+    solver = replace(solvers.make("exact", learning_rate=1e-2, **SMALL), estimator=FailsLater())
+    result = solver.fit(pde, steps=400, seed=0, batch=8, test=test, progress=None)
+    assert result.status == "diverged"
+    assert f"step {result.steps}" in result.reason
+    assert "learning rate" in result.reason
+    assert 3 < result.steps < 400
+    assert math.isfinite(result.loss)
+    assert math.isfinite(result.errors["relative_l2"])
+    assert all(math.isfinite(v) for h in result.history for v in h.values())
+    assert all(np.isfinite(p).all() for p in jax.tree.leaves(result.params))
+
+
+def test_a_large_learning_rate_diverges_cleanly(pde: PDE) -> None:
+    result = solvers.make("stde", learning_rate=1e30, samples=2, **SMALL).fit(pde, steps=50, batch=8, progress=None)
+    assert result.status == "diverged"
+    assert math.isfinite(result.loss)
+
+
+def test_a_budget_of_seconds_ends_training(stde: Trained, pde: PDE) -> None:
+    result = stde.fit(pde, steps=10**7, batch=8, seconds=1e-6, progress=None)
+    assert result.status == "ok"
+    assert 1 <= result.steps < 10**6
+
+
+def test_bad_progress_is_refused(stde: Trained, pde: PDE) -> None:
+    with pytest.raises(ValueError, match="progress"):
+        stde.fit(pde, steps=1, progress="bar")
+
+
+def test_an_unsupported_cross_raises_with_its_reason(pde: PDE) -> None:
+    hard = replace(pde, operator=Laplacian(u) + pdezoo.Biharmonic(u), source=0)
+    solver = solvers.make("stde", **SMALL)
+    reason = solver.unsupported(hard)
+    assert "Biharmonic" in reason
+    with pytest.raises(ValueError, match="stde cannot solve"):
+        solver.fit(hard, steps=1)
+    assert solver.unsupported(pde) is None
+
+
+def test_dense_directions_refuse_a_wide_ansatz(pde: PDE) -> None:
+    wide = replace(pde.ansatz, offset=pdezoo.window_sum(pdezoo.X[0] * pdezoo.X[1]))
+    assert "stde" in solvers.make("hte").unsupported(replace(pde, ansatz=wide))
+    assert solvers.make("hte").unsupported(replace(pde, ansatz=replace(pde.ansatz, offset=0))) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sample": 3},
+        {"samples": 0},
+        {"samples": 2.5},
+        {"samples": "many"},
+        {"samples": True},
+        {"samples": math.inf},
+        {"samples": math.nan},
+        {"learning_rate": math.nan},
+        {"learning_rate": "fast"},
+        {"width": 0},
+        {"depth": 1},
+        {"kind": "MLP"},
+    ],
+    ids=str,
+)
+def test_bad_hyperparameters(change: dict[str, Any]) -> None:
+    (name,) = change
+    with pytest.raises(solvers.BadHyperparameter, match=name if name != "kind" else "no hyperparameter"):
+        solvers.make("stde", **change)
+
+
+def test_overrides_reach_every_part() -> None:
+    solver = solvers.make("stde", samples=7.0, width=9, learning_rate=1, final_rate=0.5)
+    found = solver.hyperparameters()
+    assert found["estimator"]["samples"] == 7
+    assert found["network"] == {"kind": "MLP", "width": 9, "depth": 4}
+    assert (found["trainer"]["learning_rate"], found["trainer"]["final_rate"]) == (1.0, 0.5)
+    assert solvers.make("stde").hyperparameters()["estimator"]["samples"] == 16
+    with pytest.raises(solvers.BadHyperparameter, match="no hyperparameters"):
+        solvers.make("null-zero", samples=3)
+
+
+@pytest.mark.parametrize("name", ["zero", "constant", "affine"])
+def test_null_rows_are_the_null_predictors(name: str, pde: PDE, test: TestSet) -> None:
+    result = solvers.make(f"null-{name}").fit(pde, steps=5, seed=9, test=test)
+    want = pdezoo.null_errors(test)[name]
+    assert result.errors == pytest.approx(want, rel=1e-6)
+    assert result.steps_per_second is None
+    assert (result.status, result.steps, result.forward_evaluations) == ("ok", 0, 0)
