@@ -56,7 +56,8 @@ class _Printer(JaxPrinter):
 def compile_expressions(arguments: tuple[sp.Symbol, ...], exprs: tuple[sp.Expr, ...]) -> Callable[..., list]:
     """A function of arrays, one per argument, that returns one array per expression (common parts shared)."""
     settings = {"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True}
-    modules = [{"vm_sin": vectormath.sin, "vm_cos": vectormath.cos}, "jax"]
+    special = {"erf": jax.scipy.special.erf, "erfc": jax.scipy.special.erfc}
+    modules = [{"vm_sin": vectormath.sin, "vm_cos": vectormath.cos} | special, "jax"]
     numeric = [_numeric(e) for e in exprs]
     return sp.lambdify(arguments, numeric, modules=modules, printer=_Printer(settings), cse=True)
 

@@ -134,9 +134,9 @@ def explicit_atom(atom: Any, u: Any, x: tuple[Any, ...]) -> Any:
     """An atom applied to an explicit u(x_0, …, t) by SymPy's differentiation: the definition, not the fast calculus."""
     space = x if not u.has(atoms.x, atoms.y) else (atoms.x, atoms.y)
     if isinstance(atom, atoms.Laplacian):
-        return sp.Add(*(sp.diff(u, c, 2) for c in space))
+        return _explicit_laplacian(u, space)
     if isinstance(atom, atoms.Biharmonic):
-        return sp.Add(*(sp.diff(u, c, 2, e, 2) for c in space for e in space))
+        return _explicit_laplacian(_explicit_laplacian(u, space), space)
     if isinstance(atom, atoms.GradNormSq):
         return sp.Add(*(sp.diff(u, c) ** 2 for c in space))
     if isinstance(atom, atoms.EulerDerivative):
@@ -148,6 +148,11 @@ def explicit_atom(atom: Any, u: Any, x: tuple[Any, ...]) -> Any:
     if isinstance(atom, atoms.Dt):
         return sp.diff(u, collective.t, int(atom.args[1]) if len(atom.args) > 1 else 1)
     return atoms.apply_atom(atom, u)
+
+
+def _explicit_laplacian(u: Any, space: tuple[Any, ...]) -> Any:
+    """Σ ∂²u/∂x_i², one derivative at a time: given two at once, SymPy also factors the result, which takes most of the time."""
+    return sp.Add(*(sp.diff(sp.diff(u, c), c) for c in space))
 
 
 def _explicit_diffusion(u: Any, weights: Any, x: tuple[Any, ...]) -> Any:
@@ -210,8 +215,7 @@ def _autodiff_atom(atom: Any, f: Callable[..., Any]) -> Callable[..., Any]:
     if isinstance(atom, atoms.Laplacian):
         return lambda x, s: jnp.trace(jax.hessian(f)(x, s))
     if isinstance(atom, atoms.Biharmonic):
-        inner = _autodiff_atom(atoms.Laplacian(atoms.u), f)
-        return lambda x, s: jnp.trace(jax.hessian(inner)(x, s))
+        return _forward_laplacian(_forward_laplacian(f))
     if isinstance(atom, atoms.GradNormSq):
         return lambda x, s: jnp.sum(jax.grad(f)(x, s) ** 2)
     if isinstance(atom, atoms.EulerDerivative):
@@ -227,6 +231,16 @@ def _autodiff_atom(atom: Any, f: Callable[..., Any]) -> Callable[..., Any]:
         places = {atoms.x: _in_space(0), atoms.y: _in_space(1), collective.t: _in_time}
         return _repeat(f, [places[c] for c in atom.variables])
     return f
+
+
+def _forward_laplacian(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Δf axis by axis, forward over forward: can be applied to itself."""
+
+    def second(x: Any, s: Any, axis: Any) -> Any:
+        along = lambda g: lambda q: jax.jvp(g, (q,), (axis,))[1]
+        return along(along(lambda q: f(q, s)))(x)
+
+    return lambda x, s: jnp.sum(jax.vmap(lambda axis: second(x, s, axis))(jnp.eye(x.shape[0], dtype=x.dtype)))
 
 
 def _axis_weights(total: Any, x: Any, s: Any) -> Any:
