@@ -1,0 +1,43 @@
+import numpy as np
+from sympy import atan, tanh
+
+from pdezoo import PDE, Ansatz, BadDimension, BrownianTube, Formula, Reference, coordinate_max, register, u
+from pdezoo.references import ALLEN_CAHN_VALUES, allen_cahn_mean_field
+from pdezoo.semilinear import HORIZON, Semilinear, manufactured, soft_condition
+
+_ALLEN_CAHN = Semilinear("semilinear Allen-Cahn", u - u**3, tanh)
+
+
+@register("semilinear-allen-cahn", variants=("soft", "manufactured"))
+def semilinear_allen_cahn(dim: int, variant: str = "soft", seed: int = 0) -> PDE:
+    """u_t + Δu + u − u³ = g, u(0.3, x) given. E, Han and Jentzen 2017; Shi et al. 2024."""
+    return manufactured(_ALLEN_CAHN, dim, seed) if variant == "manufactured" else _largest_coordinate(dim)
+
+
+def _largest_coordinate(dim: int) -> PDE:
+    """u(T, x) = arctan max x_i: known at x = 0, t = 0, and in the tabulated dimensions only."""
+    if dim not in ALLEN_CAHN_VALUES:
+        known = ", ".join(f"{n:,}" for n in ALLEN_CAHN_VALUES)
+        raise BadDimension(
+            f"u(0, 0) of semilinear-allen-cahn/soft is known for d = {known} only, got {dim}; "
+            "its variant 'manufactured' has a closed form at every d ≥ 3"
+        )
+    value, data = ALLEN_CAHN_VALUES[dim], atan(coordinate_max)
+    return PDE(
+        operator=_ALLEN_CAHN.operator,
+        domain=BrownianTube(dim, HORIZON),
+        ansatz=Ansatz(),
+        solution=Reference(
+            _constant(f"u(0, 0) = {value.value}", value.value),
+            value.standard_error / value.value,
+            value.source,
+            at=(0.0, 0.0),
+        ),
+        source=0,
+        conditions=(soft_condition(data),),
+        nulls={"terminal": data, "mean-field": _constant("mean field at (0, 0)", allen_cahn_mean_field(dim))},
+    )
+
+
+def _constant(name: str, value: float) -> Formula:
+    return Formula(name, lambda x, time: np.full(len(x), value))
