@@ -1,0 +1,82 @@
+from sympy import Expr, Rational, erf, erfc, exp, log, pi, sqrt
+
+from pdezoo import (
+    PDE,
+    Ansatz,
+    Box,
+    Dt,
+    Exact,
+    Gaussian,
+    GradNormSq,
+    Laplacian,
+    X,
+    at_time,
+    d,
+    register,
+    t,
+    terminal,
+    u,
+    window_sum,
+)
+
+_SUM = window_sum(X[0])  # |x|₁ on the unit box
+_CLAIMED = _SUM + 1 - t
+_LEAKING = Ansatz(1, _CLAIMED)  # u = n + |x|₁ + 1 − t: the claimed solution itself, and nothing holds at t = 1
+_TERMINAL = terminal(_SUM, 1)
+_CAVEAT = (
+    "As printed, with the coefficient 1/100 at any d: u = |x|₁ + 1 − t leaves u_t + Δu − 0.01 |∇u|² = −1 − d/100, "
+    "which is −2 at d = 100 only. The ansatz holds no terminal condition and contains the claimed solution."
+)
+
+
+@register("hjb", variants=("corrected", "corrected-leaking", "printed", "whole-space"))
+def hjb(dim: int, variant: str = "corrected") -> PDE:
+    """u_t + Δu − |∇u|²/d = −2, u(1, x) = |x|₁: printed (Zhao et al. 2023), corrected, without its leak, on R^d."""
+    if variant == "whole-space":
+        return _whole_space(dim)
+    if variant == "printed":
+        return _on_the_box(dim, Rational(1, 100), _LEAKING, _CAVEAT)
+    return _on_the_box(dim, 1 / d, _TERMINAL if variant == "corrected" else _LEAKING)
+
+
+def _operator(coefficient: Expr) -> Expr:
+    return Dt(u) + Laplacian(u) - coefficient * GradNormSq(u)
+
+
+def _on_the_box(dim: int, coefficient: Expr, ansatz: Ansatz, caveat: str = "") -> PDE:
+    """On [0, 1]^d with terminal data only, which leaves the solution without boundary values, so not unique."""
+    return PDE(
+        operator=_operator(coefficient),
+        domain=Box(dim, horizon=1.0),
+        ansatz=ansatz,
+        solution=Exact(_CLAIMED),
+        source=-2,
+        caveat=caveat,
+    )
+
+
+def _whole_space(dim: int) -> PDE:
+    """u = 2τ − d Σ ln h(x_i, τ), τ = 1 − t, by the transform of Hopf and Cole; v = Π h(x_i, τ) solves v_t + Δv = 0.
+
+    The kinks of |x|₁ diffuse at once. The ansatz starts from the data so diffused, E |x + √(2τ) Z|₁: on |x|₁ itself every
+    residual sampled off the kinks would be that of |x|₁ + 1 − t.
+    """
+    data = window_sum(_diffused(X[0], 1 - t))
+    return PDE(
+        operator=_operator(1 / d),
+        domain=Gaussian(dim, horizon=1.0),
+        ansatz=Ansatz(1 - t, data, (at_time(1.0),)),
+        solution=Exact(2 * (1 - t) - dim * window_sum(log(_transformed(X[0], 1 - t, Rational(1, dim))))),
+        source=-2,
+    )
+
+
+def _transformed(x: Expr, time: Expr, k: Expr) -> Expr:
+    """h = E exp(−k |x + √(2τ) Z|) = e^{k²τ} [e^{−kx} erfc((2kτ − x)/2√τ) + e^{kx} erfc((2kτ + x)/2√τ)]/2."""
+    left, right = ((2 * k * time + sign * x) / (2 * sqrt(time)) for sign in (-1, 1))
+    return exp(k**2 * time) * (exp(-k * x) * erfc(left) + exp(k * x) * erfc(right)) / 2
+
+
+def _diffused(x: Expr, time: Expr) -> Expr:
+    """E |x + √(2τ) Z| = x erf(x/2√τ) + 2 √(τ/π) e^{−x²/4τ}."""
+    return x * erf(x / (2 * sqrt(time))) + 2 * sqrt(time / pi) * exp(-(x**2) / (4 * time))

@@ -1,0 +1,106 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from sympy import Add, Expr, Integer, Rational, exp, log, sqrt
+
+from pdezoo import (
+    PDE,
+    Ansatz,
+    BrownianTube,
+    Coefficients,
+    Domain,
+    Dt,
+    Exact,
+    Formula,
+    Gaussian,
+    GradNormSq,
+    Laplacian,
+    Reference,
+    X,
+    d,
+    r2,
+    register,
+    t,
+    terminal,
+    u,
+    window_sum,
+)
+from pdezoo.references import log_cost_value
+
+_OPERATOR = Dt(u) + Laplacian(u) - GradNormSq(u)
+_TO_GO = 1 - t
+_SLOPES = tuple(Rational(1, 2) + Rational(2 * k, 7) for k in range(8))
+"""|p_k| of the planes: unequal, since with equal ones u = g − |p|² τ."""
+
+
+@register("hjb-lqg", variants=("soft-min", "mixture", "quadratic", "log"))
+def hjb_lqg(dim: int, variant: str = "soft-min", seed: int = 0) -> PDE:
+    """u_t + Δu − |∇u|² = 0, u(1, x) a cost: linear-quadratic control with Gaussian noise. E, Han and Jentzen 2017."""
+    if variant == "log":
+        return _log_cost(dim)
+    if variant == "quadratic":
+        return _closed_form(dim, _quadratic, size=d)
+    curvatures = (0,) * 8 if variant == "soft-min" else (4, 3, 2, 1, 1, 2, 3, 4)
+    return _closed_form(dim, lambda time: _soft_min(seed, curvatures, time))
+
+
+def _closed_form(dim: int, value: Callable[[Expr], Expr], size: Expr = Integer(1)) -> PDE:  # noqa: B008
+    """u* = value(T − t) and u(T, x) = value(0); `size` is the magnitude of u."""
+    return PDE(
+        operator=_OPERATOR,
+        domain=Gaussian(dim, horizon=1.0, scale=float(size.xreplace({d: Integer(dim)}))),
+        ansatz=_terminal(value(Integer(0)), size),
+        solution=Exact(value(_TO_GO)),
+        source=0,
+    )
+
+
+def _terminal(cost: Expr, size: Expr) -> Ansatz:
+    plain = terminal(cost, 1)
+    return replace(plain, factor=size * plain.factor)
+
+
+def _quadratic(time: Expr) -> Expr:
+    """g = |x|²/2."""
+    return r2 / (2 * (1 + 2 * time)) + d / 2 * log(1 + 2 * time)
+
+
+def _soft_min(seed: int, curvatures: tuple[int, ...], time: Expr) -> Expr:
+    """−ln Σ_k w_k exp(−q_k), where e^{−q_k} solves v_t + Δv = 0 and q_k = A_k |x|²/2 − p_k·x at the end, A_k = α_k/d:
+
+        q_k = (A_k |x|²/2 − p_k·x − τ |p_k|²)/(1 + 2 A_k τ) + (d/2) ln(1 + 2 A_k τ).
+
+    p_k = a_k c^(k)/√d with normal c^(k), so that |p_k| ≈ a_k, and w_k = exp(−a_k²/2): every part counts somewhere.
+    With slopes and d·A_k of order 1 no exponent grows with d: it stays within ±25, and the sum needs no rescaling.
+    """
+    return -log(Add(*(_part(seed, k, alpha, time) for k, alpha in enumerate(curvatures))))
+
+
+def _part(seed: int, k: int, alpha: int, time: Expr) -> Expr:
+    size, c = _SLOPES[k], Coefficients(seed, stream=k)
+    growth = 1 + 2 * Rational(alpha) / d * time
+    along = size / sqrt(d) * window_sum(X[0], coefficients=c)
+    slope_square = size**2 / d * window_sum(1, coefficients=((c, 0), (c, 0)))
+    shape = (Rational(alpha, 2) / d * r2 - along - time * slope_square) / growth
+    return exp(-(size**2) / 2 - shape - d / 2 * log(growth))
+
+
+def _log_cost(dim: int) -> PDE:
+    """g = ln((1 + |x|²)/2), on paths √2 W_t from the origin, where the papers want u(0, 0).
+
+    Declares u ≈ ln((1 + |x|² + 2dτ)/2), the cost of the mean of |X_T|², as a null predictor.
+    """
+
+    def value(x: np.ndarray, time: np.ndarray) -> np.ndarray:
+        return log_cost_value(dim, np.sum(x * x, axis=1), np.maximum(1.0 - time, 0.0))
+
+    return PDE(
+        operator=_OPERATOR,
+        domain=BrownianTube(dim, horizon=1.0),
+        ansatz=terminal(log((1 + r2) / 2), 1),
+        solution=Reference(Formula("value of the logarithmic cost", value), 1e-14, "one-dimensional quadrature"),
+        source=0,
+        nulls={"mean-cost": log((1 + r2 + 2 * d * _TO_GO) / 2)},
+        probe=(0.0, 0.0),
+    )
