@@ -1,7 +1,8 @@
 """How much faster our training step is than the same step written plainly: `python -m benchmarks.plain_step`.
 
 The plain step is what a reader of the STDE paper would write: `jax.experimental.jet` along one-hot tangents, vmapped over
-axes and points, on u = (1 − |x|²) MLP(x); the Allen-Cahn two-body source as an explicit formula on `jnp.sin` and `jnp.cos`; Optax's Adam; one
+axes and points, on u = (1 − |x|²) MLP(x); the Allen-Cahn two-body source as an explicit formula on `jnp.sin` and
+`jnp.cos`; Optax's Adam; one
 dispatch a step. Both train the same problem with the same B, K and network, in one process, in turns, so that what
 else the machine does falls on both.
 """

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .field import Field
     from .jets import Jets2, Stream, Taylor, Value
     from .loss import DoubleSampledLoss, HybridLoss, Loss, SquaredLoss
-    from .network import MLP, Network, RidgeNetwork
+    from .network import MLP, Network, Params, RidgeNetwork, S
     from .solver import BadHyperparameter, Compiled, Result, Solver, Trained
     from .trainer import Adam, Trainer
 
@@ -48,7 +48,7 @@ _HOMES = {
     "field": ["Field"],
     "jets": ["Jets2", "Stream", "Taylor", "Value"],
     "loss": ["DoubleSampledLoss", "HybridLoss", "Loss", "SquaredLoss"],
-    "network": ["MLP", "Network", "RidgeNetwork"],
+    "network": ["MLP", "Network", "Params", "RidgeNetwork", "S"],
     "solver": ["BadHyperparameter", "Compiled", "Result", "Solver", "Trained"],
     "trainer": ["Adam", "Trainer"],
 }

@@ -92,7 +92,7 @@ class Dense(Directions):
 
     def rows(self, network: RidgeNetwork, params: Params) -> Array:
         """One matrix product, shared by all points."""
-        return network.blocks(params, self.block, self.size)
+        return network.blocks(params, self.dim, self.block, self.size)
 
     def line(self, functions: Lowered, points: Points) -> Callable[[Array], tuple[Array, ...]]:
         """To second order, from first and second derivatives of the window sums."""

@@ -216,6 +216,6 @@ def _hessian_trace(field: Field, network: RidgeNetwork, z: Array) -> tuple[Array
         rows = network.rows(field.params, jnp.arange(field.dim))
         hessian_rows = jax.vmap(product)(rows)
         return jnp.einsum("kbh,kh->b", hessian_rows, rows), jnp.sum((slope @ rows.T) ** 2, axis=1)
-    gram = network.gram(field.params)
+    gram = network.gram(field.params, field.dim)
     hessian = jax.vmap(product)(jnp.eye(z.shape[1]))
     return jnp.einsum("kbh,kh->b", hessian, gram), jnp.sum((slope @ gram) * slope, axis=1)

@@ -49,11 +49,11 @@ class RidgeNetwork(Network):
         """Rows W[i]: the projections of coordinate axes, gathered, never a product with one-hot vectors."""
 
     @abstractmethod
-    def blocks(self, params: Params, block: Callable[[Any, int], Array], size: int) -> Array:
+    def blocks(self, params: Params, dim: int, block: Callable[[Any, int], Array], size: int) -> Array:
         """Σ_j block(start_j, n_j) @ W[start_j : start_j + n_j]: a projection of directions made block by block."""
 
     @abstractmethod
-    def gram(self, params: Params) -> Float[Array, "width width"]:
+    def gram(self, params: Params, dim: int) -> Float[Array, "width width"]:
         """WᵀW."""
 
     @abstractmethod
@@ -113,10 +113,10 @@ class MLP(RidgeNetwork):
         """W[axes]."""
         return params["first"][axes]
 
-    def blocks(self, params: Params, block: Callable[[Any, int], Array], size: int) -> Array:
+    def blocks(self, params: Params, dim: int, block: Callable[[Any, int], Array], size: int) -> Array:
         """Σ_j block(start_j, n_j) @ W_j, one block of rows after the other; blocks are made again for the gradient."""
         weight = params["first"]
-        count, rest = divmod(weight.shape[0], size)
+        count, rest = divmod(dim, size)
         total = block(count * size, rest) @ weight[count * size :] if rest else jnp.zeros(())
 
         @jax.checkpoint
@@ -130,7 +130,7 @@ class MLP(RidgeNetwork):
             total = jax.lax.scan(add, jnp.zeros(shape.shape, shape.dtype), steps)[0] + total
         return total
 
-    def gram(self, params: Params) -> Array:
+    def gram(self, params: Params, dim: int) -> Array:
         """WᵀW."""
         return params["first"].T @ params["first"]
 

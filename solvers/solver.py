@@ -385,11 +385,11 @@ class BadHyperparameter(ValueError):
 
 
 def _like(current: Any, value: Any, name: str) -> Any:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
     if isinstance(current, bool) and isinstance(value, bool):
         return value
     if isinstance(current, int) and not isinstance(current, bool) and number and value == int(value):
         return int(value)
-    if isinstance(current, float) and number and np.isfinite(value):
+    if isinstance(current, float) and number:
         return float(value)
     raise BadHyperparameter(f"{name} is a {type(current).__name__} such as {current!r}, got {value!r}")

@@ -51,7 +51,7 @@ def forward_trace(field: Field, network: RidgeNetwork, z: Array) -> tuple[Array,
 
 def _rows(field: Field, network: RidgeNetwork) -> Array:
     """R with RᵀR = WᵀW and min(d, h) rows."""
-    gram = network.gram(field.params)
+    gram = network.gram(field.params, field.dim)
     width = gram.shape[0]
     if field.dim < 2 * width:
         return network.rows(field.params, jnp.arange(field.dim))

@@ -67,7 +67,7 @@ def test_blockwise_products_have_the_dense_gradient(size: int) -> None:
     made = Rademacher(jax.random.key(2), 7, dim)
 
     def blockwise(first: jax.Array) -> jax.Array:
-        return jnp.sum(jnp.sin(network.blocks(params | {"first": first}, made.block, size)))
+        return jnp.sum(jnp.sin(network.blocks(params | {"first": first}, dim, made.block, size)))
 
     def dense(first: jax.Array) -> jax.Array:
         whole = [made.block(s, min(size, dim - s)) for s in range(0, dim, size)]

@@ -1,0 +1,79 @@
+"""Weight sharing in the first layer (Shi et al. 2024): one filter over blocks of the input, then a dense layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from solvers import MLP, Params, RidgeNetwork, S, Solver, Trained, register
+from solvers.methods.stde import STDE
+
+
+@dataclass(frozen=True)
+class SharedMLP(RidgeNetwork):
+    """An MLP whose first map has rows W[i] = f[i mod b]·V[i div b]: a filter f of b numbers and ⌈d/b⌉ rows V.
+
+    It has b + h·d/b numbers where a dense layer has h·d.
+    """
+
+    width: int = 128
+    depth: int = 4
+    block: int = 16
+
+    def __post_init__(self) -> None:
+        if self.block < 1:
+            raise ValueError(
+                f"block is the number of coordinates that share a row, at least 1, got {self.block}"
+            )
+
+    @property
+    def dense(self) -> MLP:
+        """The network behind the filter."""
+        return MLP(self.width, self.depth)
+
+    def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
+        """The dense network's parameters on ⌈d/b⌉ inputs, and the "filter"; together of variance 1/d."""
+        here, behind = jax.random.split(key)
+        params = self.dense.init(behind, -(-dim // self.block), has_time)
+        return params | {"filter": jax.random.normal(here, (self.block,)) / jnp.sqrt(self.block)}
+
+    def project(self, params: Params, x: Array) -> Array:
+        """(f applied to every block of x) @ V; the last block is padded with zeros."""
+        padded = jnp.pad(x, ((0, 0), (0, -x.shape[1] % self.block)))
+        return (padded.reshape(x.shape[0], -1, self.block) @ params["filter"]) @ params["first"]
+
+    def rows(self, params: Params, axes: Array) -> Array:
+        """f[axes mod b]·V[axes div b]."""
+        return params["filter"][axes % self.block, None] * params["first"][axes // self.block]
+
+    def blocks(self, params: Params, dim: int, block: Callable[[Any, int], Array], size: int) -> Array:
+        """Σ_j block(start_j, n_j) @ W_j."""
+        count, rest = divmod(dim, size)
+        add = lambda start, n: block(start, n) @ self.rows(params, start + jnp.arange(n))
+        step = jax.checkpoint(lambda total, start: (total + add(start, size), None))
+        begin = add(count * size, rest) if rest else 0 * add(0, size)
+        return jax.lax.scan(step, begin, jnp.arange(count) * size)[0]
+
+    def gram(self, params: Params, dim: int) -> Array:
+        """WᵀW."""
+        weight = self.rows(params, jnp.arange(dim))
+        return weight.T @ weight
+
+    def time_row(self, params: Params) -> Array:
+        """w_t."""
+        return self.dense.time_row(params)
+
+    def head(self, params: Params, stream: S) -> S:
+        """The dense network's."""
+        return self.dense.head(params, stream)
+
+
+@register("stde-shared")
+def stde_shared() -> Solver:
+    """Sparse STDE on a network whose first layer shares one filter over blocks of 16 coordinates; Adam. Shi et al. 2024."""
+    return Trained("stde-shared", STDE(), network=SharedMLP())

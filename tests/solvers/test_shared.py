@@ -1,0 +1,67 @@
+"""The shared first layer is a ridge network: its fast paths agree with its own dense weights."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import pdezoo
+import solvers
+from solvers import Rademacher
+from solvers.methods.shared import SharedMLP
+
+
+@pytest.fixture(params=[(10, 4), (12, 4), (7, 16)], ids=lambda p: f"d={p[0]}, b={p[1]}")
+def network(request):
+    dim, block = request.param
+    shared = SharedMLP(width=6, depth=3, block=block)
+    params = shared.init(jax.random.key(0), dim, False)
+    weight = shared.rows(params, jnp.arange(dim))
+    return shared, params, weight, dim
+
+
+def test_projection_is_the_dense_product(network):
+    shared, params, weight, dim = network
+    x = jax.random.normal(jax.random.key(1), (5, dim))
+    np.testing.assert_allclose(shared.project(params, x), x @ weight, rtol=1e-5, atol=1e-6)
+
+
+def test_rows_repeat_the_filter(network):
+    shared, params, weight, dim = network
+    expected = np.stack(
+        [params["filter"][i % shared.block] * params["first"][i // shared.block] for i in range(dim)]
+    )
+    np.testing.assert_allclose(weight, expected, rtol=1e-6)
+
+
+def test_gram_and_random_directions(network):
+    shared, params, weight, dim = network
+    np.testing.assert_allclose(shared.gram(params, dim), weight.T @ weight, rtol=1e-5, atol=1e-6)
+    made = Rademacher(jax.random.key(2), 3, dim)
+    for size in (3, 4, dim):
+        block = lambda start, n: jax.lax.dynamic_slice_in_dim(made.vectors(), start, n, axis=1)
+        np.testing.assert_allclose(
+            shared.blocks(params, dim, block, size), made.vectors() @ weight, rtol=1e-4, atol=1e-5
+        )
+
+
+def test_it_has_fewer_numbers_and_unit_scale():
+    dim, shared = 4096, SharedMLP(width=64, depth=3, block=32)
+    params = shared.init(jax.random.key(3), dim, False)
+    assert params["first"].size + params["filter"].size == 64 * dim // 32 + 32
+    features = shared.project(params, jax.random.normal(jax.random.key(4), (200, dim)))
+    assert 0.5 < float(jnp.std(features)) < 1.6
+
+
+def test_stde_trains_on_it():
+    pde = pdezoo.make("poisson/two-body", dim=20)
+    test = pdezoo.TestSet(pde, 500)
+    solver = solvers.make("stde-shared", width=32, depth=3, block=4)
+    result = solver.fit(pde, steps=400, test=test, progress=None, evaluations=1)
+    assert result.status == "ok"
+    assert result.errors["relative_l2"] < 0.2
+
+
+def test_blocks_of_no_coordinates_are_refused():
+    with pytest.raises(solvers.BadHyperparameter, match="at least 1, got 0"):
+        solvers.make("stde-shared", block=0)
