@@ -98,7 +98,7 @@ def window_sum(
     if kernel == 0:
         return sp.Integer(0)
     if not factors and not used and t not in kernel.free_symbols:
-        return content * kernel * (d - width + 1)
+        return content * kernel * sp.Max(0, d - width + 1)  # no window fits where d < width
     return content * WindowSum(kernel, width, tuple(sorted(factors, key=repr)))
 
 
@@ -251,6 +251,10 @@ def _overlap(k: WindowSum, l: WindowSum, offset: int) -> tuple[sp.Expr, int, tup
     """Kernel, width and factors of the pairs (window p of k, window p + offset of l)."""
     a, b = max(0, -offset), max(0, offset)  # where each window starts inside the joint one
     width = max(a + k.width, b + l.width)
+    if width > len(X):
+        raise ValueError(
+            f"products of window sums span at most {len(X)} coordinates, these windows span {width}"
+        )
     shared = range(max(a, b), min(a + k.width, b + l.width))
     kernel = _total(
         _shift(sp.diff(k.kernel, X[i - a]), a) * _shift(sp.diff(l.kernel, X[i - b]), b) for i in shared
