@@ -7,6 +7,7 @@ float64 at the float32 points, computed once: at high d what matters of u lies b
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
 from collections.abc import Callable, Iterator
@@ -178,7 +179,7 @@ def _load(path: Path, names: tuple[str, ...], size: int) -> dict[str, np.ndarray
     try:
         with np.load(path, allow_pickle=False) as stored:
             values = {name: stored[name] for name in names}
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
         return None
     usable = all(v.shape == (size,) and np.isfinite(v).all() for v in values.values())
     return values if usable else None
@@ -192,4 +193,5 @@ def _save(path: Path, values: dict[str, np.ndarray]) -> None:
         np.savez(temporary, allow_pickle=False, **values)
         os.replace(temporary, path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
