@@ -1,0 +1,186 @@
+"""Contributions from outside: one installed package adds a problem and a solver; broken ones harm nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+TOY = Path(__file__).parent / "toy_zoo"
+
+
+def describe(target: Path, name: str, entry_points: dict[str, dict[str, str]]) -> None:
+    """What an installer writes beside a package: its name and its entry points."""
+    info = target / f"{name.replace('-', '_')}-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1\n")
+    groups = (f"[{g}]\n" + "".join(f"{k} = {v}\n" for k, v in e.items()) for g, e in entry_points.items())
+    (info / "entry_points.txt").write_text("\n".join(groups))
+
+
+def install(package: Path, target: Path) -> None:
+    """By pip where the package's build back end is at hand; else as pip would."""
+    if importlib.util.find_spec("hatchling") and importlib.util.find_spec("pip"):
+        options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
+        source = shutil.copytree(package, target.with_name("source"))
+        subprocess.run([sys.executable, "-m", "pip", "install", *options, "--target", target, source], check=True)
+        return
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    shutil.copytree(package / "toy_zoo", target / "toy_zoo")
+    describe(target, project["name"], project["entry-points"])
+
+
+def python(target: Path, code: str) -> Any:
+    """What a fresh interpreter with the plug-ins of `target` prints, as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(code)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(target), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which toy-zoo is installed."""
+    target = tmp_path_factory.mktemp("installed") / "site"
+    target.mkdir()
+    install(TOY, target)
+    return target
+
+
+def test_a_plugin_adds_a_problem_and_a_solver(toy: Path) -> None:
+    """Listed with its origin, proven, solved, and told apart from a misspelling."""
+    found = python(
+        toy,
+        """
+        import json, pdezoo, solvers
+        pde = pdezoo.make("toy-helmholtz/strong", dim=5)
+        report = pdezoo.verify(pde, test_size=100)
+        test = pdezoo.TestSet(pde, 100)
+        solver = solvers.make("toy-descent", width=8, depth=2, learning_rate=0.02)
+        result = solver.fit(pde, steps=20, batch=8, test=test, progress=None)
+        try:
+            pdezoo.make("toy-helmholz", dim=5)
+        except pdezoo.UnknownName as error:
+            hint = str(error)
+        entries = pdezoo.catalogue()["toy-helmholtz"], solvers.catalogue()["toy-descent"]
+        print(json.dumps({
+            "names": pdezoo.names(), "rows": solvers.names(), "name": pde.name,
+            "origins": [e.origin for e in entries], "errors": [e.error for e in entries],
+            "summaries": [e.summary for e in entries], "ok": report.ok, "status": result.status,
+            "relative_l2": result.errors["relative_l2"], "hint": hint,
+        }))
+        """,
+    )
+    assert {"toy-helmholtz/weak", "toy-helmholtz/strong", "poisson/two-body"} <= set(found["names"])
+    assert {"toy-descent", "stde"} <= set(found["rows"])
+    assert found["name"] == "toy-helmholtz/strong"
+    assert found["origins"] == ["toy-zoo", "toy-zoo"]
+    assert found["errors"] == [None, None]
+    assert found["summaries"][0] == "Δu + k u = g on the unit ball, u = 0 on the sphere."
+    assert found["ok"]
+    assert found["status"] == "ok"
+    assert 0 < found["relative_l2"] < 10
+    assert "toy-helmholtz" in found["hint"]
+
+
+def test_a_plugin_may_be_imported_before_it_is_listed(toy: Path) -> None:
+    """As its author does in a notebook."""
+    found = python(
+        toy,
+        """
+        import json, pdezoo, toy_zoo.helmholtz
+        entry = pdezoo.catalogue()["toy-helmholtz"]
+        print(json.dumps([entry.error, entry.origin, pdezoo.make("toy-helmholtz", dim=5).name]))
+        """,
+    )
+    assert found == [None, "toy-zoo", "toy-helmholtz/weak"]
+
+
+REGISTERS = """
+from pdezoo import register
+@register({name!r})
+def anything(dim):
+    '''Nothing in particular.'''
+"""
+BROKEN = {
+    "cannot-import": ("import a_module_that_does_not_exist", "a_module_that_does_not_exist"),
+    "exits": ("raise SystemExit(3)", "SystemExit"),
+    "fails": ("1 / 0", "ZeroDivisionError"),
+    "does-not-parse": ("def", "SyntaxError"),
+    "registers-nothing": ("x = 1", "nothing"),
+    "registers-another": (REGISTERS.format(name="something-else"), "something-else"),
+    "poisson": (REGISTERS.format(name="poisson"), "poisson"),
+}
+"""Entry point → the module's source, and what the listed error must name."""
+
+
+@pytest.fixture(scope="module")
+def infested(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same folder with every kind of broken plug-in beside toy-zoo, one distribution each."""
+    target = tmp_path_factory.mktemp("infested") / "site"
+    shutil.copytree(toy, target)
+    for point, (source, _) in BROKEN.items():
+        module = f"broken_{point.replace('-', '_')}"
+        (target / f"{module}.py").write_text(source)
+        describe(target, f"broken-{point}", {"pdezoo.equations": {point: module}})
+    (target / "rival.py").write_text(REGISTERS.format(name="toy-helmholtz"))
+    describe(target, "zz-rival", {"pdezoo.equations": {"toy-helmholtz": "rival"}})  # after toy-zoo, by name
+    describe(target, "broken-missing", {"pdezoo.solvers": {"missing": "not_there"}})
+    return target
+
+
+@pytest.mark.parametrize("before", ["pass", "pdezoo.make('poisson', dim=5)"], ids=["fresh", "after a problem is made"])
+def test_broken_plugins_are_listed_and_harm_nothing(infested: Path, before: str) -> None:
+    """Also those that claim a name of the zoo's own or of another plug-in's: whoever is asked first."""
+    found = python(
+        infested,
+        f"""
+        import json, pdezoo, solvers
+        {before}
+        entries = [*pdezoo.catalogue().values(), *solvers.catalogue().values()]
+        made = [pdezoo.make(n, dim=5).operator for n in ("poisson", "toy-helmholtz", "allen-cahn")]
+        print(json.dumps({{
+            "broken": {{e.origin: e.error for e in entries if e.error}},
+            "sound": {{e.name: e.origin for e in entries if not e.error}},
+            "names": pdezoo.names() + solvers.names(),
+        }}))
+        """,
+    )
+    for point, (_, clue) in BROKEN.items():
+        assert clue in found["broken"][f"broken-{point}"]
+    assert "toy-helmholtz" in found["broken"]["zz-rival"]
+    assert "not_there" in found["broken"]["broken-missing"]
+    assert found["sound"]["poisson"] == "pdezoo"
+    assert found["sound"]["toy-helmholtz"] == "toy-zoo"
+    assert {"poisson/two-body", "toy-helmholtz/weak", "toy-descent", "stde"} <= set(found["names"])
+    assert not {"cannot-import", "exits", "missing"} & set(found["names"])
+
+
+@pytest.mark.parametrize("point", ["cannot-import", "exits", "does-not-parse"])
+def test_asking_for_a_broken_plugin_says_what_is_wrong(infested: Path, point: str) -> None:
+    message = python(
+        infested,
+        f"""
+        import json, pdezoo
+        try:
+            pdezoo.make({point!r}, dim=5)
+        except pdezoo.BrokenPlugin as error:
+            print(json.dumps(str(error)))
+        """,
+    )
+    assert f"broken-{point}" in message
+    assert BROKEN[point][1] in message

@@ -1,0 +1,1 @@
+"""A problem and a solver that plug into pdezoo, one file each."""
