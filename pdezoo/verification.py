@@ -111,7 +111,9 @@ def _small_dimensions(pde: PDE) -> list[int]:
 
 
 def _moderate_dimensions(pde: PDE) -> list[int]:
-    return [max(2, _widest(pde)), 10, 50] if _is_generic(pde) else [pde.dim]
+    """The largest is where nested autodiff, O(d³) for Δu and O(d⁵) for Δ²u, still takes seconds."""
+    largest = 20 if any(isinstance(a, atoms.Biharmonic) for a in pde.atoms) else 50
+    return [max(2, _widest(pde)), 10, largest] if _is_generic(pde) else [pde.dim]
 
 
 def _calculus(pde: PDE) -> Check:
