@@ -18,6 +18,7 @@ import numpy as np
 import sympy as sp
 from jaxtyping import Array, Float, Int
 from sympy.printing.numpy import JaxPrinter
+from sympy.simplify.cse_main import tree_cse
 
 from . import vectormath
 from .atoms import x as _x
@@ -59,7 +60,15 @@ def compile_expressions(arguments: tuple[sp.Symbol, ...], exprs: tuple[sp.Expr, 
     special = {"erf": jax.scipy.special.erf, "erfc": jax.scipy.special.erfc}
     modules = [{"vm_sin": vectormath.sin, "vm_cos": vectormath.cos} | special, "jax"]
     numeric = [_numeric(e) for e in exprs]
-    return sp.lambdify(arguments, numeric, modules=modules, printer=_Printer(settings), cse=True)
+    return sp.lambdify(arguments, numeric, modules=modules, printer=_Printer(settings), cse=_share)
+
+
+def _share(exprs: list[sp.Expr]) -> tuple[list[tuple[sp.Symbol, sp.Expr]], list[sp.Expr]]:
+    """Common subtrees by name.
+
+    Not SymPy's full `cse`: its rewriting of sums, `opt_cse`, can turn a − b into a product (1.14; a test keeps the case).
+    """
+    return tree_cse(exprs, sp.numbered_symbols("shared"))
 
 
 class _Group(NamedTuple):
