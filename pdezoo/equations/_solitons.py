@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import tanh
+from sympy import log, sech, sqrt, tanh
 
 from pdezoo import D, x
 
@@ -12,11 +12,24 @@ from pdezoo import D, x
 def two_phase_slope(first: Any, second: Any, coupling: Any) -> Any:
     """∂_x ln F, F = 1 + e^θ₁ + e^θ₂ + A e^(θ₁+θ₂), A > 0: half of Hirota's two-soliton potential.
 
-    F = (1 + e^θ₁)(1 + e^θ₂)(1 + (A − 1) σ(θ₁) σ(θ₂)), whose last factor lies between 1 and A.
+    F is e^((θ₁+θ₂)/2) (√A cosh P + cosh M) up to a factor, P = (θ₁ + θ₂ + ln A)/2 and M = (θ₁ − θ₂)/2.
     """
-    one, two = logistic(first), logistic(second)
-    together = (coupling - 1) * one * two
-    return D(first, x) * one + D(second, x) * two + D(together, x) / (1 + together)
+    p, m, root = *_sum_and_difference(first, second, coupling), sqrt(coupling)
+    upper = root * D(p, x) * tanh(p) * sech(m) + D(m, x) * tanh(m) * sech(p)
+    return D(p, x) + upper / (root * sech(m) + sech(p))
+
+
+def two_phase_curvature(first: Any, second: Any, coupling: Any) -> Any:
+    """∂_xx ln F of the same F, as a sum of positive terms: nothing cancels in its tails."""
+    p, m, root = *_sum_and_difference(first, second, coupling), sqrt(coupling)
+    px, mx = D(p, x), D(m, x)
+    crossing = root * sech(p) * sech(m) * (px**2 + mx**2 - 2 * px * mx * tanh(p) * tanh(m))
+    both = (coupling * px**2 + mx**2) * sech(p) ** 2 * sech(m) ** 2
+    return (both + crossing) / (root * sech(m) + sech(p)) ** 2
+
+
+def _sum_and_difference(first: Any, second: Any, coupling: Any) -> tuple[Any, Any]:
+    return (first + second + log(coupling)) / 2, (first - second) / 2
 
 
 def logistic(theta: Any) -> Any:

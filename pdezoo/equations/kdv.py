@@ -6,7 +6,7 @@ from sympy import Rational, sech, sqrt
 
 from pdezoo import PDE, Ansatz, Box, D, Exact, Side, boundary_data, register, t, u, x
 
-from ._solitons import two_phase_slope
+from ._solitons import two_phase_curvature
 
 
 @register("kdv", variants=("one-soliton", "two-solitons", "narrow"))
@@ -60,4 +60,4 @@ def soliton(speed: Any, start: Any) -> Any:
 def two_solitons(k1: Any, k2: Any, shift1: Any, shift2: Any) -> Any:
     """2 ∂_xx ln F, F = 1 + e^θ₁ + e^θ₂ + A e^(θ₁+θ₂), θ_i = k_i x − k_i³ t + δ_i, A = ((k₁ − k₂)/(k₁ + k₂))²."""
     first, second = (k * x - k**3 * t + s for k, s in ((k1, shift1), (k2, shift2)))
-    return 2 * D(two_phase_slope(first, second, Rational(k1 - k2, k1 + k2) ** 2), x)
+    return 2 * two_phase_curvature(first, second, Rational(k1 - k2, k1 + k2) ** 2)
