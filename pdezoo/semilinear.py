@@ -91,7 +91,8 @@ def to_go(horizon: float, time: np.ndarray) -> np.ndarray:
 def manufactured(problem: Semilinear, dim: int, seed: int) -> PDE:
     """u* made of v = cos(ωτ) S₁ + sin(ωτ) S₂, τ = T − t, ω = π/2T, S_k = (2/√d) Σ c_i sin(x_i x_{i+1} x_{i+2}).
 
-    The coefficients of S₁ and S₂ are independent: the terminal value, which is that of S₁, does not tell u(0, x), which is that of S₂.
+    The coefficients of S₁ and S₂ are independent: the terminal value, which is that of S₁, does not tell u(0, x),
+    which is that of S₂.
     """
     first, second = (_wave(Coefficients(seed, stream)) for stream in (0, 1))
     angle = sp.pi / sp.Rational(6, 10) * _TO_GO

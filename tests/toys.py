@@ -37,7 +37,11 @@ class Sum:
     def written_out(self, x: tuple[Any, ...]) -> Any:
         """The same sum, term by term, with nothing of the library but the coefficients' definition."""
         count = max(0, len(x) - self.width + 1)
-        drawn = np.ones(count) if self.seed is None else np.random.RandomState([self.seed, 0]).standard_normal(count)
+        drawn = (
+            np.ones(count)
+            if self.seed is None
+            else np.random.RandomState([self.seed, 0]).standard_normal(count)
+        )
         terms = [sp.Rational(*float(c).as_integer_ratio()) * self._term(x[p:]) for p, c in enumerate(drawn)]
         return sp.Add(*terms)
 
@@ -96,7 +100,9 @@ def mixed(dim: int, wide: bool = False, time: bool = False) -> Any:
     return pdezoo.PDE(
         operator=operator + (pdezoo.Dt(u) if time else 0),
         domain=pdezoo.Gaussian(dim, horizon=1.0) if time else pdezoo.Gaussian(dim),
-        ansatz=pdezoo.Ansatz(factor if time else factor.xreplace(still), offset if time else offset.xreplace(still)),
+        ansatz=pdezoo.Ansatz(
+            factor if time else factor.xreplace(still), offset if time else offset.xreplace(still)
+        ),
         solution=pdezoo.Exact(waves),
         name="mixed",
     )
@@ -107,4 +113,3 @@ def points(dim: int, count: int = 4, seed: int = 0, time: bool = False) -> Point
     rng = np.random.default_rng([dim, seed])
     times = jnp.asarray(rng.uniform(0.1, 0.9, count), jnp.float32) if time else None
     return Points(jnp.asarray(rng.uniform(-0.9, 0.9, (count, dim)), jnp.float32), times)
-

@@ -42,7 +42,9 @@ def _ratio(dim: int, seed: int) -> PDE:
     """
     diffusion = Coefficients(seed, stream=0)
     weights = window_sum(1, coefficients=((diffusion, 0), (diffusion, 0)))
-    solution = Add(*(_cloud_ratio(size, diffusion, Coefficients(seed, k + 1)) for k, size in enumerate(_SIZES))) / 4
+    solution = (
+        Add(*(_cloud_ratio(size, diffusion, Coefficients(seed, k + 1)) for k, size in enumerate(_SIZES))) / 4
+    )
     return PDE(
         operator=Dt(u) - Diffusion(u, weights) + EulerDerivative(u),
         domain=Gaussian(dim, horizon=1.0),

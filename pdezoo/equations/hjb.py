@@ -21,7 +21,9 @@ from pdezoo import (
 
 _SUM = window_sum(X[0])  # |x|₁ on the unit box
 _CLAIMED = _SUM + 1 - t
-_LEAKING = Ansatz(1, _CLAIMED)  # u = n + |x|₁ + 1 − t: the claimed solution itself, and nothing holds at t = 1
+_LEAKING = Ansatz(
+    1, _CLAIMED
+)  # u = n + |x|₁ + 1 − t: the claimed solution itself, and nothing holds at t = 1
 _TERMINAL = terminal(_SUM, 1)
 _CAVEAT = (
     "As printed, with the coefficient 1/100 at any d: u = |x|₁ + 1 − t leaves u_t + Δu − 0.01 |∇u|² = −1 − d/100, "

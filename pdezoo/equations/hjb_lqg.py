@@ -9,7 +9,6 @@ from pdezoo import (
     Ansatz,
     BrownianTube,
     Coefficients,
-    Domain,
     Dt,
     Exact,
     Formula,
@@ -100,7 +99,9 @@ def _log_cost(dim: int) -> PDE:
         operator=_OPERATOR,
         domain=BrownianTube(dim, horizon=1.0),
         ansatz=terminal(log((1 + r2) / 2), 1),
-        solution=Reference(Formula("value of the logarithmic cost", value), 1e-14, "one-dimensional quadrature"),
+        solution=Reference(
+            Formula("value of the logarithmic cost", value), 1e-14, "one-dimensional quadrature"
+        ),
         source=0,
         nulls={"mean-cost": log((1 + r2 + 2 * d * _TO_GO) / 2)},
         probe=(0.0, 0.0),

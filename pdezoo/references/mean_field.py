@@ -158,7 +158,7 @@ def _laplace_rule(power: float, spread: float) -> tuple[Array, Array]:
 
 
 def _exponent(dim: int, scale: float, nodes: Array, square: Array, time: Array) -> Array:
-    l = nodes / (1 + scale * (square + 2 * dim * time))  # noqa: E741  the integral's own letter
+    l = nodes / (1 + scale * (square + 2 * dim * time))
     growth = 4 * scale * time * l
     return l * (1 + scale * square / (1 + growth)) + dim / 2 * np.log1p(growth)
 

@@ -183,7 +183,13 @@ def sums(draw: Any) -> Sum:
 
 
 _outer = st.sampled_from(
-    [S[0], S[0] * S[1], S[0] ** 2 - S[1], sp.sin(S[0] / 5 + t) * S[1], sp.exp(-(S[0] ** 2) / 50) + S[1] ** 2 * t]
+    [
+        S[0],
+        S[0] * S[1],
+        S[0] ** 2 - S[1],
+        sp.sin(S[0] / 5 + t) * S[1],
+        sp.exp(-(S[0] ** 2) / 50) + S[1] ** 2 * t,
+    ]
 )
 
 
@@ -213,7 +219,7 @@ def test_wide_windows_are_right_or_refused(width: int) -> None:
     try:
         found = calculus.grad_dot(function.collective(), function.collective())
     except ValueError as refusal:
-        assert "window" in str(refusal)
+        assert "window" in str(refusal)  # noqa: PT017
         return
     dim = 2 * width
     x, at = sp.symbols(f"x0:{dim}", real=True), rational_point(dim)
@@ -228,7 +234,9 @@ def test_canonical_form() -> None:
     assert window_sum(-X[0] * X[1]) == -window_sum(X[0] * X[1])
     assert window_sum(sp.Integer(0)) == 0
     assert window_sum(X[0], coefficients=Coefficients(1)) != window_sum(X[0], coefficients=Coefficients(2))
-    assert window_sum(X[0], coefficients=Coefficients(1)) != window_sum(X[0], coefficients=Coefficients(1, stream=1))
+    assert window_sum(X[0], coefficients=Coefficients(1)) != window_sum(
+        X[0], coefficients=Coefficients(1, stream=1)
+    )
     assert window_sum(X[0], width=2) != window_sum(X[0])
 
 

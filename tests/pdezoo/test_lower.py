@@ -78,7 +78,9 @@ def jets(function: Any, at: Points, vectors: np.ndarray) -> np.ndarray:
     """Value and derivatives along each vector by nested jvp of the whole function: (3, K, B)."""
 
     def along(v: Any) -> Any:
-        return jnp.stack(jet2(lambda s: function(at._replace(x=at.x + s[:, None] * v)), jnp.zeros(at.x.shape[0])))
+        return jnp.stack(
+            jet2(lambda s: function(at._replace(x=at.x + s[:, None] * v)), jnp.zeros(at.x.shape[0]))
+        )
 
     return np.moveaxis(in_float64(jax.jit(jax.vmap(along)), vectors), 0, 1)
 
@@ -107,7 +109,7 @@ def test_along_directions_whatever_the_blocks(size: int) -> None:
     vectors = np.random.default_rng(0).standard_normal((count, dim))
 
     def fast(p: Points, v: Any) -> Any:
-        block = lambda start, n: jax.lax.dynamic_slice_in_dim(v, start, n, axis=1)  # noqa: E731
+        block = lambda start, n: jax.lax.dynamic_slice_in_dim(v, start, n, axis=1)
         line = made.along_directions(p, block, size)
         return jnp.stack(jet2(lambda s: line(s)[0], jnp.zeros((count, p.x.shape[0]), p.x.dtype)))
 
@@ -137,7 +139,9 @@ def test_slopes_give_the_gradient(name: str) -> None:
     def slow(p: Points) -> Any:
         return jax.grad(lambda x: jnp.sum(made(p._replace(x=x))[0]))(p.x)
 
-    np.testing.assert_allclose(in_float64(jax.jit(fast), at), in_float64(jax.jit(slow), at), rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(
+        in_float64(jax.jit(fast), at), in_float64(jax.jit(slow), at), rtol=1e-11, atol=1e-12
+    )
     (radial,) = in_float64(flagged, at)
     np.testing.assert_allclose(radial, 2 * np.asarray(at.x, np.float64), rtol=1e-13)
 
@@ -156,7 +160,5 @@ def test_gradient_flows_through_lowered_functions() -> None:
     value = jax.jit(lambda x: made(Points(x))[0])
     gradient = in_float64(jax.jit(jax.grad(lambda x: jnp.sum(value(x)))), at.x)
     x, step = np.asarray(at.x, np.float64), 1e-6
-    ends = [
-        (in_float64(value, x + e) - in_float64(value, x - e)) / (2 * step) for e in step * np.eye(5)
-    ]
+    ends = [(in_float64(value, x + e) - in_float64(value, x - e)) / (2 * step) for e in step * np.eye(5)]
     np.testing.assert_allclose(gradient, np.stack(ends, axis=1), rtol=1e-6, atol=1e-7)

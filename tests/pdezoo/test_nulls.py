@@ -27,7 +27,7 @@ def test_constant_and_affine_against_full_least_squares(variant: str) -> None:
     dim, size = 8, 6000
     test = TestSet(pdezoo.make(f"poisson/{variant}", dim=dim), size)
     x, exact = arrays(test)
-    factor = (1 - (x**2).sum(1) / test.pde.domain.size ** 2)[:, None]
+    factor = (1 - (x**2).sum(1) / test.pde.domain.size**2)[:, None]
     errors = {name: e["relative_l2"] for name, e in null_errors(test).items()}
     assert errors["zero"] == 1.0
     assert errors["constant"] == pytest.approx(residual_of_best(factor, exact), rel=1e-9)

@@ -1,4 +1,4 @@
-"""mix32 against statistical tests with known null distributions; every bound is passed by a true source with probability > 0.9999."""
+"""mix32 against statistical tests with known null distributions: a true source passes every bound with probability > 0.9999."""
 
 import jax
 import jax.numpy as jnp

@@ -41,7 +41,9 @@ def test_what_is_read_off_the_files_is_what_importing_them_registers(layer: str)
     folder = Path(importlib.import_module(FOLDERS[layer]).__file__).parent
     for path in folder.glob("[a-z]*.py"):
         importlib.import_module(f"{FOLDERS[layer]}.{path.stem}")
-    imported = {n: e for n, e in registry._registered.items() if registry._factories[n].__module__.startswith(layer)}
+    imported = {
+        n: e for n, e in registry._registered.items() if registry._factories[n].__module__.startswith(layer)
+    }
     assert listed == imported
     assert all(e.summary.endswith((".", ")")) for e in listed.values())
 
@@ -82,7 +84,9 @@ def test_unknown_names_suggest_known_ones(layer: str, name: object, suggestion: 
         REGISTRIES[layer].make(name, **({"dim": 10} if layer == "pdezoo" else {}))
 
 
-@pytest.mark.parametrize("dim", [0, -3, 2.5, "abc", 1e400, float("nan"), True, None, [], 1j, "10", np.float64(10)])
+@pytest.mark.parametrize(
+    "dim", [0, -3, 2.5, "abc", 1e400, float("nan"), True, None, [], 1j, "10", np.float64(10)]
+)
 def test_bad_dimensions(dim: object) -> None:
     with pytest.raises(pdezoo.BadDimension, match="dimension"):
         pdezoo.make("poisson/two-body", dim=dim)

@@ -65,7 +65,10 @@ def test_chunking_changes_nothing(pde, test, x, rows: int, monkeypatch: pytest.M
 def test_the_set_belongs_to_the_instance(pde, test, x) -> None:
     again = TestSet(pdezoo.make("allen-cahn/two-body", dim=DIM), SIZE)
     np.testing.assert_array_equal(again.exact, test.exact)
-    for other in (pdezoo.make("allen-cahn/two-body", dim=DIM, seed=1), pdezoo.make("poisson/two-body", dim=DIM)):
+    for other in (
+        pdezoo.make("allen-cahn/two-body", dim=DIM, seed=1),
+        pdezoo.make("poisson/two-body", dim=DIM),
+    ):
         (_, points), *_ = TestSet(other, SIZE).chunks()
         assert not np.array_equal(points.x, x)
 

@@ -76,7 +76,7 @@ def test_a_wrong_typed_source_is_found(wrong: sp.Expr) -> None:
 
 def test_a_small_error_in_a_typed_source_is_found() -> None:
     """One part in 10¹²: beyond double precision's reach, within the proof's."""
-    typed = lambda dim: toy(dim).exact_source * (1 + sp.Rational(1, 10**12))  # noqa: E731
+    typed = lambda dim: toy(dim).exact_source * (1 + sp.Rational(1, 10**12))
     assert failures(lambda dim: toy(dim, source=typed(dim))) == {"residual"}
 
 
@@ -151,7 +151,7 @@ def test_nested_autodiff_against_a_known_function() -> None:
     x = np.asarray(at.x, np.float64)
     e, s = np.exp(x[:, 0] + 2 * x[:, 1]), (x**2).sum(1)
     gradient = e[:, None] * (-2 * x + (1 - s)[:, None] * np.array([1.0, 2.0, 0.0]))
-    value = lambda p: (1 - jnp.sum(p.x**2, 1)) * jnp.exp(p.x[:, 0] + 2 * p.x[:, 1])  # noqa: E731
+    value = lambda p: (1 - jnp.sum(p.x**2, 1)) * jnp.exp(p.x[:, 0] + 2 * p.x[:, 1])
     wanted = (u, Laplacian(u), GradNormSq(u), EulerDerivative(u))
     found = in_float64(jax.jit(lambda p: [nested_autodiff(value, p, (a,))[a] for a in wanted]), at)
     laplacian = e * (-6 - 4 * (x[:, 0] + 2 * x[:, 1]) + 5 * (1 - s))
@@ -169,6 +169,8 @@ def test_lowered_calculus_against_nested_autodiff(name: str) -> None:
     fast = lower(tuple(sp.sympify(apply_atom(a, function)) for a in wanted), dim)
     value = lower((function,), dim)
     found = in_float64(jax.jit(lambda p: fast(p)), at)
-    expected = in_float64(jax.jit(lambda p: [nested_autodiff(lambda q: value(q)[0], p, (a,))[a] for a in wanted]), at)
+    expected = in_float64(
+        jax.jit(lambda p: [nested_autodiff(lambda q: value(q)[0], p, (a,))[a] for a in wanted]), at
+    )
     for atom, one, other in zip(wanted, found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9, err_msg=str(atom))

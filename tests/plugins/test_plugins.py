@@ -30,9 +30,17 @@ def describe(target: Path, name: str, entry_points: dict[str, dict[str, str]]) -
 def install(package: Path, target: Path) -> None:
     """By pip where the package's build back end is at hand; else as pip would."""
     if importlib.util.find_spec("hatchling") and importlib.util.find_spec("pip"):
-        options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
+        options = [
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--no-index",
+            "--disable-pip-version-check",
+        ]
         source = shutil.copytree(package, target.with_name("source"))
-        subprocess.run([sys.executable, "-m", "pip", "install", *options, "--target", target, source], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "pip", "install", *options, "--target", target, source], check=True
+        )
         return
     project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
     shutil.copytree(package / "toy_zoo", target / "toy_zoo")
@@ -143,7 +151,9 @@ def infested(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.mark.parametrize("before", ["pass", "pdezoo.make('poisson', dim=5)"], ids=["fresh", "after a problem is made"])
+@pytest.mark.parametrize(
+    "before", ["pass", "pdezoo.make('poisson', dim=5)"], ids=["fresh", "after a problem is made"]
+)
 def test_broken_plugins_are_listed_and_harm_nothing(infested: Path, before: str) -> None:
     """Also those that claim a name of the zoo's own or of another plug-in's: whoever is asked first."""
     found = python(

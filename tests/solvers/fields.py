@@ -38,12 +38,14 @@ SMALL = MLP(width=6, depth=3)
 
 
 @lru_cache(maxsize=64)
-def field_at(dim: int, network: Network = SMALL, wide: bool = False, time: bool = False) -> tuple[Field, Points]:
+def field_at(
+    dim: int, network: Network = SMALL, wide: bool = False, time: bool = False
+) -> tuple[Field, Points]:
     """A field with random float64 weights and biases, and three float64 points."""
     problem = mixed(dim, wide, time).lower()
     shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), dim, time))
     rng = np.random.default_rng(dim)
-    fill = lambda a: rng.standard_normal(a.shape) / np.sqrt(a.shape[0] if a.ndim > 1 else 4)  # noqa: E731
+    fill = lambda a: rng.standard_normal(a.shape) / np.sqrt(a.shape[0] if a.ndim > 1 else 4)
     at = jax.tree.map(lambda a: np.asarray(a, np.float64), points(dim, count=3, time=time))
     return Field(problem, jax.tree.map(fill, shapes), network), at
 

@@ -38,7 +38,9 @@ def test_axes_beyond_the_dimension_are_all_axes() -> None:
 
 
 @pytest.mark.parametrize("size", [3, 4, 5, 10, 4096])
-def test_blocks_of_signs_are_the_same_directions_everywhere(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_signs_are_the_same_directions_everywhere(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Projections made block by block equal the whole vectors' product, also where the last block is short."""
     monkeypatch.setattr(directions, "BLOCK", size)
     network, dim = MLP(width=4, depth=2), 10

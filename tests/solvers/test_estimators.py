@@ -7,13 +7,27 @@ from functools import lru_cache
 import jax
 import numpy as np
 import pytest
-from fields import SMALL, SPACE, TRACES, Plain, estimates, estimator_of, field_at, in_float32, reference, trained_names
+from fields import (
+    SMALL,
+    SPACE,
+    TRACES,
+    Plain,
+    estimates,
+    estimator_of,
+    field_at,
+    in_float32,
+    reference,
+    trained_names,
+)
 
 from pdezoo import Dt, GradNormSq, Laplacian, Points, in_float64, u
 from solvers import MLP, Field
 
 SAMPLES, DRAWS = 3, 6000
-EXACT = {"exact": 1e-10, "forward-laplacian": 1e-5}  # the second adds 1e-7 of a unit matrix before it factorises
+EXACT = {
+    "exact": 1e-10,
+    "forward-laplacian": 1e-5,
+}  # the second adds 1e-7 of a unit matrix before it factorises
 SDGD = ["sdgd-backward", "sdgd-parallel", "sdgd-forward-over-backward"]
 
 
@@ -101,7 +115,7 @@ def test_estimators_are_as_unbiased_as_they_declare(name: str, dim: int) -> None
 def hessians(dim: int) -> np.ndarray:
     """∇²u at the points, (B, d, d), float64."""
     field, at = field_at(dim)
-    single = lambda x: field.value(Points(x[None]))[0]  # noqa: E731
+    single = lambda x: field.value(Points(x[None]))[0]
     return in_float64(jax.jit(jax.vmap(jax.hessian(single))), at.x)
 
 

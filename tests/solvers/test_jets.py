@@ -30,7 +30,7 @@ def derivatives(curve: Callable[[Any], Any], order: int) -> list[np.ndarray]:
 def test_tanh_of_any_order(order: int) -> None:
     coefficients = RNG.standard_normal((order + 1, 2, 3))
     numbers = tuple(range(order + 1))
-    curve = lambda s: jnp.tanh(sum(c * s**n for n, c in enumerate(coefficients)))  # noqa: E731
+    curve = lambda s: jnp.tanh(sum(c * s**n for n, c in enumerate(coefficients)))
     found = in_float64(jax.jit(lambda c: Taylor(c, numbers).tanh().coefficients), coefficients)
     for n, (one, other) in enumerate(zip(found, derivatives(curve, order), strict=True)):
         np.testing.assert_allclose(one * factorial(n), other, rtol=1e-10, atol=1e-10)
@@ -49,7 +49,11 @@ def test_left_out_powers_change_nothing(kept: tuple[int, ...]) -> None:
 
 def test_collapsed_tanh() -> None:
     """Second derivatives along K curves z + s z_k + s² w_k/2, summed; only Σ w_k is known to the stream."""
-    value, first, second = RNG.standard_normal((2, 3)), RNG.standard_normal((4, 2, 3)), RNG.standard_normal((4, 2, 3))
+    value, first, second = (
+        RNG.standard_normal((2, 3)),
+        RNG.standard_normal((4, 2, 3)),
+        RNG.standard_normal((4, 2, 3)),
+    )
     found = in_float64(lambda v, f, w: Jets2(v, f, jnp.sum(w, 0)).tanh(), value, first, second)
     each = [
         derivatives(lambda s, a=a, w=w: jnp.tanh(value + s * a + s**2 / 2 * w), 2)

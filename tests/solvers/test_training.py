@@ -24,7 +24,9 @@ DRAWS = 4000
 def noisy(theta: jax.Array) -> Any:
     """A residual with mean θ x and variance θ² + 1 at every point."""
     x = jnp.asarray([-1.0, 0.5, 2.0])
-    return lambda key: theta * (x + jax.random.normal(key, (1, 3))) + jax.random.normal(jax.random.fold_in(key, 1), (1, 3))
+    return lambda key: (
+        theta * (x + jax.random.normal(key, (1, 3))) + jax.random.normal(jax.random.fold_in(key, 1), (1, 3))
+    )
 
 
 def moments(loss: Any, theta: float) -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +36,9 @@ def moments(loss: Any, theta: float) -> tuple[np.ndarray, np.ndarray]:
     return drawn.mean(1), drawn.std(1) / np.sqrt(DRAWS)
 
 
-@pytest.mark.parametrize("loss", [SquaredLoss(), DoubleSampledLoss(), DoubleSampledLoss(both_factors=False)], ids=str)
+@pytest.mark.parametrize(
+    "loss", [SquaredLoss(), DoubleSampledLoss(), DoubleSampledLoss(both_factors=False)], ids=str
+)
 def test_losses_are_as_unbiased_as_they_declare(loss: Any) -> None:
     """mean r² = 1.75 θ² for the true residual; squaring the estimate adds its variance θ² + 1, and 2θ to the gradient."""
     theta = 1.5
@@ -95,7 +99,9 @@ def stde() -> Trained:
 def fitted(stde: Trained, pde: PDE, test: TestSet) -> tuple:
     """A result and everything that its progress callback was told."""
     calls: list[tuple] = []
-    result = stde.fit(pde, steps=60, seed=1, batch=8, test=test, progress=lambda *c: calls.append(c), evaluations=4)
+    result = stde.fit(
+        pde, steps=60, seed=1, batch=8, test=test, progress=lambda *c: calls.append(c), evaluations=4
+    )
     return result, calls
 
 
@@ -220,7 +226,9 @@ def test_divergence_is_a_status_with_the_last_finite_loss(pde: PDE, test: TestSe
 
 
 def test_a_large_learning_rate_diverges_cleanly(pde: PDE) -> None:
-    result = solvers.make("stde", learning_rate=1e30, samples=2, **SMALL).fit(pde, steps=50, batch=8, progress=None)
+    result = solvers.make("stde", learning_rate=1e30, samples=2, **SMALL).fit(
+        pde, steps=50, batch=8, progress=None
+    )
     assert result.status == "diverged"
     assert math.isfinite(result.loss)
 
