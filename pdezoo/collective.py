@@ -30,7 +30,7 @@ d = sp.Symbol("d", integer=True, positive=True)
 t = sp.Symbol("t", real=True)
 """Time."""
 
-X = tuple(sp.Symbol(f"X{i}", real=True) for i in range(8))
+X = tuple(sp.Symbol(f"X{i}", real=True) for i in range(16))
 """The coordinates of a window: X[0] is x_p, X[1] is x_{p+1}, …"""
 
 

@@ -14,8 +14,9 @@ from .pde import PDE
 from .solution import Reference
 
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-_INDICES = ("ᵢ", "ᵢ₊₁", "ᵢ₊₂", "ᵢ₊₃", "ᵢ₊₄", "ᵢ₊₅", "ᵢ₊₆", "ᵢ₊₇")
-_LATEX_INDICES = ("i", *(f"i+{k}" for k in range(1, 8)))
+_SUBSCRIPTS = str.maketrans("0123456789+", "₀₁₂₃₄₅₆₇₈₉₊")
+_INDICES = ("ᵢ", *(f"ᵢ{f'+{k}'.translate(_SUBSCRIPTS)}" for k in range(1, len(X))))
+_LATEX_INDICES = ("i", *(f"i+{k}" for k in range(1, len(X))))
 
 
 def describe(pde: PDE, latex: bool = False) -> dict[str, str]:
