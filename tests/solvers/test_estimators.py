@@ -37,9 +37,7 @@ def assert_close(found: dict, expected: dict, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("name", EXACT)
-@pytest.mark.parametrize(
-    ("dim", "wide"), [(2, True), (5, False), (5, True), (50, True), (300, False)], ids=lambda v: str(v)
-)
+@pytest.mark.parametrize(("dim", "wide"), [(2, True), (5, False), (50, True), (300, False)], ids=str)
 def test_exact_estimators_are_exact(name: str, dim: int, wide: bool) -> None:
     """Fewer and more dimensions than the network is wide; an offset of one and of two coordinates."""
     field, at = field_at(dim, wide=wide)
@@ -64,21 +62,19 @@ def test_derivatives_in_time(name: str) -> None:
     assert_close({a: v[0] for a, v in found.items()}, reference(field, at, atoms), 1e-10)
 
 
-@pytest.mark.parametrize("name", ["stde", *SDGD])
+@pytest.mark.parametrize("name", ["stde", "sdgd-parallel"])
 def test_more_samples_than_axes_is_exact(name: str) -> None:
     field, at = field_at(5, wide=True)
-    found = estimates(estimator_of(name, samples=99), field, at, SPACE, [0, 1])
-    for row in range(2):
-        assert_close({a: v[row] for a, v in found.items()}, reference(field, at, SPACE), 1e-10)
+    found = estimates(estimator_of(name, samples=99), field, at, SPACE, [0])
+    assert_close({a: v[0] for a, v in found.items()}, reference(field, at, SPACE), 1e-10)
 
 
 @pytest.mark.parametrize("name", SDGD)
-@pytest.mark.parametrize("dim", [5, 50])
-def test_modes_of_sdgd_agree_with_stde_key_by_key(name: str, dim: int) -> None:
-    field, at = field_at(dim, wide=True)
+def test_modes_of_sdgd_agree_with_stde_key_by_key(name: str) -> None:
+    field, at = field_at(50, wide=True)
     seeds = [0, 1, 2]
-    want = estimates(estimator_of("stde", SAMPLES), field, at, SPACE, seeds)
-    assert_close(estimates(estimator_of(name, SAMPLES), field, at, SPACE, seeds), want, 1e-10)
+    want = estimates(estimator_of("stde", SAMPLES), field, at, TRACES, seeds)
+    assert_close(estimates(estimator_of(name, SAMPLES), field, at, TRACES, seeds), want, 1e-10)
 
 
 @pytest.mark.parametrize("name", ["exact", "forward-laplacian", "stde", "hte", *SDGD])
@@ -87,8 +83,8 @@ def test_a_network_without_structure_gives_the_same(name: str) -> None:
     field, at = field_at(9)
     plain = Field(field.problem, field.params, Plain(SMALL))
     seeds = [0, 1]
-    want = estimates(estimator_of(name, SAMPLES), field, at, SPACE, seeds)
-    assert_close(estimates(estimator_of(name, SAMPLES), plain, at, SPACE, seeds), want, 1e-5)
+    want = estimates(estimator_of(name, SAMPLES), field, at, TRACES, seeds)
+    assert_close(estimates(estimator_of(name, SAMPLES), plain, at, TRACES, seeds), want, 1e-5)
 
 
 @lru_cache(maxsize=32)
