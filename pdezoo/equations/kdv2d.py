@@ -68,7 +68,7 @@ def lump(p: Any, q: Any) -> Any:
 _HALF = Rational(1, 2)
 _SOLUTIONS = {
     "kink": (kink(3 * _HALF, Rational(1), 1), (2.0, 2.0, 1.0)),
-    "two-solitons": (two_solitons(phase(1, _HALF, 0), phase(3 * _HALF, 2, 2)), (3.0, 3.0, 0.5)),
-    "lump": (lump(_HALF, 1), (4.0, 2.0, 0.5)),
+    "two-solitons": (two_solitons(phase(1, _HALF, 0), phase(3 * _HALF, 2, 2)), (3.0, 2.0, 1.0)),
+    "lump": (lump(_HALF, 1), (4.0, 2.0, 1.0)),
 }
 """Solutions by variant, each with its box: |x| and |y| at most, and the horizon."""
