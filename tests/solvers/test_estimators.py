@@ -89,23 +89,30 @@ def test_a_network_without_structure_gives_the_same(name: str) -> None:
 
 @lru_cache(maxsize=32)
 def draws(name: str, dim: int) -> tuple[dict, dict]:
-    """Many estimates of Δu and |∇u|², (DRAWS, B), and the exact values."""
+    """Many estimates of what it estimates of Δu and |∇u|², (DRAWS, B), and the exact values."""
     field, at = field_at(dim)
-    found = estimates(estimator_of(name, SAMPLES), field, at, TRACES, np.arange(DRAWS))
-    return found, reference(field, at, TRACES)
+    estimator = estimator_of(name, SAMPLES)
+    atoms = tuple(a for a in TRACES if isinstance(a, estimator.atoms[1:]))
+    return estimates(estimator, field, at, atoms, np.arange(DRAWS)), reference(field, at, atoms)
 
 
-CASES = [(n, 5) for n in trained_names()] + [(n, d) for n in ("stde", "hte") for d in (2, 50)]
+def unbiased_rows() -> list[str]:
+    """One row for every registered estimator that declares itself unbiased; the others' own tests measure their bias."""
+    rows = {estimator_of(name): name for name in reversed(trained_names())}
+    return [name for estimator, name in rows.items() if estimator.unbiased]
 
 
-@pytest.mark.parametrize(("name", "dim"), CASES)
-def test_estimators_are_as_unbiased_as_they_declare(name: str, dim: int) -> None:
-    """The mean over keys is within four standard errors of the exact value, if and only if `unbiased` says so."""
+@pytest.mark.parametrize(
+    ("name", "dim"), [(n, 5) for n in unbiased_rows()] + [(n, d) for n in ("stde", "hte") for d in (2, 50)]
+)
+def test_estimators_that_declare_it_are_unbiased(name: str, dim: int) -> None:
+    """The mean over keys is within four standard errors of the exact value."""
     found, exact = draws(name, dim)
-    for atom in TRACES:
-        error = np.abs(found[atom].mean(0) - exact[atom])
-        bound = 4 * found[atom].std(0) / np.sqrt(DRAWS) + 1e-5 * np.abs(exact[atom])
-        assert (error <= bound).all() == estimator_of(name).unbiased, (atom, error, bound)
+    assert found
+    for atom, values in found.items():
+        error = np.abs(values.mean(0) - exact[atom])
+        bound = 4 * values.std(0) / np.sqrt(DRAWS) + 1e-5 * np.abs(exact[atom])
+        assert (error <= bound).all(), (atom, error, bound)
 
 
 def hessians(dim: int) -> np.ndarray:
