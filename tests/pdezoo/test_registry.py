@@ -159,7 +159,7 @@ def test_a_name_cannot_be_taken_twice() -> None:
         """Another."""
 
     importlib.import_module("pdezoo.equations.poisson")
-    with pytest.raises(ValueError, match="already registered"):
+    with pytest.raises(ValueError, match="already"):
         pdezoo.register("poisson")(poisson)
 
 
