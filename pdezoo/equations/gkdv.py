@@ -18,8 +18,8 @@ def gkdv(variant: str = "p2") -> PDE:
     """
     if variant == "gradient-enhanced":
         return narrow(enhanced=(x, t), enhanced_weight=0.01)
-    p, (left, right, horizon) = int(variant[1:]), (-8.0, 8.0, 3.0)
-    solution = soliton(p, 1, Rational(-3, 2))
+    p, (left, right, horizon) = int(variant[1:]), (-6.0, 6.0, 2.0)
+    solution = soliton(p, 1, -1)
     return PDE(
         operator=D(u, t) + Rational((p + 1) * (p + 2), 2) * u**p * D(u, x) + D(u, x, x, x),
         domain=Box(1, left, right, horizon),

@@ -64,6 +64,6 @@ _PAIR = phase(1, _THIRD, 1, 1), phase(2, -_THIRD, 1, 2)
 _SOLUTIONS = {
     "line-soliton": (line_soliton(phase(Rational(3, 2), Rational(1, 2), 1, 1)), 1, (3.0, 2.0, 1.0)),
     "two-solitons": (two_solitons(*_PAIR, 1), 1, (4.0, 3.0, 0.5)),
-    "lump": (lump(Rational(1, 4), Rational(1)), -1, (4.0, 3.0, 0.5)),
+    "lump": (lump(Rational(1, 8), Rational(1, 2)), -1, (4.0, 4.0, 3.0)),
 }
 """Solutions by variant, each with σ² and its box: |x| and |y| at most, and the horizon."""
