@@ -71,9 +71,9 @@ class Registry:
             raise ValueError(f"a {self.kind} name has lower-case letters, digits, '-' and '.', got {name!r}")
 
         def decorate(factory: Callable) -> Callable:
-            taken = self._factories.get(name)
-            if taken is not None and taken.__module__ != factory.__module__:
-                raise ValueError(f"{self.kind} {name!r} is already registered by {taken.__module__}")
+            holder = self._holder(name)
+            if holder not in (None, factory.__module__):
+                raise ValueError(f"the {self.kind} name {name!r} is already taken, by {holder}")
             self._factories[name] = factory
             self._registered[name] = Entry(name, _summary(inspect.getdoc(factory)), variants)
             return factory
@@ -105,6 +105,11 @@ class Registry:
             raise UnknownName(self.kind, name, list(self.catalogue()))
         return self._factories[name]
 
+    def _holder(self, name: str) -> str | None:
+        """The module that registers a name: a file of the package, imported or not, or a plug-in."""
+        builtin = next((module for entry, module in self._scan() if entry.name == name), None)
+        return builtin or (self._factories[name].__module__ if name in self._factories else None)
+
     def _scan(self) -> Iterator[tuple[Entry, str]]:
         folder = Path(importlib.import_module(self.package).__file__ or "").parent
         for path in sorted(folder.glob("[a-z]*.py")):
@@ -112,28 +117,43 @@ class Registry:
                 yield entry, f"{self.package}.{path.stem}"
 
     def _plugins(self, taken: dict[str, Entry]) -> dict[str, Entry]:
+        """Plug-ins by name; one whose name is taken is listed beside it, as broken."""
         found: dict[str, Entry] = {}
-        for point in importlib.metadata.entry_points(group=self.group):
+        for point in sorted(importlib.metadata.entry_points(group=self.group), key=_origin):
             if point.value not in self._loaded:
                 self._loaded[point.value] = self._load(point)
             for name, entry in self._loaded[point.value].items():
-                clash = f"the name {name!r} is already taken"
-                found[name] = entry if name not in taken else replace(entry, error=clash)
-        return {name: entry for name, entry in found.items() if name not in taken}
+                free = name not in taken and name not in found
+                clash = entry.error or f"the name {name!r} is already taken"
+                found[name if free else f"{name} ({entry.origin})"] = (
+                    entry if free else replace(entry, error=clash)
+                )
+        return found
 
     def _load(self, point: importlib.metadata.EntryPoint) -> dict[str, Entry]:
-        origin = point.dist.name if point.dist else point.value
-        before = set(self._registered)
+        origin = _origin(point)
         try:
             point.load()
         except (Exception, SystemExit) as error:  # foreign code: whatever it does, it is listed as broken
             message = f"{type(error).__name__}: {error}"
             return {point.name: Entry(point.name, "broken plug-in", origin=origin, error=message)}
-        added = set(self._registered) - before
+        added = {
+            name for name, factory in self._factories.items() if _belongs(factory.__module__, point.module)
+        }
         if point.name not in added:
             message = f"it registers {sorted(added) or 'nothing'}, not {point.name!r}"
             return {point.name: Entry(point.name, "broken plug-in", origin=origin, error=message)}
         return {name: replace(self._registered[name], origin=origin) for name in added}
+
+
+def _origin(point: importlib.metadata.EntryPoint) -> str:
+    """The distribution that an entry point comes with."""
+    return point.dist.name if point.dist else point.value
+
+
+def _belongs(module: str, package: str) -> bool:
+    """Whether a module is the one an entry point names, or lies in the same top-level package."""
+    return module.partition(".")[0] == package.partition(".")[0]
 
 
 def scan_source(source: str) -> list[Entry]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -55,9 +56,9 @@ class Adam(Trainer):
         """One reverse pass, one update."""
         moments, steps = state
         value, gradient = jax.value_and_grad(loss)(params, key)
-        gradient = jax.tree.map(lambda g: jnp.where(jnp.isfinite(value), g, 0), gradient)
         done = jnp.minimum(moments.count / steps, 1)
         rate = self.learning_rate + (self.final_rate - self.learning_rate) * done
-        updates, moments = optax.scale_by_adam().update(gradient, moments)
-        params = jax.tree.map(lambda p, change: p - rate * change, params, updates)
-        return params, (moments, steps), value
+        updates, later = optax.scale_by_adam().update(gradient, moments)
+        keep = partial(jnp.where, jnp.isfinite(value))
+        params = jax.tree.map(lambda p, change: keep(p - rate * change, p), params, updates)
+        return params, (jax.tree.map(keep, later, moments), steps), value

@@ -26,9 +26,8 @@ from solvers import (
     register,
 )
 
-_JITTER = (
-    1e-7  # of the mean eigenvalue of WᵀW, about float32 rounding: keeps the factorisation from breaking down
-)
+# Of the mean eigenvalue of WᵀW: above the float32 rounding of the factorisation even where W has rank one.
+_JITTER = 1e-5
 
 
 @dataclass(frozen=True)
