@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .network import MLP, Network, Params, RidgeNetwork, S
     from .solver import BadHyperparameter, Compiled, Result, Solver, Trained
     from .trainer import Adam, Trainer
+    from .zeroth_order import ZOCGE, ZORGE, ZOHybrid, ZOSignRGE
 
 _HOMES = {
     "directions": ["Axes", "Dense", "Directions", "Normal", "Rademacher"],
@@ -51,6 +52,7 @@ _HOMES = {
     "network": ["MLP", "Network", "Params", "RidgeNetwork", "S"],
     "solver": ["BadHyperparameter", "Compiled", "Result", "Solver", "Trained"],
     "trainer": ["Adam", "Trainer"],
+    "zeroth_order": ["ZOCGE", "ZOHybrid", "ZORGE", "ZOSignRGE"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -313,7 +313,7 @@ def _train(
         steps_per_second=clock.rate,
         compiled_bytes=compiled.bytes,
         errors=None if test is None else test.errors(predict),
-        forward_evaluations=done * compiled.solver.trainer.evaluations,
+        forward_evaluations=compiled.solver.trainer.evaluations(done, state.params, state.trainer),
         predict=predict,
         params=state.params,
     )

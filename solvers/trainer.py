@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +24,6 @@ class Trainer(ABC):
     `step` changes nothing where the loss is not finite: the last good parameters survive a divergence.
     """
 
-    evaluations: ClassVar[int]
-    """How often a step evaluates the loss."""
-
     @abstractmethod
     def init(self, params: Params, steps: int) -> Any:
         """The trainer's state for a training of `steps` steps."""
@@ -37,6 +34,10 @@ class Trainer(ABC):
     ) -> tuple[Params, Any, Float[Array, ""]]:
         """One update."""
 
+    def evaluations(self, steps: int, params: Params, state: Any) -> int:
+        """How often the `steps` steps that ended in `params` and `state` evaluated the loss: once a step, unless overridden."""
+        return steps
+
 
 @dataclass(frozen=True)
 class Adam(Trainer):
@@ -44,7 +45,6 @@ class Adam(Trainer):
 
     learning_rate: float = 1e-3
     final_rate: float = 0.0
-    evaluations: ClassVar[int] = 1
 
     def init(self, params: Params, steps: int) -> Any:
         """Two moments, and the length of the schedule."""
@@ -57,8 +57,13 @@ class Adam(Trainer):
         moments, steps = state
         value, gradient = jax.value_and_grad(loss)(params, key)
         done = jnp.minimum(moments.count / steps, 1)
-        rate = self.learning_rate + (self.final_rate - self.learning_rate) * done
+        rate = decayed(self.learning_rate, self.final_rate, done)
         updates, later = optax.scale_by_adam().update(gradient, moments)
         keep = partial(jnp.where, jnp.isfinite(value))
         params = jax.tree.map(lambda p, change: keep(p - rate * change, p), params, updates)
         return params, (jax.tree.map(keep, later, moments), steps), value
+
+
+def decayed(first: float, last: float, done: Any) -> Any:
+    """A number that goes linearly from `first` to `last` as the fraction `done` of the training goes from 0 to 1."""
+    return first + (last - first) * done

@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,6 @@ class Descent(Trainer):
     """θ ← θ − η ∇L."""
 
     learning_rate: float = 1e-2
-    evaluations: ClassVar[int] = 1
 
     def init(self, params: Any, steps: int) -> Any:
         """Nothing to remember."""
