@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .loss import DoubleSampledLoss, HybridLoss, Loss, SquaredLoss
     from .network import MLP, Network, Params, RidgeNetwork, S
     from .solver import BadHyperparameter, Compiled, Result, Solver, Trained
+    from .tensor_train import TTMLP, TensorTrain
     from .trainer import Adam, Trainer
     from .zeroth_order import ZOCGE, ZORGE, ZOHybrid, ZOSignRGE
 
@@ -51,6 +52,7 @@ _HOMES = {
     "loss": ["DoubleSampledLoss", "HybridLoss", "Loss", "SquaredLoss"],
     "network": ["MLP", "Network", "Params", "RidgeNetwork", "S"],
     "solver": ["BadHyperparameter", "Compiled", "Result", "Solver", "Trained"],
+    "tensor_train": ["TTMLP", "TensorTrain"],
     "trainer": ["Adam", "Trainer"],
     "zeroth_order": ["ZOCGE", "ZOHybrid", "ZORGE", "ZOSignRGE"],
 }

@@ -48,13 +48,18 @@ class RidgeNetwork(Network):
     def rows(self, params: Params, axes: Int[Array, " axes"]) -> Float[Array, "axes width"]:
         """Rows W[i]: the projections of coordinate axes, gathered, never a product with one-hot vectors."""
 
-    @abstractmethod
     def blocks(self, params: Params, dim: int, block: Callable[[Any, int], Array], size: int) -> Array:
         """Σ_j block(start_j, n_j) @ W[start_j : start_j + n_j]: a projection of directions made block by block."""
+        count, rest = divmod(dim, size)
+        add = lambda start, n: block(start, n) @ self.rows(params, start + jnp.arange(n))
+        step = jax.checkpoint(lambda total, start: (total + add(start, size), None))
+        begin = add(count * size, rest) if rest else 0 * add(0, size)
+        return jax.lax.scan(step, begin, jnp.arange(count) * size)[0]
 
-    @abstractmethod
     def gram(self, params: Params, dim: int) -> Float[Array, "width width"]:
         """WᵀW."""
+        weight = self.rows(params, jnp.arange(dim))
+        return weight.T @ weight
 
     @abstractmethod
     def time_row(self, params: Params) -> Float[Array, " width"]:

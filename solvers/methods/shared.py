@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -50,19 +48,6 @@ class SharedMLP(RidgeNetwork):
     def rows(self, params: Params, axes: Array) -> Array:
         """f[axes mod b]·V[axes div b]."""
         return params["filter"][axes % self.block, None] * params["first"][axes // self.block]
-
-    def blocks(self, params: Params, dim: int, block: Callable[[Any, int], Array], size: int) -> Array:
-        """Σ_j block(start_j, n_j) @ W_j."""
-        count, rest = divmod(dim, size)
-        add = lambda start, n: block(start, n) @ self.rows(params, start + jnp.arange(n))
-        step = jax.checkpoint(lambda total, start: (total + add(start, size), None))
-        begin = add(count * size, rest) if rest else 0 * add(0, size)
-        return jax.lax.scan(step, begin, jnp.arange(count) * size)[0]
-
-    def gram(self, params: Params, dim: int) -> Array:
-        """WᵀW."""
-        weight = self.rows(params, jnp.arange(dim))
-        return weight.T @ weight
 
     def time_row(self, params: Params) -> Array:
         """w_t."""
