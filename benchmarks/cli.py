@@ -76,6 +76,20 @@ def verify(
 
 
 @app.command()
+def check(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Problems or solvers, globs allowed; default: all.")
+    ] = None,
+    dim: Annotated[str, typer.Option(help="Dimension at which problems are audited.")] = "100",
+    json: JsonOption = False,
+) -> None:
+    """Hold problems and solvers to their contract, and explain each failure. Exit 1 if one fails."""
+    from benchmarks import checking
+
+    raise typer.Exit(checking.check(names or [], dim, json))
+
+
+@app.command()
 def run(
     pde: Annotated[str, typer.Argument(help="A problem, such as allen-cahn/two-body.")],
     solver: Annotated[str, typer.Argument(help="A solver, such as stde.")],

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pdezoo import BrokenPlugin, Entry, Registry, UnknownName
 
 if TYPE_CHECKING:
+    from .contract import Clause, Finding, NotConcerned, Violation, check, findings
     from .directions import Axes, Dense, Directions, Normal, Rademacher
     from .estimator import (
         COORDINATEWISE,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .zeroth_order import ZOCGE, ZORGE, ZOHybrid, ZOSignRGE
 
 _HOMES = {
+    "contract": ["Clause", "Finding", "NotConcerned", "Violation", "check", "findings"],
     "directions": ["Axes", "Dense", "Directions", "Normal", "Rademacher"],
     "estimator": [
         "COORDINATEWISE",

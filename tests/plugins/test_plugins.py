@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from textwrap import dedent
@@ -47,17 +48,29 @@ def install(package: Path, target: Path) -> None:
     describe(target, project["name"], project["entry-points"])
 
 
-def python(target: Path, code: str) -> Any:
-    """What a fresh interpreter with the plug-ins of `target` prints, as JSON."""
-    done = subprocess.run(
-        [sys.executable, "-c", dedent(code)],
+def process(target: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter with the plug-ins of `target`."""
+    return subprocess.run(
+        [sys.executable, *arguments],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(target), *sys.path])},
         capture_output=True,
         text=True,
         timeout=300,
+        check=False,
     )
+
+
+def python(target: Path, code: str) -> Any:
+    """What a fresh interpreter with the plug-ins of `target` prints, as JSON."""
+    done = process(target, "-c", dedent(code))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def checked(target: Path, *names: str) -> tuple[int, dict[str, Any]]:
+    """Exit status of `pdezoo check`, and its reports by name."""
+    done = process(target, "-m", "benchmarks.cli", "check", *names, "--json")
+    return done.returncode, {report["name"]: report for report in json.loads(done.stdout)}
 
 
 @pytest.fixture(scope="module")
@@ -194,3 +207,29 @@ def test_asking_for_a_broken_plugin_says_what_is_wrong(infested: Path, point: st
     )
     assert f"broken-{point}" in message
     assert BROKEN[point][1] in message
+
+
+@pytest.mark.slow
+def test_an_installed_problem_and_solver_keep_their_contracts(toy: Path) -> None:
+    begin = time.monotonic()
+    code, reports = checked(toy, "toy-helmholtz", "toy-descent")
+    assert code == 0, reports
+    assert set(reports) == {"toy-helmholtz/weak", "toy-helmholtz/strong", "toy-descent"}
+    assert {report["origin"] for report in reports.values()} == {"toy-zoo"}
+    found = {f["name"]: f["ok"] for f in reports["toy-descent"]["findings"]}
+    assert all(found[clause] is True for clause in ("repeatable", "unbiased", "learns", "memory"))
+    assert time.monotonic() - begin < 120
+
+
+def test_broken_plugins_fail_their_check_and_a_sound_one_beside_them_does_not(infested: Path) -> None:
+    code, reports = checked(infested, "cannot-import", "exits", "missing", "null-zero")
+    assert code == 1
+    assert {name: report["ok"] for name, report in reports.items()} == {
+        "cannot-import": False,
+        "exits": False,
+        "missing": False,
+        "null-zero": True,
+    }
+    (finding,) = reports["cannot-import"]["findings"]
+    assert "a_module_that_does_not_exist" in finding["seen"]
+    assert finding["advice"]

@@ -82,11 +82,6 @@ def _listed(values: dict, atoms: tuple) -> list:
     return [values[a] for a in atoms]
 
 
-def trained_names() -> list[str]:
-    """Registered solvers that train a network by a derivative estimator."""
-    return [n for n in solvers.names() if hasattr(solvers.make(n), "estimator")]
-
-
 def estimator_of(name: str, samples: int | None = None) -> Any:
     """The estimator of a registered solver, with `samples` where it takes a number of them."""
     estimator = solvers.make(name).estimator

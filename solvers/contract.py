@@ -1,0 +1,413 @@
+"""The contract that every registered solver keeps, one clause at a time, each failure explained.
+
+    for finding in solvers.check("stde"): print(finding.name, finding.ok, finding.seen)
+
+The tests of the repository and `pdezoo check` run these same clauses, so that a plug-in is held to what the rows
+of this repository are held to.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property, lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import sympy as sp
+
+import pdezoo
+from pdezoo import Biharmonic, Coefficients, Diffusion, GradNorm1, GradNormSq, Laplacian, Points, X, r2, u
+
+from .field import Field
+from .solver import Solver, Trained, on_device
+
+DRAWS = 4000
+"""Estimates behind the mean of the clause `unbiased`."""
+
+_DIM = 10
+_GROWTH = 1.1  # bytes at 8 d over 8 × bytes at d: what rounding to whole buffers may add
+_SMALL = {"width": 16, "depth": 3}
+_STEPS, _CHUNK = 2_000, 50
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came out of one clause. `ok` is None where the clause does not concern this contribution."""
+
+    name: str
+    ok: bool | None
+    expected: str
+    seen: str
+    advice: str = ""
+
+
+class Violation(Exception):
+    """A clause does not hold; the message says what was seen."""
+
+
+class NotConcerned(Exception):
+    """A clause has nothing to say; the message says why."""
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One promise. `test` returns what it saw, or raises Violation or NotConcerned."""
+
+    name: str
+    expected: str
+    advice: str
+    test: Callable[[Any], str]
+
+    def finding(self, subject: Any) -> Finding:
+        """What the test says about `subject`; anything else that it raises is a failure too."""
+        try:
+            return Finding(self.name, True, self.expected, self.test(subject))
+        except NotConcerned as reason:
+            return Finding(self.name, None, self.expected, str(reason))
+        except Violation as violation:
+            seen = str(violation)
+        except pdezoo.UnknownName:  # whoever asked misspelt it
+            raise
+        except (Exception, SystemExit) as error:  # foreign code may do anything
+            seen = raised(error)
+        return Finding(self.name, False, self.expected, seen, self.advice)
+
+
+def raised(error: BaseException) -> str:
+    """An exception in one line, with the place it came from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = (
+        f" ({frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}, {frames[-1].name})"
+        if frames
+        else ""
+    )
+    words = (str(error).strip().splitlines() or ["no message"])[0]
+    return f"{type(error).__name__}: {words[:300]}{where}"
+
+
+def findings(subject: Any, clauses: tuple[Clause, ...]) -> Iterator[Finding]:
+    """Every clause's finding; after a first clause that fails there is nothing to hold to the others."""
+    for clause in clauses:
+        found = clause.finding(subject)
+        yield found
+        if found.ok is False and clause is clauses[0]:
+            return
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The solver under test, by name, and what the clauses need of it."""
+
+    name: str
+
+    @cached_property
+    def solver(self) -> Solver:
+        """As registered."""
+        return _make(self.name)
+
+    @cached_property
+    def small(self) -> Solver:
+        """With a small network, where it has such hyperparameters."""
+        parts = self.solver.parts().values() if isinstance(self.solver, Trained) else ()
+        own = {n for part in parts for n in asdict(part)}
+        return _make(self.name, **{k: v for k, v in _SMALL.items() if k in own})
+
+    @cached_property
+    def pde(self) -> pdezoo.PDE:
+        """The first problem that it supports, Poisson's equation where it can."""
+        first = sorted(_problems(), key=lambda pde: not pde.name.startswith("poisson/"))
+        for pde in first:
+            if self.solver.unsupported(pde) is None:
+                return pde
+        raise NotConcerned("it supports no registered problem")
+
+    def require_trained(self) -> Trained:
+        """The small solver. Raises NotConcerned where it is not made of estimator, trainer and network."""
+        if not isinstance(self.small, Trained):
+            raise NotConcerned("it has no estimator, trainer and network")
+        return self.small
+
+
+def check(name: str) -> tuple[Finding, ...]:
+    """Hold the registered solver `name` to every clause. Raises UnknownName for a name nobody registered."""
+    return tuple(findings(Subject(name), CLAUSES))
+
+
+def _make(name: str, **changes: Any) -> Solver:
+    from . import make
+
+    return make(name, **changes)
+
+
+@cache
+def _problems() -> tuple[pdezoo.PDE, ...]:
+    """One problem of each family, at ten dimensions or its own; those that cannot be made are not our subject."""
+    found = []
+    for entry in pdezoo.catalogue().values():
+        with suppress(Exception, SystemExit):
+            found.append(_somewhere(entry.full_names()[0]))
+    return tuple(found)
+
+
+def _somewhere(name: str) -> pdezoo.PDE:
+    try:
+        return pdezoo.make(name, dim=_DIM)
+    except pdezoo.BadDimension:
+        return pdezoo.make(name)
+
+
+@lru_cache(maxsize=64)
+def _lowered(pde: pdezoo.PDE) -> Any:
+    return on_device(pde)
+
+
+def _made(subject: Subject) -> str:
+    solver = subject.solver
+    if not isinstance(solver, Solver):
+        raise Violation(f"the registered function returned a {type(solver).__name__}")
+    if solver.name != subject.name:
+        raise Violation(f"it calls itself {solver.name!r}")
+    return f"a {type(solver).__name__}"
+
+
+def _hyperparameters(subject: Subject) -> str:
+    shown = subject.solver.hyperparameters()
+    try:
+        json.dumps(shown, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise Violation(f"hyperparameters() are not JSON: {error}") from None
+    if _make(subject.name).hyperparameters() != shown:
+        raise Violation("two solvers made the same way have different hyperparameters")
+    parts = subject.solver.parts().values() if isinstance(subject.solver, Trained) else ()
+    own = {n: v for part in parts for n, v in asdict(part).items() if isinstance(v, bool | int | float)}
+    for name, value in own.items():
+        if _make(subject.name, **{name: value}).hyperparameters() != shown:
+            raise Violation(f"make({subject.name!r}, {name}={value!r}) is another solver than the default")
+    return ", ".join(f"{n}={v!r}" for n, v in own.items()) or "none to change"
+
+
+def _crosses(subject: Subject) -> str:
+    supported = [pde for pde in _problems() if not _reason(subject.solver, pde)]
+    if not supported:
+        raise Violation(f"it supports none of {len(_problems())} registered families")
+    for pde in supported:
+        if isinstance(subject.small, Trained):
+            _trace(subject.small, pde)
+    refused = len(_problems()) - len(supported)
+    return f"{len(supported)} families supported, {refused} refused with a reason"
+
+
+def _reason(solver: Solver, pde: pdezoo.PDE) -> str | None:
+    reason = solver.unsupported(pde)
+    if reason is not None and (not isinstance(reason, str) or not reason.strip()):
+        raise Violation(f"unsupported({pde.name}) is {reason!r}, neither None nor a reason")
+    if reason:
+        try:
+            solver.fit(pde, steps=1, batch=4, progress=None)
+        except ValueError:
+            return reason
+        raise Violation(f"{pde.name} is unsupported, but fit does not raise ValueError")
+    return None
+
+
+def _trace(solver: Trained, pde: pdezoo.PDE) -> None:
+    problem = _lowered(pde)
+    try:
+        jax.eval_shape(lambda: solver.step(problem, solver.init(problem, 0, 10), 4))
+    except Exception as error:
+        raise Violation(f"unsupported({pde.name}) is None, but a step raises {raised(error)}") from None
+
+
+def _shapes(subject: Subject) -> str:
+    solver, problem = subject.require_trained(), _lowered(subject.pde)
+
+    def estimates() -> tuple[Any, Any]:
+        state = solver.init(problem, 0, 10)
+        points = problem.sample(jax.random.key(0), 7)
+        found = solver.estimator(
+            Field(problem, state.params, solver.network), problem.atoms, points, state.key
+        )
+        return {str(atom): found[atom] for atom in problem.atoms}, solver.predict(
+            problem, state.params, points
+        )
+
+    values, prediction = jax.eval_shape(estimates)
+    for what, value in {**values, "the prediction": prediction}.items():
+        if value.shape != (7,) or value.dtype != jnp.float32:
+            raise Violation(f"{what} of 7 points has shape {value.shape} and type {value.dtype}")
+    return f"{', '.join(values)} and the prediction, float32 of shape (7,)"
+
+
+def _repeatable(subject: Subject) -> str:
+    solver, pde, test = subject.small, subject.pde, pdezoo.TestSet(subject.pde, 50)
+    one = test.predict(solver.fit(pde, steps=6, seed=1, batch=8, progress=None).predict)
+    if isinstance(solver, Trained):
+        again, other = _two_seeds(solver, pde, test)
+        if np.array_equal(one, other):
+            raise Violation("seeds 1 and 2 give the same solution")
+    else:
+        again = test.predict(solver.fit(pde, steps=6, seed=1, batch=8, progress=None).predict)
+    if not np.array_equal(one, again):
+        raise Violation(f"two runs of seed 1 differ by up to {np.abs(one - again).max():.3g}")
+    return f"the same bits at {test.size} points after 6 steps"
+
+
+def _two_seeds(solver: Trained, pde: pdezoo.PDE, test: pdezoo.TestSet) -> list[np.ndarray]:
+    """Six steps from seeds 1 and 2 in one compiled loop, compiled anew."""
+    compiled = solver.compile(pde, steps=6, batch=8)
+    ends = [compiled.advance(compiled.init(seed), 6)[0].params for seed in (1, 2)]
+    return [test.predict(compiled.predictor(params)) for params in ends]
+
+
+def _unbiased(subject: Subject) -> str:
+    solver = subject.require_trained()
+    if not solver.estimator.unbiased:
+        raise NotConcerned(f"{type(solver.estimator).__name__} declares itself biased")
+    problem = _probe(solver)
+    with jax.enable_x64(True):
+        at, field = _double_field(solver, problem)
+        exact = _exact(solver, field, at)
+        drawn = _drawn(solver, field, at)
+    for atom, values, want in zip(problem.atoms, drawn, exact, strict=True):
+        error = np.abs(values.mean(0) - want)
+        bound = 4 * values.std(0) / math.sqrt(DRAWS) + 1e-5 * (np.abs(want) + np.abs(want).max())
+        if not (error <= bound).all():
+            k = int(np.argmax(error - bound))
+            off = f"{values.mean(0)[k]:.6g} against {want[k]:.6g}, standard error {values.std(0)[k] / math.sqrt(DRAWS):.2g}"
+            raise Violation(f"the mean of {atom} over {DRAWS} keys is {off}")
+    return f"{', '.join(map(str, problem.atoms))}: means over {DRAWS} keys"
+
+
+def _probe(solver: Trained) -> Any:
+    """Every atom the estimator takes, on a small problem whose ansatz has two parts that vary; or what it supports."""
+    known = (Laplacian(u), GradNormSq(u), GradNorm1(u), Diffusion(u, r2), Biharmonic(u))
+    atoms = [a for a in known if isinstance(a, solver.estimator.atoms[1:])]
+    waves = pdezoo.window_sum(sp.sin(X[0]), coefficients=Coefficients(3))
+    ansatz = pdezoo.Ansatz(1 - r2 / (2 * pdezoo.d), waves)
+    if any(isinstance(a, Laplacian) for a in atoms):
+        atoms = [a for a in atoms if not isinstance(a, Biharmonic)]  # one order at a time: they share no pass
+    for chosen in (atoms, atoms[:1]):
+        if chosen:
+            made = pdezoo.PDE(sum(chosen), pdezoo.Gaussian(5), ansatz, pdezoo.Exact(waves), source=0)
+            if solver.unsupported(made) is None:
+                return made.lower()
+    return Subject(solver.name).pde.lower()
+
+
+def _double_field(solver: Trained, problem: Any) -> tuple[Points, Field]:
+    """Three points and a field with generic parameters, float64; to be called under `enable_x64`."""
+    wide = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), tree)
+    params = solver.network.init(jax.random.key(0), problem.domain.dim, problem.has_time)
+    leaves, shape = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    moved = [a + 0.2 * jax.random.normal(k, a.shape) for a, k in zip(leaves, keys, strict=True)]
+    at = wide(problem.sample(jax.random.key(2), 3))
+    return at, Field(wide(problem), wide(jax.tree.unflatten(shape, moved)), solver.network)
+
+
+def _exact(solver: Trained, field: Field, at: Points) -> list[np.ndarray]:
+    """By nested autodiff of the function that the estimator means: it knows nothing of estimators."""
+    atoms = field.problem.atoms
+    function = lambda f, p: pdezoo.nested_autodiff(lambda q: solver.estimator.value(f, q), p, atoms)
+    values = jax.jit(lambda f, p: [function(f, p)[a] for a in atoms])(field, at)
+    return [np.asarray(v) for v in values]
+
+
+def _drawn(solver: Trained, field: Field, at: Points) -> list[np.ndarray]:
+    """Each atom's estimates, (DRAWS, B)."""
+    atoms = field.problem.atoms
+
+    def one(f: Field, p: Points, seed: Any) -> list[Any]:
+        found = solver.estimator(f, atoms, p, jax.random.key(seed))
+        return [found[a] for a in atoms]
+
+    many = jax.jit(lambda f, p, seeds: jax.lax.map(lambda s: one(f, p, s), seeds, batch_size=500))
+    return [np.asarray(v) for v in many(field, at, jnp.arange(DRAWS))]
+
+
+def _learns(subject: Subject) -> str:
+    solver = subject.require_trained()
+    compiled = solver.compile(subject.pde, steps=_STEPS, batch=32, chunk=_CHUNK)
+    state, losses = compiled(compiled.init(seed=0))
+    first = mean = float(losses.mean)
+    done = _CHUNK
+    while mean >= 0.5 * first and done < _STEPS:
+        state, losses = compiled(state)
+        mean, done = float(losses.mean), done + _CHUNK
+    seen = f"on {subject.pde.name} the mean loss of {_CHUNK} steps goes from {first:.3g} to {mean:.3g} within {done:,} steps"
+    if not mean < 0.5 * first:
+        raise Violation(seen)
+    return seen
+
+
+def _memory(subject: Subject) -> str:
+    solver = subject.require_trained()
+    low, high = 8_000, 64_000
+    try:
+        problems = [pdezoo.make(subject.pde.name, dim=dim) for dim in (low, high)]
+    except pdezoo.BadDimension:
+        raise NotConcerned(f"{subject.pde.name} has few dimensions only") from None
+    small, large = (solver.compile(pde, steps=10, batch=8).bytes for pde in problems)
+    seen = f"{small / low:,.0f} bytes a dimension at d = {low:,}, {large / high:,.0f} at {high:,}"
+    if large > _GROWTH * (high / low) * small:
+        raise Violation(seen)
+    return seen
+
+
+CLAUSES = (
+    Clause(
+        "made",
+        "the registered function makes a Solver that bears its name",
+        "return Trained(NAME, …), or a subclass of Solver whose `name` is the registered one",
+        _made,
+    ),
+    Clause(
+        "hyperparameters",
+        "hyperparameters() is plain JSON, the same each time, and make(name, field=value) changes a number by its name",
+        "make every number a field of a frozen dataclass, and check its range in __post_init__",
+        _hyperparameters,
+    ),
+    Clause(
+        "crosses",
+        "for one problem of every family: a step can be traced, or unsupported() gives the reason and fit raises ValueError",
+        "list the atoms that the estimator gives in `atoms`; return a sentence from `unsupported` for anything else it cannot do",
+        _crosses,
+    ),
+    Clause(
+        "shapes",
+        "every atom, and the prediction, is one float32 number for each point",
+        "sum over directions, and return arrays of shape (B,); do not convert to another type",
+        _shapes,
+    ),
+    Clause(
+        "repeatable",
+        "the same seed gives the same bits, another seed another solution",
+        "take all randomness from the keys you are handed: no time, no global state, no iteration over a set",
+        _repeatable,
+    ),
+    Clause(
+        "unbiased",
+        f"the mean of each atom over {DRAWS} keys lies within 4 standard errors of nested autodiff, in float64",
+        "look at the weight of the sum (d/K for K of d axes) and at directions with E[v vᵀ] ≠ I; or declare unbiased = False",
+        _unbiased,
+    ),
+    Clause(
+        "learns",
+        f"within {_STEPS:,} steps of a small network, the mean loss of {_CHUNK} steps falls below half of the first {_CHUNK}",
+        "look at the sign of the update, at its step size, and at state that is not carried on from step to step",
+        _learns,
+    ),
+    Clause(
+        "memory",
+        "the compiled step needs at most 8.8 times the bytes at 8 times the dimension",
+        "something of size d² is formed: sample directions instead of looping over all, and use field.second_order",
+        _memory,
+    ),
+)

@@ -1,0 +1,122 @@
+"""`pdezoo check`: what is right passes, what is wrong is explained, and a mistake of the caller's is exit status 2."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from test_cli import call
+
+import pdezoo
+from benchmarks import checking
+from pdezoo import PDE, Ball, Exact, Laplacian, X, r2, u, window_sum
+from solvers import Finding
+
+
+def toy(dim: int, **changes: Any) -> PDE:
+    """Δu + u² = g on the unit ball, u* = (1 − |x|²) Σ x_p x_{p+1}."""
+    ball = Ball(dim)
+    target = ball.vanishing().factor * window_sum(X[0] * X[1])
+    made = PDE(Laplacian(u) + u**2, ball, ball.vanishing(), Exact(target), name="planted")
+    return replace(made, **changes)
+
+
+@pytest.fixture
+def plant():
+    """Registers a function as the problem "planted", for the length of one test."""
+
+    def register(factory: Any) -> None:
+        pdezoo.register("planted")(factory)
+        entry = pdezoo.Entry("planted", (factory.__doc__ or "").strip())
+        patch.setattr(checking, "catalogues", lambda: ({"planted": entry}, {}))
+        patch.setattr(pdezoo._registry, "catalogue", lambda: {"planted": entry})
+
+    with pytest.MonkeyPatch.context() as patch:
+        yield register
+    pdezoo._registry._factories.pop("planted", None)
+
+
+def failed(name: str = "planted") -> dict[str, Finding]:
+    """The findings that are failures, by clause."""
+    found = checking._Problem(name, 10).findings()
+    return {f.name: f for f in found if f.ok is False}
+
+
+def test_a_sound_problem_passes(plant):
+    def planted(dim: int):
+        """Δu + u² = g."""
+        return toy(dim)
+
+    plant(planted)
+    assert failed() == {}
+
+
+def wrong_source(dim: int):
+    """Δu + u² = g, and g mistyped."""
+    return toy(dim, source=-2 * r2)
+
+
+def wrong_radius(dim: int):
+    """Δu + u² = g, with the factor of another ball."""
+    return toy(dim, ansatz=Ball(dim, 2).vanishing())
+
+
+def undocumented(dim: int):
+    return toy(dim)
+
+
+def raises(dim: int):
+    """Cannot be made."""
+    raise ZeroDivisionError("in here")
+
+
+def needlessly_warned(dim: int):
+    """Declares a caveat that is none."""
+    return toy(dim, caveat="the authors' source is wrong")
+
+
+DEFECTS = {
+    wrong_source: {"residual", "source"},
+    wrong_radius: {"condition"},
+    undocumented: {"made"},
+    raises: {"made"},
+    needlessly_warned: {"proof"},
+}
+
+
+@pytest.mark.parametrize("factory", DEFECTS, ids=lambda f: f.__name__)
+def test_a_planted_defect_is_found_and_explained(factory, plant):
+    plant(factory)
+    found = failed()
+    assert set(found) == DEFECTS[factory]
+    assert all(f.expected and f.seen and f.advice for f in found.values())
+
+
+def test_a_problem_that_is_kept_as_published_is_not_failed():
+    check = pdezoo.Check("residual", False, "method", 1.0)
+    assert checking._explained(check, "wrong in print").ok is None
+    assert checking._explained(check, "").ok is False
+
+
+def test_the_words_of_a_failure(capsys):
+    finding = {
+        "name": "learns",
+        "ok": False,
+        "expected": "it falls",
+        "seen": "it rises",
+        "advice": "turn round",
+    }
+    checking._print(
+        {"ok": False, "kind": "solver", "name": "a", "origin": "me", "findings": [finding], "audit": {}}
+    )
+    out = capsys.readouterr().out
+    for words in ("FAIL", "[me]", "it falls", "it rises", "turn round"):
+        assert words in out
+
+
+@pytest.mark.parametrize("name", ["stdee", "poisson/two-bodies", "\x00"])
+def test_an_unknown_name_is_exit_status_two(name):
+    code, out, err = call("check", name)
+    assert (code, out) == (2, "")
+    assert "called" in err

@@ -1,0 +1,186 @@
+"""Every registered solver keeps the contract, and every defect that is planted is found by its clause."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import solvers
+from pdezoo import Biharmonic, Laplacian, u
+from solvers import MLP, Adam, Axes, Estimator, Trained, by_directions
+from solvers.contract import CLAUSES, Subject, check
+
+QUICK = ("made", "hyperparameters", "shapes", "learns")
+BY_NAME = {clause.name: clause for clause in CLAUSES}
+
+
+def cases() -> list[Any]:
+    """Every row and clause; those that take several compilations are `slow`, but for one row."""
+    rows = solvers.names()
+    marks = lambda row, clause: [] if clause in QUICK or row == "null-zero" else [pytest.mark.slow]
+    return [pytest.param(r, c, marks=marks(r, c)) for r in rows for c in BY_NAME if c != "unbiased"]
+
+
+@pytest.mark.parametrize(("name", "clause"), cases())
+def test_every_solver_keeps_its_contract(name: str, clause: str) -> None:
+    found = BY_NAME[clause].finding(Subject(name))
+    assert found.ok is not False, found
+    assert found.seen
+
+
+def declared_unbiased() -> list[str]:
+    """One row for every registered estimator that declares itself unbiased."""
+    made = {name: solvers.make(name) for name in reversed(solvers.names())}
+    rows = {s.estimator: name for name, s in made.items() if isinstance(s, Trained)}
+    return [name for estimator, name in rows.items() if estimator.unbiased]
+
+
+@pytest.mark.parametrize("name", declared_unbiased())
+def test_estimators_that_declare_it_are_unbiased(name: str) -> None:
+    found = BY_NAME["unbiased"].finding(Subject(name))
+    assert found.ok is True, found
+
+
+@dataclass(frozen=True)
+class Sparse(Estimator):
+    """∂² along sampled axes, times `factor`: 1 is right."""
+
+    samples: int = 3
+    factor: float = 1.0
+    unbiased: ClassVar[bool] = True
+
+    def __call__(self, field: Any, atoms: tuple, points: Any, key: Any) -> dict:
+        """The atoms' estimates."""
+        found = by_directions(field, atoms, points, Axes.draw(key, self.samples, field.dim))
+        return found | {a: self.factor * v for a, v in found.items() if isinstance(a, Laplacian)}
+
+
+@dataclass(frozen=True)
+class Columns(Sparse):
+    """Values of shape (B, 1)."""
+
+    def __call__(self, field: Any, atoms: tuple, points: Any, key: Any) -> dict:
+        """The atoms' estimates, of the wrong shape."""
+        return {a: v[:, None] for a, v in super().__call__(field, atoms, points, key).items()}
+
+
+CALLS = count()
+
+
+@dataclass(frozen=True)
+class Counting(Sparse):
+    """Depends on how often it was traced."""
+
+    def __call__(self, field: Any, atoms: tuple, points: Any, key: Any) -> dict:
+        """The atoms' estimates, a little different for each compilation."""
+        found = super().__call__(field, atoms, points, key)
+        return {a: v * (1 + 0.01 * next(CALLS)) for a, v in found.items()}
+
+
+@dataclass(frozen=True)
+class Boastful(Sparse):
+    """Says that it can do what it cannot."""
+
+    atoms: ClassVar[tuple[Any, ...]] = (*Estimator.atoms, Biharmonic)
+
+
+@dataclass(frozen=True)
+class Silent(Sparse):
+    """Refuses without a reason."""
+
+    def unsupported(self, pde: Any, network: Any) -> str | None:
+        """An empty reason for one operator."""
+        return "" if Biharmonic(u) in pde.atoms else super().unsupported(pde, network)
+
+
+@dataclass(frozen=True)
+class Dense(Sparse):
+    """Forms a matrix of size d × d on the way."""
+
+    def __call__(self, field: Any, atoms: tuple, points: Any, key: Any) -> dict:
+        """The atoms' estimates."""
+        weight = field.params["first"]
+        square = jnp.sin(jax.lax.optimization_barrier(weight @ weight.T))
+        nothing = 0 * jnp.sum(jax.lax.optimization_barrier(square) @ weight)
+        return {a: v + nothing for a, v in super().__call__(field, atoms, points, key).items()}
+
+
+@dataclass(frozen=True)
+class Uphill(Adam):
+    """Goes the wrong way."""
+
+    def step(self, loss: Any, params: Any, state: Any, key: Any) -> tuple:
+        """A step of Adam, backwards."""
+        after, later, value = super().step(loss, params, state, key)
+        return jax.tree.map(lambda p, q: 2 * p - q, params, after), later, value
+
+
+ROW = Trained("planted", Sparse(), network=MLP(width=16, depth=3))
+PLANTED = {
+    "no solver": ("made", lambda: "a string", "returned a str"),
+    "another name": ("made", lambda: replace(ROW, name="other"), "'other'"),
+    "raises": ("made", lambda: 1 / 0, "ZeroDivisionError"),
+    "exits": ("made", lambda: exit(3), "SystemExit"),
+    "unwritable": ("hyperparameters", lambda: replace(ROW, estimator=Sparse(samples=3 + 0j)), "not JSON"),  # type: ignore[arg-type]
+    "boasts": ("crosses", lambda: replace(ROW, estimator=Boastful()), "but a step raises"),
+    "no reason": ("crosses", lambda: replace(ROW, estimator=Silent()), "neither None nor a reason"),
+    "columns": ("shapes", lambda: replace(ROW, estimator=Columns()), "(7, 1)"),
+    "not repeatable": ("repeatable", lambda: replace(ROW, estimator=Counting()), "differ"),
+    "biased": ("unbiased", lambda: replace(ROW, estimator=Sparse(factor=1.2)), "Laplacian"),
+    "uphill": ("learns", lambda: replace(ROW, trainer=Uphill()), "mean loss"),
+    "dense": ("memory", lambda: replace(ROW, estimator=Dense()), "bytes a dimension"),
+}
+"""What is wrong → the clause that must find it, the solver, and what the finding must say."""
+
+
+@pytest.fixture
+def plant():
+    """Registers a function as the solver "planted", for the length of one test."""
+
+    def register(factory: Any) -> None:
+        solvers.register("planted")(lambda: factory())
+
+    yield register
+    solvers._registry._factories.pop("planted", None)
+
+
+def planted() -> list[Any]:
+    """Those that take two compilations of a training are `slow`."""
+    slow = {"repeatable", "memory"}
+    return [pytest.param(d, marks=[pytest.mark.slow] if c in slow else []) for d, (c, *_) in PLANTED.items()]
+
+
+@pytest.mark.parametrize("defect", planted())
+def test_a_planted_defect_is_found_and_explained(defect: str, plant: Any) -> None:
+    clause, factory, words = PLANTED[defect]
+    plant(factory)
+    found = BY_NAME[clause].finding(Subject("planted"))
+    assert found.ok is False
+    assert words in found.seen
+    assert found.expected
+    assert found.advice
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "clause", ["hyperparameters", "shapes", "repeatable", "unbiased", "learns", "memory"]
+)
+def test_without_the_defect_nothing_is_found(clause: str, plant: Any) -> None:
+    plant(lambda: ROW)
+    found = BY_NAME[clause].finding(Subject("planted"))
+    assert found.ok is True, found
+
+
+def test_after_a_solver_that_cannot_be_made_nothing_else_is_asked(plant: Any) -> None:
+    plant(lambda: 1 / 0)
+    assert [f.name for f in check("planted")] == ["made"]
+
+
+def test_an_unknown_name_is_the_callers_mistake() -> None:
+    with pytest.raises(solvers.UnknownName, match="stde"):
+        check("stdee")
