@@ -137,16 +137,21 @@ class PDE:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def lower(self) -> Problem:
-        """The problem as JAX functions."""
+        """The problem as JAX functions; made once."""
+        return self._problem
+
+    @cached_property
+    def _problem(self) -> Problem:
+        closed = _closed_expressions(self)
         return Problem(
             source=lower_fused(self.sources, self.dim),
             ansatz=lower((self.ansatz.factor, self.ansatz.offset), self.dim),
-            closed_forms=lower(tuple(_closed_expressions(self).values()), self.dim),
+            closed_forms=lower(tuple(closed.values()), self.dim),
             diffusions=lower(_diffusion_weights(self), self.dim),
             targets=lower(tuple(sp.sympify(c.target) for c in self.conditions), self.dim),
             operator=_operators(self.operators, self.atoms, self.dim),
             atoms=self.atoms,
-            closed_names=tuple(_closed_expressions(self)),
+            closed_names=tuple(closed),
             factor=self.ansatz.factor,
             domain=self.domain,
             conditions=self.conditions,
@@ -236,8 +241,10 @@ def _closed_partials(pde: PDE, a: Any, b: Any) -> dict[Any, Any]:
     wanted = tuple(multi_index(atom, pde.dim) for atom in pde.atoms)
 
     def partial(f: Any, index: Index) -> Any:
+        """One derivative at a time: given several at once, SymPy also factors the result, which takes most of the time."""
         for coordinate, order in zip(coordinates, index, strict=True):
-            f = sp.diff(f, coordinate, order)
+            for _ in range(order):
+                f = sp.diff(f, coordinate)
         return f
 
     factors = {("a", beta): partial(a, beta) for beta in down_closure(wanted)}
