@@ -90,6 +90,20 @@ def check(
 
 
 @app.command()
+def new(
+    kind: Annotated[str, typer.Argument(help="pde or solver.")],
+    name: Annotated[str, typer.Argument(help="Its name, such as screened-poisson.")],
+    package: Annotated[
+        Path | None, typer.Option(help="Write a plug-in package into this new folder, not into the checkout.")
+    ] = None,
+) -> None:
+    """Write a problem or a solver that works and passes `pdezoo check`, to begin from."""
+    from benchmarks import creating
+
+    creating.new(kind, name, package)
+
+
+@app.command()
 def run(
     pde: Annotated[str, typer.Argument(help="A problem, such as allen-cahn/two-body.")],
     solver: Annotated[str, typer.Argument(help="A solver, such as stde.")],

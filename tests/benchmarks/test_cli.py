@@ -25,6 +25,7 @@ COMMANDS = [
     "show",
     "verify",
     "check",
+    "new",
     "run",
     "sweep",
     "replay",

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks import creating
+
 TOY = Path(__file__).parent / "toy_zoo"
 
 
@@ -44,7 +46,7 @@ def install(package: Path, target: Path) -> None:
         )
         return
     project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
-    shutil.copytree(package / "toy_zoo", target / "toy_zoo")
+    shutil.copytree(package, target, dirs_exist_ok=True)
     describe(target, project["name"], project["entry-points"])
 
 
@@ -233,3 +235,21 @@ def test_broken_plugins_fail_their_check_and_a_sound_one_beside_them_does_not(in
     (finding,) = reports["cannot-import"]["findings"]
     assert "a_module_that_does_not_exist" in finding["seen"]
     assert finding["advice"]
+
+
+@pytest.mark.slow
+def test_what_pdezoo_new_writes_can_be_installed_and_passes_its_check(tmp_path: Path) -> None:
+    target = tmp_path / "site"
+    target.mkdir()
+    for kind, name in (("pde", "fresh-problem"), ("solver", "fresh-solver")):
+        creating.new(kind, name, tmp_path / name)
+        (tmp_path / "source").exists() and shutil.rmtree(tmp_path / "source")
+        install(tmp_path / name, target)
+    code, reports = checked(target, "fresh-problem", "fresh-solver")
+    assert code == 0, reports
+    assert {name: report["origin"] for name, report in reports.items()} == {
+        "fresh-problem": "pdezoo-fresh-problem",
+        "fresh-solver": "pdezoo-fresh-solver",
+    }
+    assert {f["name"]: f["ok"] for f in reports["fresh-solver"]["findings"]}["unbiased"] is True
+    assert reports["fresh-problem"]["audit"]["degenerate"] is False
