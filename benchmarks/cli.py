@@ -136,7 +136,12 @@ def run(
 @app.command()
 def sweep(
     matrix: Annotated[Path, typer.Argument(help="A TOML file; docs/harness.md describes it.")],
-    workers: Workers = "1",
+    workers: Annotated[
+        str | None, typer.Option(help="Cells measured at once; default: 1, or the cluster's threads.")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler; docs/clusters.md describes it.")
+    ] = None,
     redo: Redo = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the cells and what they may take.")
@@ -153,7 +158,7 @@ def sweep(
     if dry_run:
         running.dry_run(requests, store, workers, redo, json)
     else:
-        raise typer.Exit(running.measure_all(requests, store, workers, redo, json))
+        raise typer.Exit(running.measure_all(requests, store, workers, redo, json, cluster=cluster))
 
 
 @app.command()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks import display
+from benchmarks.cluster import Cluster, connect
 from benchmarks.environment import host_environment
 from benchmarks.errors import UserError
 from benchmarks.forecast import Forecaster
 from benchmarks.inspecting import make, print_json
-from benchmarks.isolate import isolate
+from benchmarks.isolate import Place, isolate
 from benchmarks.library import library, names
 from benchmarks.matrix import Request, expand, load, unique
 from benchmarks.parsing import dimensions, duration, hyperparameter, require_known, seeds, size, whole
@@ -86,22 +88,43 @@ def matrix_requests(path: Path, wall_limit: str | None, memory_limit: str | None
 
 
 def measure_all(
-    asked: Sequence[Request], root: Path, workers: str, redo: str | None, as_json: bool, strict: bool = False
+    asked: Sequence[Request],
+    root: Path,
+    workers: str | None,
+    redo: str | None,
+    as_json: bool,
+    strict: bool = False,
+    cluster: str | None = None,
 ) -> int:
-    """Measure what is left and print the rows. 1 if a cell failed or, with `strict`, is unsupported."""
-    used = places(whole(workers, "the number of workers", 1, 10_000))
-    store = Store.writing(root)
-    work, known = _planned(asked, store, redo)
-    if work.done:
-        told = f"{len(work.done)} cell(s) have a record already; --redo all measures them again"
-        print(told, file=sys.stderr)
-    records = [*work.done, *_measured(work, store, used, known)]
+    """Measure what is left and print the rows. 1 if a cell failed or, with `strict`, is unsupported.
+
+    `cluster` is the address of a Dask scheduler; `workers` then says how many cells may be under way, by default
+    as many as the cluster has threads.
+    """
+    with _where(workers, cluster) as (used, remote):
+        store = Store.writing(root)
+        work, known = _planned(asked, store, redo)
+        if work.done:
+            told = f"{len(work.done)} cell(s) have a record already; --redo all measures them again"
+            print(told, file=sys.stderr)
+        records = [*work.done, *_measured(work, store, used, known, remote)]
     if as_json:
         print_json([{"digest": r.digest} | r.model_dump(mode="json") for r in records])
     else:
         _print_records(records)
     accepted = {Status.OK} if strict else {Status.OK, Status.UNSUPPORTED}
     return 0 if all(record.status in accepted for record in records) else 1
+
+
+@contextmanager
+def _where(workers: str | None, cluster: str | None) -> Iterator[tuple[list[Place], Cluster | None]]:
+    """The places cells are measured at: on this machine, or so many threads that wait for a cluster."""
+    count = None if workers is None else whole(workers, "the number of workers", 1, 10_000)
+    if cluster is None:
+        yield places(count or 1), None
+        return
+    with connect(cluster) as remote:
+        yield [Place()] * (count or remote.threads), remote
 
 
 def _planned(asked: Sequence[Request], store: Store | None, redo: str | None) -> tuple[Todo, list[Record]]:
@@ -113,13 +136,18 @@ def _planned(asked: Sequence[Request], store: Store | None, redo: str | None) ->
     return todo(resolve(asked, library()), records, redo), records
 
 
-def _measured(work: Todo, store: Store, used: list[Any], known: list[Record]) -> list[Record]:
+def _measured(
+    work: Todo, store: Store, used: list[Place], known: list[Record], remote: Cluster | None
+) -> list[Record]:
     cells = [job.cell for job in work.jobs]
     if not cells:
         return []
+    if remote is not None:
+        remote.require_room(job.cell for job in work.jobs if job.outcome is None)
+    execute = isolate if remote is None else remote.execute
     journal = Journal(store, [*cells, *(record.cell for record in work.done)], len(used))
     with display.following(cells, len(used), known) as screen:
-        records = Sweep(store, used, (journal, screen)).run(work.jobs)
+        records = Sweep(store, used, (journal, screen), execute).run(work.jobs)
     journal.close()  # not after an interrupt: `pdezoo status` then shows what is left
     return records
 
@@ -152,9 +180,12 @@ def _cells(record: Record) -> tuple[str, ...]:
     return (*identity, str(record.status), *shown, display.size(metrics.peak_bytes))
 
 
-def dry_run(asked: Sequence[Request], root: Path, workers: str, redo: str | None, as_json: bool) -> None:
+def dry_run(
+    asked: Sequence[Request], root: Path, workers: str | None, redo: str | None, as_json: bool
+) -> None:
     """Print the cells that are left, and what the records so far say they will take."""
-    count = len(places(whole(workers, "the number of workers", 1, 10_000)))
+    with _where(workers, None) as (used, _):
+        count = len(used)
     work, known = _planned(asked, Store.reading(root) if root.exists() else None, redo)
     forecaster = Forecaster(known)
     rows = [_forecast(job, forecaster) for job in work.jobs]
