@@ -226,7 +226,9 @@ def _hessian_ansatz(problem: Problem, points: Points) -> dict[Any, np.ndarray]:
     """CLOSED from gradients and Hessians of a and b."""
 
     def single(x: Any, time: Any) -> Any:
-        return jnp.stack([v[0] for v in problem.ansatz(Points(x[None], None if points.t is None else time[None]))])
+        return jnp.stack(
+            [v[0] for v in problem.ansatz(Points(x[None], None if points.t is None else time[None]))]
+        )
 
     def one(x: Any, time: Any) -> tuple[Any, ...]:
         (ga, gb), (ha, hb) = jax.jacfwd(single)(x, time), jax.hessian(single)(x, time)
@@ -242,12 +244,11 @@ def _numeric_ansatz(pde: PDE, names: Iterable[Any], points: Points) -> dict[Any,
     coordinates = (*(atoms.x, atoms.y)[: pde.dim], collective.t)
     parts = {"a": pde.ansatz.factor, "b": pde.ansatz.offset}
     functions = {k: sp.lambdify(coordinates, sp.sympify(v), "mpmath") for k, v in parts.items()}
-    columns = [*np.asarray(points.x).T, np.asarray(points.t)]
+    assert points.t is not None  # a low-dimensional problem has time
+    rows = [tuple(map(mpmath.mpf, map(float, row))) for row in np.column_stack([points.x, points.t])]
     with mpmath.workdps(_DIGITS):
         return {
-            (part, index): np.array(
-                [float(mpmath.diff(functions[part], tuple(map(mpmath.mpf, map(float, p))), index)) for p in zip(*columns, strict=True)]
-            )
+            (part, index): np.array([float(mpmath.diff(functions[part], row, index)) for row in rows])
             for part, index in names
         }
 

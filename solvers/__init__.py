@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     )
     from .field import Field
     from .jets import Jets2, Stream, Taylor, Value
-    from .loss import DoubleSampledLoss, HybridLoss, Loss, SquaredLoss
+    from .loss import DoubleSampledLoss, GradientEnhancedLoss, HybridLoss, Loss, SquaredLoss
     from .network import MLP, Network, Params, RidgeNetwork, S
     from .solver import BadHyperparameter, Compiled, Result, Solver, Trained
     from .tensor_train import TTMLP, TensorTrain
-    from .trainer import Adam, Trainer
+    from .trainer import Adam, ForwardGradient, Trainer
     from .zeroth_order import ZOCGE, ZORGE, ZOHybrid, ZOSignRGE
 
 _HOMES = {
@@ -51,11 +51,11 @@ _HOMES = {
     ],
     "field": ["Field"],
     "jets": ["Jets2", "Stream", "Taylor", "Value"],
-    "loss": ["DoubleSampledLoss", "HybridLoss", "Loss", "SquaredLoss"],
+    "loss": ["DoubleSampledLoss", "GradientEnhancedLoss", "HybridLoss", "Loss", "SquaredLoss"],
     "network": ["MLP", "Network", "Params", "RidgeNetwork", "S"],
     "solver": ["BadHyperparameter", "Compiled", "Result", "Solver", "Trained"],
     "tensor_train": ["TTMLP", "TensorTrain"],
-    "trainer": ["Adam", "Trainer"],
+    "trainer": ["Adam", "ForwardGradient", "Trainer"],
     "zeroth_order": ["ZOCGE", "ZOHybrid", "ZORGE", "ZOSignRGE"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 
 from pdezoo import Points, Problem, down_closure, jet2
 
-from .directions import Axes, Directions
+from .directions import Axes, Dense, Directions
 from .jets import Jets2, Taylor, Value
 from .network import Network, Params, RidgeNetwork
 from .planner import Index, plan
@@ -76,6 +76,28 @@ class Field(eqx.Module):
             b1 + a1 * n.value + a * n.first,
             jnp.sum(b2, 0) + n.value * jnp.sum(a2, 0) + 2 * jnp.sum(a1 * n.first, 0) + a[0] * n.second,
         )
+
+    def fourth_order(self, points: Points, directions: Dense) -> Float[Array, "directions batch"]:
+        """∂⁴u/∂v_k⁴ by 4-jets, for an ansatz of quadratic window sums (a direction's `line` is right to second order)."""
+        n = self._network_fourth_order(points, directions)
+        line = directions.line(self.problem.ansatz, points)
+        a, b = zip(*_line_derivatives(line, n[0], 4), strict=True)
+        return b[4] + sum(math.comb(4, k) * a[4 - k] * n[k] for k in range(5))
+
+    def _network_fourth_order(self, points: Points, directions: Dense) -> list[Array]:
+        """n and its derivatives along every direction, each (K, B)."""
+        if not isinstance(self.network, RidgeNetwork):
+            moved = lambda s: jax.vmap(
+                lambda step, v: self.network.value(
+                    self.params, points._replace(x=points.x + step[:, None] * v)
+                )
+            )(s, directions.vectors())
+            return _line_derivatives(moved, jnp.zeros((directions.count, points.x.shape[0])), 4)
+        rows = directions.rows(self.network, self.params)[:, None]
+        z = self.network.features(self.params, points) + 0 * rows
+        none = jnp.zeros_like(z)
+        out = self.network.head(self.params, Taylor((z, rows + none, none, none, none), (0, 1, 2, 3, 4)))
+        return [math.factorial(k) * c[..., 0] for k, c in enumerate(out.coefficients)]
 
     def _network_second_order(
         self, points: Points, directions: Directions, lengths: Array | None
@@ -162,6 +184,18 @@ class Field(eqx.Module):
         else:
             n = self.network.value(self.params, points._replace(x=points.x.at[:, axis].add(s)))
         return offset + factor * n
+
+
+def _line_derivatives(line: Callable, like: Array, order: int) -> list[Any]:
+    """line(0), line'(0), … for every direction and point on its own, by nested forward mode."""
+
+    def slope(f: Callable) -> Callable:
+        return lambda s: jax.jvp(f, (s,), (jnp.ones_like(s),))[1]
+
+    functions = [line]
+    for _ in range(order):
+        functions.append(slope(functions[-1]))
+    return [f(jnp.zeros_like(like)) for f in functions]
 
 
 def _minus(alpha: Index, beta: Index) -> Index:

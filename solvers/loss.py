@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,19 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pdezoo import Points
 
+from .directions import Axes
 from .field import Field
 
-Residual = Callable[[PRNGKeyArray], Float[Array, "operators batch"]]
-"""ξ ↦ r̂_ξ at the points of a batch: a row for the operator, and one for every derivative in a gradient-enhanced loss."""
+
+class Residual(NamedTuple):
+    """ξ ↦ r̂_ξ at the points of a batch: a row for the operator, and one for every derivative that the problem adds to it."""
+
+    estimate: Callable[[Points, PRNGKeyArray], Float[Array, "operators batch"]]
+    points: Points
+
+    def __call__(self, key: PRNGKeyArray) -> Float[Array, "operators batch"]:
+        """At the batch's points."""
+        return self.estimate(self.points, key)
 
 
 class Loss(Protocol):
@@ -71,6 +80,38 @@ class HybridLoss:
         early = lambda k: SquaredLoss()(residual, k)
         late = lambda k: DoubleSampledLoss()(residual, k)
         return jax.lax.cond(done < self.biased, early, late, key)
+
+
+@dataclass(frozen=True)
+class GradientEnhancedLoss:
+    """mean r̂² + weight · mean |∇r̂|² (Yu et al. 2022), with |∇r̂|² ≈ (d/J) Σ_j (∂r̂/∂x_j)² over J = `axes` sampled axes.
+
+    ξ is held while r̂_ξ is differentiated. Every axis costs a tangent of the whole residual, source included.
+    """
+
+    weight: float = 0.1
+    axes: int = 1
+    unbiased: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.axes < 1 or self.weight < 0:
+            raise ValueError(f"axes is at least 1 and weight at least 0, got {self.axes} and {self.weight}")
+
+    def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Array:
+        """The loss."""
+        how, which = jax.random.split(key)
+        points = residual.points
+        sampled = Axes.draw(which, self.axes, points.x.shape[1])
+        at = lambda x: residual.estimate(points._replace(x=x), how)
+
+        def along(axis: Array) -> tuple[Array, Array]:
+            return jax.jvp(at, (points.x,), (jnp.zeros_like(points.x).at[:, axis].set(1),))
+
+        values, slopes = jax.vmap(along, out_axes=(None, 0))(sampled.indices)
+        squares = jnp.sum(slopes**2, axis=0)
+        return mean_product(values, values) + self.weight * sampled.weight * jnp.sum(
+            jnp.mean(squares, axis=1)
+        )
 
 
 def mean_product(

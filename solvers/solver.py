@@ -18,7 +18,7 @@ from pdezoo import PDE, Points, Problem, TestSet, prng
 
 from .estimator import Estimator
 from .field import Field
-from .loss import Loss, SquaredLoss, condition_loss
+from .loss import Loss, Residual, SquaredLoss, condition_loss
 from .network import MLP, Network, Params
 from .progress import Progress, progress_bar
 from .trainer import Adam, Trainer
@@ -160,10 +160,10 @@ class Trained(Solver):
         points = problem.sample(where, batch)
         trial = Field(problem, params, self.network)
 
-        def residual(k: PRNGKeyArray) -> Array:
-            return problem.residual(self.estimator(trial, problem.atoms, points, k), points)
+        def residual(moved: Points, k: PRNGKeyArray) -> Array:
+            return problem.residual(self.estimator(trial, problem.atoms, moved, k), moved)
 
-        return self.loss(residual, how, done) + condition_loss(trial, at, batch)
+        return self.loss(Residual(residual, points), how, done) + condition_loss(trial, at, batch)
 
     def advance(self, problem: Problem, state: State, count: Array, batch: int) -> tuple[State, Losses]:
         """Up to `count` steps in one loop; stops before the state is touched by a loss that is not finite."""

@@ -53,15 +53,57 @@ class Adam(Trainer):
     def step(
         self, loss: LossFunction, params: Params, state: Any, key: PRNGKeyArray
     ) -> tuple[Params, Any, Array]:
-        """One reverse pass, one update."""
+        """One gradient, one update."""
         moments, steps = state
-        value, gradient = jax.value_and_grad(loss)(params, key)
+        value, gradient = self.gradient(loss, params, key)
         done = jnp.minimum(moments.count / steps, 1)
         rate = decayed(self.learning_rate, self.final_rate, done)
         updates, later = optax.scale_by_adam().update(gradient, moments)
         keep = partial(jnp.where, jnp.isfinite(value))
         params = jax.tree.map(lambda p, change: keep(p - rate * change, p), params, updates)
         return params, (jax.tree.map(keep, later, moments), steps), value
+
+    def gradient(self, loss: LossFunction, params: Params, key: PRNGKeyArray) -> tuple[Array, Params]:
+        """The loss and ∇L, by reverse mode."""
+        return jax.value_and_grad(loss)(params, key)
+
+
+@dataclass(frozen=True)
+class ForwardGradient(Adam):
+    """Adam on the forward gradient g = (1/q) Σ_i (∇L·z_i) z_i, z_i standard normal, by forward mode (Baydin et al. 2022).
+
+    Unbiased, and nothing is stored for a reverse pass; E|g − ∇L|² = (P + 1)/q |∇L|² for P parameters.
+    """
+
+    queries: int = 1
+
+    def __post_init__(self) -> None:
+        if self.queries < 1:
+            raise ValueError(
+                f"queries is the number of random directions a step, at least 1, got {self.queries}"
+            )
+
+    def gradient(self, loss: LossFunction, params: Params, key: PRNGKeyArray) -> tuple[Array, Params]:
+        """q directional derivatives, one after the other."""
+
+        def one(query: Array) -> tuple[Array, Params]:
+            z = normal_like(jax.random.fold_in(jax.random.fold_in(key, 1), query), params)
+            value, slope = jax.jvp(lambda p: loss(p, key), (params,), (z,))
+            return value, jax.tree.map(lambda a: slope / self.queries * a, z)
+
+        add = lambda query, total: jax.tree.map(jnp.add, total, one(query))
+        zero = jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
+        total, gradient = jax.lax.fori_loop(0, self.queries, add, zero)
+        return total / self.queries, gradient
+
+
+def normal_like(key: PRNGKeyArray, params: Params) -> Params:
+    """Standard normal numbers in the shape of the parameters."""
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    return jax.tree.unflatten(
+        structure, [jax.random.normal(k, a.shape, a.dtype) for k, a in zip(keys, leaves, strict=True)]
+    )
 
 
 def decayed(first: float, last: float, done: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from fields import (
@@ -19,8 +20,9 @@ from fields import (
     reference,
 )
 
-from pdezoo import Dt, GradNormSq, Laplacian, Points, in_float64, u
-from solvers import MLP, Field
+import pdezoo
+from pdezoo import Biharmonic, Dt, GradNormSq, Laplacian, Points, in_float64, u
+from solvers import MLP, Field, Normal
 
 SAMPLES, DRAWS = 3, 6000
 EXACT = {
@@ -148,6 +150,56 @@ def test_squared_gradient_of_random_signs_has_its_variance() -> None:
     matrix = np.einsum("bi,bj,ij->bij", gradient, gradient, 1 - np.eye(dim))
     found, _ = draws("hte", dim)
     assert_variance(found[GradNormSq(u)], 2 / SAMPLES * (matrix**2).sum((1, 2)))
+
+
+def test_fourth_derivatives_along_directions() -> None:
+    """Against four nested forward derivatives of the field's value; through a ridge network and through any network."""
+    pde = pdezoo.make("biharmonic/two-body-wide", dim=4)
+    field = Field(pde.lower(), field_at(4)[0].params, SMALL)
+    at = field_at(4)[1]
+    directions = Normal(jax.random.key(1), 3, 4)
+
+    def nested(f: Field, p: Points) -> jax.Array:
+        def along(v: jax.Array) -> jax.Array:
+            line = lambda s: f.value(p._replace(x=p.x + s * v))
+            for _ in range(4):
+                line = jax.jacfwd(line)
+            return line(0.0)
+
+        return jax.vmap(along)(directions.vectors())
+
+    want = in_float64(jax.jit(nested), field, at)
+    for network in (SMALL, Plain(SMALL)):
+        other = Field(field.problem, field.params, network)
+        found = in_float64(jax.jit(lambda f, p: f.fourth_order(p, directions)), other, at)
+        np.testing.assert_allclose(found, want, rtol=1e-6)  # |v|² is summed in v's own single precision
+
+
+def test_biharmonic_by_random_directions_is_unbiased() -> None:
+    pde = pdezoo.make("biharmonic/two-body-wide", dim=3)
+    field, at = Field(pde.lower(), field_at(3)[0].params, SMALL), field_at(3)[1]
+    atoms = (Biharmonic(u), u)
+    want = reference(field, at, atoms)
+    values = estimates(estimator_of("hte", 16), field, at, atoms, np.arange(2000))
+    error = np.abs(values[Biharmonic(u)].mean(0) - want[Biharmonic(u)])
+    spread = values[Biharmonic(u)].std(0) / np.sqrt(2000)
+    assert (error < 4 * spread).all()
+    assert (spread < 0.1 * np.abs(want[Biharmonic(u)]).max()).all()
+    np.testing.assert_allclose(values[u][0], want[u], rtol=1e-10)
+
+
+def test_exact_gradient_leaves_the_variance_of_the_network_alone() -> None:
+    """a²(1 − K/d)/K · Σ (d ∂²_i n − Δn)²/(d − 1); with every axis it is exact."""
+    dim = 20
+    field, at = field_at(dim)
+    network = lambda x: field.network.value(field.params, Points(x[None]))[0]
+    diagonal = in_float64(jax.jit(jax.vmap(lambda x: jnp.diag(jax.hessian(network)(x)))), at.x)
+    factor = in_float64(jax.jit(lambda p: field.problem.ansatz(p)[0]), at)
+    spread = ((dim * diagonal - diagonal.sum(1, keepdims=True)) ** 2).sum(1) / (dim - 1)
+    found, _ = draws("stde-exact-gradient", dim)
+    assert_variance(found[Laplacian(u)], factor**2 * (1 - SAMPLES / dim) / SAMPLES * spread)
+    whole = estimates(estimator_of("stde-exact-gradient", samples=99), field, at, SPACE, [0])
+    assert_close({a: v[0] for a, v in whole.items()}, reference(field, at, SPACE), 1e-10)
 
 
 def test_single_precision_is_good_enough_for_training() -> None:

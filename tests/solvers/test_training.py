@@ -14,8 +14,9 @@ import pytest
 
 import pdezoo
 import solvers
-from pdezoo import PDE, Laplacian, TestSet, u
-from solvers import Adam, DoubleSampledLoss, Estimator, Exact, SquaredLoss, Trained
+from pdezoo import PDE, Laplacian, TestSet, in_float64, u
+from solvers import Adam, DoubleSampledLoss, Estimator, Exact, ForwardGradient, SquaredLoss, Trained
+from solvers.loss import Residual
 
 SMALL = {"width": 16, "depth": 3}
 DRAWS = 4000
@@ -47,6 +48,50 @@ def test_losses_are_as_unbiased_as_they_declare(loss: Any) -> None:
     mean, error = moments(loss, theta)
     assert (np.abs(mean - true - (0 if loss.unbiased else variance)) < 4 * error).all()
     assert (8 * error < variance).all()  # the two cases can be told apart
+
+
+def test_gradient_enhanced_loss_with_every_axis_is_exact() -> None:
+    """mean r² + λ mean |∇r|² with ∇r by reverse mode."""
+    pde = pdezoo.make("allen-cahn/two-body", dim=4)
+    problem, solver = (
+        pde.lower(),
+        solvers.make("stde-gradient-enhanced", axes=4, samples=4, weight=0.3, **SMALL),
+    )
+    params = jax.tree.map(
+        lambda a: np.asarray(a, np.float64), solver.network.init(jax.random.key(0), 4, False)
+    )
+    points = jax.tree.map(lambda a: np.asarray(a, np.float64), pde.domain.sample(jax.random.key(1), 5))
+
+    def residual(params: Any, x: Any) -> Any:
+        field = solvers.Field(problem, params, solver.network)
+        at = points._replace(x=x)
+        return problem.residual(Exact()(field, problem.atoms, at, None), at)
+
+    def both(params: Any) -> Any:
+        here = lambda p, k: residual(params, p.x)
+        r, slope = residual(params, points.x), jax.grad(lambda x: residual(params, x).sum())(points.x)
+        want = jnp.mean(r**2) + 0.3 * jnp.mean(jnp.sum(slope**2, 1))
+        return solver.loss(Residual(here, points), jax.random.key(2)), want
+
+    found, want = in_float64(jax.jit(both), params)
+    assert found == pytest.approx(want, rel=1e-10)
+
+
+def test_forward_gradient_is_unbiased_with_its_variance() -> None:
+    """E|g − ∇L|² = (P + 1)/q |∇L|²."""
+    params, queries = {"a": jnp.arange(3.0), "b": jnp.ones((2, 2))}, 2
+    true = ravel(jax.grad(quadratic)(params, None))
+    trainer = ForwardGradient(queries=queries)
+    one = lambda seed: ravel(trainer.gradient(quadratic, params, jax.random.key(seed))[1])
+    drawn = np.stack(jax.jit(jax.vmap(one))(jnp.arange(DRAWS)))
+    assert (np.abs(drawn.mean(0) - true) < 4 * drawn.std(0) / np.sqrt(DRAWS)).all()
+    squares = ((drawn - true) ** 2).sum(1)
+    want = (true.size + 1) / queries * (true**2).sum()
+    assert abs(squares.mean() - want) < 4 * squares.std() / np.sqrt(DRAWS) < 0.2 * want
+
+
+def ravel(tree: Any) -> Any:
+    return jax.flatten_util.ravel_pytree(tree)[0]
 
 
 def quadratic(params: Any, key: Any) -> Any:
