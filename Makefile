@@ -20,7 +20,7 @@ PACKAGE_READY := $(VENV)/.package-$(EXTRA)
 DEV_READY := $(VENV)/.dev-$(EXTRA)
 
 .DEFAULT_GOAL := help
-.PHONY: help leaderboard test test-slow perf chaos lint asv-smoke wheel clean
+.PHONY: help leaderboard test test-slow perf chaos lint asv-smoke wheel wheels clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -57,12 +57,16 @@ asv-smoke: $(DEV_READY)  ## asv: one quick benchmark of every suite at this comm
 	$(BIN)/asv run --python same --quick --set-commit-hash "$$(git rev-parse HEAD)" --bench "$(ASV_BENCH)"
 	$(BIN)/asv publish
 
+wheels: $(DEV_READY)  ## wheels/: pdezoo and all it needs, for a machine without a package index
+	$(PIP) wheel -qq --wheel-dir wheels '.[$(EXTRA)]'
+	@echo "There: python -m pip install --no-index --find-links wheels 'pdezoo[$(EXTRA)]'"
+
 wheel: $(DEV_READY)  ## dist/pdezoo-*.whl
 	$(PIP) wheel -qq --no-deps --wheel-dir dist .
 	@ls dist/*.whl
 
 clean:  ## Remove the environment and everything that was made
-	rm -rf $(VENV) $(OUT) .asv .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(OUT) wheels .asv .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is ready when its stamp is newer than pyproject.toml; the package is installed in place.

@@ -162,6 +162,39 @@ def sweep(
 
 
 @app.command()
+def campaign(
+    name: Annotated[str, typer.Argument(help="papers, or a folder of matrix files.")],
+    budget: Annotated[
+        str | None, typer.Option(help="Stop after this time, such as 9m; run again to go on.")
+    ] = None,
+    max_dim: Annotated[str | None, typer.Option(help="Leave larger dimensions out.")] = None,
+    steps: Annotated[str | None, typer.Option(help="Training steps instead of the campaign's.")] = None,
+    workers: Workers = "1",
+    redo: Redo = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the cells and what they may take.")
+    ] = False,
+    store: StoreOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """Measure matrices in the order of their importance, as far as a time budget goes; resume by default."""
+    from benchmarks import campaign as campaigns
+    from benchmarks import running
+    from benchmarks.parsing import dimension, duration, whole
+
+    cells = campaigns.requests(
+        name,
+        None if max_dim is None else dimension(max_dim),
+        None if steps is None else whole(steps, "the number of steps", 1, 10**12),
+    )
+    if dry_run:
+        running.dry_run(cells, store, workers, redo, json)
+    else:
+        until = None if budget is None else duration(budget)
+        raise typer.Exit(running.measure_all(cells, store, workers, redo, json, budget=until))
+
+
+@app.command()
 def replay(
     record: Annotated[str, typer.Argument(help="A record's file, or the beginning of its digest.")],
     store: StoreOption = RESULTS,

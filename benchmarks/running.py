@@ -95,8 +95,11 @@ def measure_all(
     as_json: bool,
     strict: bool = False,
     cluster: str | None = None,
+    budget: float | None = None,
 ) -> int:
     """Measure what is left and print the rows. 1 if a cell failed or, with `strict`, is unsupported.
+
+    After `budget` seconds the cells in flight are stopped; they and those not begun are left for the next call.
 
     `cluster` is the address of a Dask scheduler; `workers` then says how many cells may be under way, by default
     as many as the cluster has threads.
@@ -107,7 +110,11 @@ def measure_all(
         if work.done:
             told = f"{len(work.done)} cell(s) have a record already; --redo all measures them again"
             print(told, file=sys.stderr)
-        records = [*work.done, *_measured(work, store, used, known, remote)]
+        ended = _measured(work, store, used, known, remote, budget)
+    left = len(work.jobs) - len(ended)
+    if left:
+        print(f"{left} cell(s) left: the time is over; the same command goes on", file=sys.stderr)
+    records = [*work.done, *ended]
     if as_json:
         print_json([{"digest": r.digest} | r.model_dump(mode="json") for r in records])
     else:
@@ -137,7 +144,12 @@ def _planned(asked: Sequence[Request], store: Store | None, redo: str | None) ->
 
 
 def _measured(
-    work: Todo, store: Store, used: list[Place], known: list[Record], remote: Cluster | None
+    work: Todo,
+    store: Store,
+    used: list[Place],
+    known: list[Record],
+    remote: Cluster | None,
+    budget: float | None,
 ) -> list[Record]:
     cells = [job.cell for job in work.jobs]
     if not cells:
@@ -147,7 +159,7 @@ def _measured(
     execute = isolate if remote is None else remote.execute
     journal = Journal(store, [*cells, *(record.cell for record in work.done)], len(used))
     with display.following(cells, len(used), known) as screen:
-        records = Sweep(store, used, (journal, screen), execute).run(work.jobs)
+        records = Sweep(store, used, (journal, screen), execute).run(work.jobs, budget)
     journal.close()  # not after an interrupt: `pdezoo status` then shows what is left
     return records
 

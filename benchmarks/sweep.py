@@ -113,23 +113,26 @@ class Sweep:
     _ended: list[Record] = field(default_factory=list, init=False)
     _failure: Exception | None = field(default=None, init=False)
 
-    def run(self, jobs: Iterable[Job]) -> list[Record]:
+    def run(self, jobs: Iterable[Job], budget: float | None = None) -> list[Record]:
         """Measure every job and return the records, in the order they ended.
 
-        A cell that another sweep finished meanwhile is not measured again. On an interrupt the cells in
-        flight are stopped; what is finished is in the store. Raises OSError if the store goes away.
+        A cell that another sweep finished meanwhile is not measured again. On an interrupt, and after `budget` seconds,
+        the cells in flight are stopped; what is finished is in the store. Raises OSError if the store goes away.
         """
         waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
         for job in jobs:
             waiting.put(job)
         self._before = frozenset(self.store.read().records)
         threads = [threading.Thread(target=self._work, args=(waiting, place)) for place in self.places]
-        for thread in threads:
+        alarm = threading.Timer(threading.TIMEOUT_MAX if budget is None else budget, self._stop.set)
+        alarm.daemon = True
+        for thread in (*threads, alarm):
             thread.start()
         try:
             for thread in threads:
                 thread.join()
         finally:  # after an interrupt
+            alarm.cancel()
             self._stop.set()
             for thread in threads:
                 thread.join()

@@ -91,6 +91,19 @@ def test_an_interrupt_keeps_what_is_finished(store, jobs):
     assert len(todo(jobs, store.read().records.values()).jobs) == len(jobs) - 2
 
 
+def test_a_budget_that_is_over_leaves_the_rest(store, jobs):
+    def slow(cell, place, report, stop):
+        if cell == jobs[1].cell:
+            assert stop.wait(60)
+            raise Stopped
+        return measure(cell, lib=harness_fake.LIBRARY)
+
+    sweep = Sweep(store, [harness_fake.PLACE], execute=slow)
+    assert len(sweep.run(jobs, budget=1)) == 1
+    rest = todo(jobs, store.read().records.values()).jobs
+    assert [job.cell for job in rest] == [job.cell for job in jobs[1:]]
+
+
 def test_a_store_that_goes_away_ends_the_sweep(tmp_path, jobs):
     store = Store.writing(tmp_path / "store")
 
