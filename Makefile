@@ -10,6 +10,7 @@ EXTRA ?= cpu
 WORKERS ?= 2
 OUT ?= out
 PYTEST_ARGS ?=
+RANGE ?= HEAD~1..HEAD
 ASV_BENCH ?= 'allen-cahn', 'stde', 100\)
 
 VENV := .venv
@@ -60,6 +61,9 @@ asv-smoke: $(DEV_READY)  ## asv: one quick benchmark of every suite at this comm
 wheels: $(DEV_READY)  ## wheels/: pdezoo and all it needs, for a machine without a package index
 	$(PIP) wheel -qq --wheel-dir wheels '.[$(EXTRA)]'
 	@echo "There: python -m pip install --no-index --find-links wheels 'pdezoo[$(EXTRA)]'"
+
+asv-history: $(DEV_READY)  ## asv over commits: RANGE=HEAD~3..HEAD ASV_BENCH=Compiled
+	$(PDEZOO) history --commits "$(RANGE)" --bench "$(ASV_BENCH)"
 
 wheel: $(DEV_READY)  ## dist/pdezoo-*.whl
 	$(PIP) wheel -qq --no-deps --wheel-dir dist .

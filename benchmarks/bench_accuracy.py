@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks import suite
-from benchmarks.library import library
-from benchmarks.matrix import Request
 from benchmarks.measure import measure, write_whole
-from benchmarks.plan import resolve
 from benchmarks.record import Record, Status, parse
 
 
@@ -37,8 +34,7 @@ class Accuracy(suite.Cross):
 
 def _trained(problem: str, solver: str, dim: int) -> Record:
     """The record of the cell, measured if it is not in the working folder. Raises RuntimeError if it failed."""
-    request = Request(problem, dim, 0, solver, (), suite.PROTOCOL, 0)
-    cell = resolve([request], library())[0].cell
+    cell = suite.cell(problem, solver, dim)
     path = Path(f"{cell.identity}.json")
     if not path.exists():
         write_whole(path, measure(cell).content)

@@ -250,6 +250,43 @@ def compare(
 
 
 @app.command()
+def history(
+    commits: Annotated[
+        list[str] | None,
+        typer.Option(help="A range such as HEAD~3..HEAD; default: this commit, as installed here."),
+    ] = None,
+    bench: Annotated[
+        list[str] | None, typer.Option(help="Only benchmarks that match this regular expression.")
+    ] = None,
+    machine: Annotated[str | None, typer.Option(help="asv's name for this machine.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Run each benchmark once.")] = False,
+    publish: Annotated[bool, typer.Option(help="Build the pages.")] = True,
+) -> None:
+    """Measure commits with asv: speed, memory, compile time and accuracy, and publish the pages."""
+    from benchmarks import history as suites
+
+    raise typer.Exit(suites.history(commits or [], bench or [], machine, quick, publish))
+
+
+@app.command()
+def asv(
+    action: Annotated[str, typer.Argument(help="export or import.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="New folder for the export; results to import (.asv/results).")
+    ] = None,
+    store: StoreOption = RESULTS,
+) -> None:
+    """Records as results of asv, or results of the asv suites as records. Exit 1 if a file could not be read."""
+    from benchmarks import exchange
+
+    if action == "import":
+        raise typer.Exit(exchange.import_(folder or Path(".asv/results"), store))
+    if action != "export" or folder is None:
+        raise UserError(f"expected export FOLDER, or import, got {action[:40]!r}")
+    exchange.export(store, folder)
+
+
+@app.command()
 def cite(
     name: Annotated[
         str, typer.Argument(help="A problem, a solver, or 'table' for the whole result set.")

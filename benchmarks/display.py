@@ -45,13 +45,22 @@ def size(value: float | None) -> str:
     return f"{value:.3g} GB"
 
 
+def signed(value: float | None) -> str:
+    """A skill: three decimals are enough, and a disaster needs none. What rounds to zero has no sign."""
+    if value is None:
+        return "–"
+    if abs(value) < 10:
+        return f"{round(value, 3) + 0.0:.3f}"
+    return f"{value:.0f}" if abs(value) < 1e5 else f"{value:.0e}"
+
+
 def outcome(record: Record) -> str:
     """What a record says, in one line."""
     metrics = record.metrics
     if record.status is not Status.OK:
         return f"{record.status}: {record.reason.splitlines()[0][:160]}"
     speed = f", {metrics.steps_per_second:,.0f} it/s" if metrics.steps_per_second else ""
-    skill = f", skill {metrics.skill:.3f}" if metrics.skill is not None else ""
+    skill = f", skill {signed(metrics.skill)}" if metrics.skill is not None else ""
     return f"ok: error {metrics.relative_l2:.3g}{skill}{speed}, {seconds(record.duration)}"
 
 

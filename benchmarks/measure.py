@@ -36,6 +36,7 @@ from benchmarks.record import (
 
 RECORD, PROGRESS = "record.json", "progress.json"
 EMULATED = "PDEZOO_EMULATED_MEMORY"
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -184,10 +185,14 @@ def metrics_of(result: Any, nulls: dict[str, Errors], levels: tuple[float, ...],
 
 
 def skill(error: float | None, null: Errors | None) -> float | None:
-    """1 − error/error of the null predictor: 1 is perfect, 0 no better than the null, negative worse."""
+    """1 − error/error of the null predictor: 1 is perfect, 0 no better than the null, negative worse.
+
+    Errors that agree to the last digits are equal: the null predictor itself, evaluated another way, has skill 0.
+    """
     if error is None or null is None or null.relative_l2 == 0.0:
         return None
-    return finite(1.0 - error / null.relative_l2)
+    value = 1.0 - error / null.relative_l2
+    return 0.0 if abs(value) < _ROUNDING else finite(value)
 
 
 def seconds_to(history: list[dict[str, Any]], levels: tuple[float, ...]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.display import COLOURS, seconds, size
+from benchmarks.display import COLOURS, seconds, signed, size
 from benchmarks.leaderboard import Group, Leaderboard, Row, Spread
 from benchmarks.papers import Beside
 from benchmarks.protocol import Protocol
@@ -54,13 +54,6 @@ def _range(spread: Spread) -> str:
 
 def _measure(name: str, shown: Callable[[float], str]) -> Callable[[Row], str]:
     return lambda row: shown(row.measures[name].median) if name in row.measures else "–"
-
-
-def signed(value: float | None) -> str:
-    """A skill: three decimals are enough, and a disaster needs none."""
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.0f}" if abs(value) < 1e5 else f"{value:.0e}"
 
 
 def rate(value: float) -> str:

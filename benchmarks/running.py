@@ -186,10 +186,12 @@ def _style(record: Record) -> str:
 
 def _cells(record: Record) -> tuple[str, ...]:
     cell, metrics = record.cell, record.metrics
-    numbers = (metrics.relative_l2, metrics.skill, metrics.skill_affine, metrics.steps_per_second)
-    shown = tuple("–" if value is None else f"{value:.3g}" for value in numbers)
+    error, rate = (
+        "–" if value is None else f"{value:.3g}" for value in (metrics.relative_l2, metrics.steps_per_second)
+    )
+    skills = (display.signed(metrics.skill), display.signed(metrics.skill_affine))
     identity = (cell.problem.name, f"{cell.problem.dim:,}", cell.solver.name, str(cell.seed))
-    return (*identity, str(record.status), *shown, display.size(metrics.peak_bytes))
+    return (*identity, str(record.status), error, *skills, rate, display.size(metrics.peak_bytes))
 
 
 def dry_run(

@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.library import library, names
+from benchmarks.matrix import Request
+from benchmarks.plan import resolve
 from benchmarks.protocol import protocol
+from benchmarks.record import Cell
 
 _TREE = Path(__file__).resolve().parent.parent
 _REGISTERED = re.compile(r'^@register\(\s*"([^"]+)"', re.MULTILINE)
@@ -82,6 +85,12 @@ def _problem(name: str, dim: int) -> Any:
         return lib.make_pde(name, dim=None)
     except lib.bad_dimension as error:
         raise NotImplementedError(str(error)) from None
+
+
+def cell(problem: str, solver: str, dim: int) -> Cell:
+    """What the harness calls this: problem, dimension and hyperparameters spelt out, seeds 0."""
+    pde, _ = pair(problem, solver, dim)
+    return resolve([Request(pde.name, pde.dim, 0, solver, (), PROTOCOL, 0)], library())[0].cell
 
 
 def compiled(problem: str, solver: str, dim: int) -> Any:

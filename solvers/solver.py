@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -90,8 +90,8 @@ class Solver(ABC):
         """Solve `pde`.
 
         `seed` fixes initialisation and all training randomness; the instance has its own. With a `test` set, errors are
-        measured `evaluations` times, evenly, and at the end. `seconds` ends training early. `progress(step, steps, loss,
-        steps_per_second)` is called about twice a second; "auto" draws a bar.
+        measured `evaluations` times, evenly, and at the end. `seconds` ends training early: 0 before the first step, None never.
+        `progress(step, steps, loss, steps_per_second)` is called about twice a second; "auto" draws a bar.
 
         Raises ValueError where `unsupported` gives a reason.
         """
@@ -142,21 +142,16 @@ class Trained(Solver):
         """The state before the first step. Points and directions come from pdezoo's fast generator."""
         start, key = jax.random.key(seed), prng.key(seed)
         params = self.network.init(start, problem.domain.dim, problem.has_time)
-        no_step = jax.random.fold_in(key, 2**32 - 1)
-        params = self.network.adapt(partial(self.evaluate, problem), params, no_step)
         zero = jnp.zeros((), jnp.int32)
-        return State(
-            params, self.trainer.init(trainable(params), steps), key, zero, zero + steps, jnp.zeros(())
-        )
+        return State(params, self.trainer.init(params, steps), key, zero, zero + steps, jnp.zeros(()))
 
     def step(self, problem: Problem, state: State, batch: int) -> State:
         """One step: draw points, estimate residuals, update."""
         key = jax.random.fold_in(state.key, state.step)
         done = state.step / state.steps
-        free, fixed = eqx.partition(state.params, eqx.is_inexact_array)
-        loss = lambda params, k: self.evaluate(problem, eqx.combine(params, fixed), k, batch, done)
-        free, trainer, value = self.trainer.step(loss, free, state.trainer, key)
-        return State(eqx.combine(free, fixed), trainer, state.key, state.step + 1, state.steps, value)
+        loss = lambda params, k: self.evaluate(problem, params, k, batch, done)
+        params, trainer, value = self.trainer.step(loss, state.params, state.trainer, key)
+        return State(params, trainer, state.key, state.step + 1, state.steps, value)
 
     def evaluate(
         self, problem: Problem, params: Params, key: PRNGKeyArray, batch: int, done: Any = 0.0
@@ -218,6 +213,10 @@ class Trained(Solver):
         reason = self.unsupported(pde)
         if reason:
             raise ValueError(f"{self.name} cannot solve {pde.name}: {reason}")
+        if seconds is not None and not seconds >= 0:
+            raise ValueError(
+                f"seconds is a training budget of at least 0, or None for no limit, got {seconds}"
+            )
         compiled = self.compile(pde, steps=steps, batch=batch)
         with progress_bar(progress, self.name, pde) as show:
             return _train(compiled, seed, test, show, seconds, evaluations)
@@ -264,11 +263,6 @@ class Compiled:
         return analysis.get("flops")
 
 
-def trainable(params: Params) -> Params:
-    """The floating-point leaves: what a trainer sees."""
-    return eqx.filter(params, eqx.is_inexact_array)
-
-
 def on_device(pde: PDE) -> Problem:
     """The lowered problem with its coefficients as float32 arrays on the default device."""
     return jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), pde.lower())
@@ -299,7 +293,8 @@ def _train(
     state, history, steps = compiled.init(seed), [], compiled.steps
     stops = sorted({round(steps * (k + 1) / evaluations) for k in range(evaluations)} - {0}) if test else []
     done, last, finite = 0, None, True
-    while done < steps and finite and not (seconds and clock.total >= seconds):
+    budget = math.inf if seconds is None else seconds
+    while done < steps and finite and clock.total < budget:
         limit = next((s for s in stops if s > done), steps)
         count = min(clock.next_count(), limit - done)
         with clock.running(count):
@@ -324,7 +319,7 @@ def _train(
         steps_per_second=clock.rate,
         compiled_bytes=compiled.bytes,
         errors=None if test is None else test.errors(predict),
-        forward_evaluations=compiled.solver.trainer.evaluations(done, trainable(state.params), state.trainer),
+        forward_evaluations=compiled.solver.trainer.evaluations(done, state.params, state.trainer),
         predict=predict,
         params=state.params,
     )

@@ -34,6 +34,8 @@ COMMANDS = [
     "compare",
     "cite",
     "merge",
+    "history",
+    "asv",
 ]
 # Anything but a problem and a solver that both exist: `run` and `verify` would then work for seconds.
 junk = st.text(max_size=12) | st.sampled_from(

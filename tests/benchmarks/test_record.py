@@ -11,9 +11,22 @@ from harness_fake import FUZZ
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import display, measure
 from benchmarks.errors import UserError
 from benchmarks.protocol import PROTOCOLS, Protocol
-from benchmarks.record import Cell, Environment, Metrics, Moment, Problem, Record, Solver, Status, clip, parse
+from benchmarks.record import (
+    Cell,
+    Environment,
+    Errors,
+    Metrics,
+    Moment,
+    Problem,
+    Record,
+    Solver,
+    Status,
+    clip,
+    parse,
+)
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,20}(/[A-Za-z0-9][A-Za-z0-9._+-]{0,20})?", fullmatch=True)
 words = st.text(
@@ -172,7 +185,6 @@ def test_protocol_fingerprint_is_of_everything_but_the_name():
         quick.but(steps=7),
         quick.but(wall_limit=7.0),
         quick.but(memory_limit=7),
-        quick.but(dtype="float64"),
     ):
         assert changed.fingerprint != quick.fingerprint
         assert changed.name == "quick*"
@@ -186,6 +198,7 @@ def test_protocol_fingerprint_is_of_everything_but_the_name():
         {"steps": 2.5},
         {"steps": True},
         {"dtype": "float16"},
+        {"dtype": "float64"},
         {"seconds": -1.0},
         {"wall_limit": math.inf},
         {"memory_limit": 0},
@@ -208,3 +221,20 @@ def test_clipped_text_may_go_into_a_record(text, limit, end):
     assert len(clipped) <= limit
     assert Moment.model_fields  # the schema is importable without the store
     Metrics.model_validate({"seconds_to": {"a" + clipped.replace("\n", " ")[:100]: 1.0}})
+
+
+def test_the_null_itself_has_skill_zero_in_spite_of_rounding():
+    null = Errors(relative_l2=0.06, relative_l1=0.06)
+    assert measure.skill(0.06 * (1 + 2**-52), null) == 0.0
+    assert measure.skill(0.06, null) == 0.0
+    assert measure.skill(0.03, null) == pytest.approx(0.5)
+    assert measure.skill(0.12, null) == pytest.approx(-1.0)
+    assert measure.skill(0.06 * 0.999, null) == pytest.approx(1e-3)
+    assert measure.skill(None, null) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(-2e-16, "0.000"), (0.1234, "0.123"), (-0.5, "-0.500"), (-1e3, "-1000"), (None, "–")]
+)
+def test_a_skill_that_rounds_to_zero_has_no_sign(value, shown):
+    assert display.signed(value) == shown

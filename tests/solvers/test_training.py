@@ -257,6 +257,18 @@ def test_a_budget_of_seconds_ends_training(stde: Trained, pde: PDE) -> None:
     assert 1 <= result.steps < 10**6
 
 
+def test_no_seconds_is_no_training_and_none_is_no_limit(stde: Trained, pde: PDE, test: TestSet) -> None:
+    untrained = stde.fit(pde, steps=20, batch=8, seconds=0, test=test, progress=None)
+    assert (untrained.status, untrained.steps, untrained.loss, untrained.history) == ("ok", 0, None, [])
+    begin = stde.compile(pde, steps=20, batch=8).init(seed=0)
+    same(untrained.params, begin.params)
+    assert math.isfinite(untrained.errors["relative_l2"])
+    assert stde.fit(pde, steps=20, batch=8, seconds=None, progress=None).steps == 20
+    for bad in (-1.0, math.nan):
+        with pytest.raises(ValueError, match="seconds is a training budget"):
+            stde.fit(pde, steps=1, batch=8, seconds=bad, progress=None)
+
+
 def test_bad_progress_is_refused(stde: Trained, pde: PDE) -> None:
     with pytest.raises(ValueError, match="progress"):
         stde.fit(pde, steps=1, progress="bar")
