@@ -27,10 +27,11 @@ if TYPE_CHECKING:
         partial_derivatives,
     )
     from .field import Field
-    from .jets import Jets2, Stream, Taylor, Value
+    from .jets import Jets2, Pairs, Stream, Taylor, Value
     from .loss import DoubleSampledLoss, GradientEnhancedLoss, HybridLoss, Loss, SquaredLoss
     from .network import MLP, Network, Params, RidgeNetwork, S
     from .solver import BadHyperparameter, Compiled, Result, Solver, Trained
+    from .sparse import SparseMLP
     from .tensor_train import TTMLP, TensorTrain
     from .trainer import Adam, ForwardGradient, Trainer
     from .zeroth_order import ZOCGE, ZORGE, ZOHybrid, ZOSignRGE
@@ -50,10 +51,11 @@ _HOMES = {
         "partial_derivatives",
     ],
     "field": ["Field"],
-    "jets": ["Jets2", "Stream", "Taylor", "Value"],
+    "jets": ["Jets2", "Pairs", "Stream", "Taylor", "Value"],
     "loss": ["DoubleSampledLoss", "GradientEnhancedLoss", "HybridLoss", "Loss", "SquaredLoss"],
     "network": ["MLP", "Network", "Params", "RidgeNetwork", "S"],
     "solver": ["BadHyperparameter", "Compiled", "Result", "Solver", "Trained"],
+    "sparse": ["SparseMLP"],
     "tensor_train": ["TTMLP", "TensorTrain"],
     "trainer": ["Adam", "ForwardGradient", "Trainer"],
     "zeroth_order": ["ZOCGE", "ZOHybrid", "ZORGE", "ZOSignRGE"],

@@ -354,6 +354,9 @@ def _memory(subject: Subject) -> str:
         problems = [pdezoo.make(subject.pde.name, dim=dim) for dim in (low, high)]
     except pdezoo.BadDimension:
         raise NotConcerned(f"{subject.pde.name} has few dimensions only") from None
+    for pde in problems:
+        if reason := solver.unsupported(pde):
+            raise NotConcerned(f"at d = {pde.dim:,}: {reason}")
     small, large = (solver.compile(pde, steps=10, batch=8).bytes for pde in problems)
     seen = f"{small / low:,.0f} bytes a dimension at d = {low:,}, {large / high:,.0f} at {high:,}"
     if large > _GROWTH * (high / low) * small:

@@ -22,7 +22,7 @@ from .jets import Stream, Value
 S = TypeVar("S", bound=Stream)
 
 Params = Any
-"""A pytree of arrays."""
+"""A pytree of arrays. Those of integers are not trained."""
 
 
 class Network(ABC):
@@ -35,6 +35,12 @@ class Network(ABC):
     @abstractmethod
     def value(self, params: Params, points: Points) -> Float[Array, " batch"]:
         """n(x, t)."""
+
+    def adapt(
+        self, loss: Callable[[Params, PRNGKeyArray, int], Array], params: Params, key: PRNGKeyArray
+    ) -> Params:
+        """Parameters to start from, given those of `init` and the problem's loss (params, key, number of points) ↦ scalar."""
+        return params
 
 
 class RidgeNetwork(Network):

@@ -7,9 +7,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -142,16 +143,21 @@ class Trained(Solver):
         """The state before the first step. Points and directions come from pdezoo's fast generator."""
         start, key = jax.random.key(seed), prng.key(seed)
         params = self.network.init(start, problem.domain.dim, problem.has_time)
+        no_step = jax.random.fold_in(key, 2**32 - 1)
+        params = self.network.adapt(partial(self.evaluate, problem), params, no_step)
         zero = jnp.zeros((), jnp.int32)
-        return State(params, self.trainer.init(params, steps), key, zero, zero + steps, jnp.zeros(()))
+        return State(
+            params, self.trainer.init(trainable(params), steps), key, zero, zero + steps, jnp.zeros(())
+        )
 
     def step(self, problem: Problem, state: State, batch: int) -> State:
         """One step: draw points, estimate residuals, update."""
         key = jax.random.fold_in(state.key, state.step)
         done = state.step / state.steps
-        loss = lambda params, k: self.evaluate(problem, params, k, batch, done)
-        params, trainer, value = self.trainer.step(loss, state.params, state.trainer, key)
-        return State(params, trainer, state.key, state.step + 1, state.steps, value)
+        free, fixed = eqx.partition(state.params, eqx.is_inexact_array)
+        loss = lambda params, k: self.evaluate(problem, eqx.combine(params, fixed), k, batch, done)
+        free, trainer, value = self.trainer.step(loss, free, state.trainer, key)
+        return State(eqx.combine(free, fixed), trainer, state.key, state.step + 1, state.steps, value)
 
     def evaluate(
         self, problem: Problem, params: Params, key: PRNGKeyArray, batch: int, done: Any = 0.0
@@ -263,6 +269,11 @@ class Compiled:
         return analysis.get("flops")
 
 
+def trainable(params: Params) -> Params:
+    """The floating-point leaves: what a trainer sees."""
+    return eqx.filter(params, eqx.is_inexact_array)
+
+
 def on_device(pde: PDE) -> Problem:
     """The lowered problem with its coefficients as float32 arrays on the default device."""
     return jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), pde.lower())
@@ -319,7 +330,7 @@ def _train(
         steps_per_second=clock.rate,
         compiled_bytes=compiled.bytes,
         errors=None if test is None else test.errors(predict),
-        forward_evaluations=compiled.solver.trainer.evaluations(done, state.params, state.trainer),
+        forward_evaluations=compiled.solver.trainer.evaluations(done, trainable(state.params), state.trainer),
         predict=predict,
         params=state.params,
     )

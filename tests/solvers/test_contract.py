@@ -19,10 +19,23 @@ QUICK = ("made", "hyperparameters", "shapes", "learns")
 BY_NAME = {clause.name: clause for clause in CLAUSES}
 
 
+def crosses() -> set[str]:
+    """Rows all of whose parts are parts of rows before them, fewest words first."""
+    seen: set[Any] = set()
+    found = set()
+    for name in sorted(solvers.names(), key=lambda n: n.count("-")):
+        if isinstance(solver := solvers.make(name), Trained):
+            parts = set(solver.parts().values())
+            found |= {name} if parts <= seen else set()
+            seen |= parts
+    return found
+
+
 def cases() -> list[Any]:
-    """Every row and clause; those that take several compilations are `slow`, but for one row."""
-    rows = solvers.names()
-    marks = lambda row, clause: [] if clause in QUICK or row == "null-zero" else [pytest.mark.slow]
+    """Every row and clause; `slow` are those that take several compilations, but for one row, and the learning of mere crosses."""
+    rows, mixed = solvers.names(), crosses()
+    quick = lambda row, clause: clause in QUICK and not (clause == "learns" and row in mixed)
+    marks = lambda row, clause: [] if quick(row, clause) or row == "null-zero" else [pytest.mark.slow]
     return [pytest.param(r, c, marks=marks(r, c)) for r in rows for c in BY_NAME if c != "unbiased"]
 
 
