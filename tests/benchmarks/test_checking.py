@@ -43,6 +43,7 @@ def failed(name: str = "planted") -> dict[str, Finding]:
     return {f.name: f for f in found if f.ok is False}
 
 
+@pytest.mark.slow
 def test_a_sound_problem_passes(plant):
     def planted(dim: int):
         """Δu + u² = g."""
@@ -120,3 +121,20 @@ def test_an_unknown_name_is_exit_status_two(name):
     code, out, err = call("check", name)
     assert (code, out) == (2, "")
     assert "called" in err
+
+
+def every_problem() -> list[Any]:
+    """Every registered name, all but one `slow`; their proofs are in tests/pdezoo."""
+    return [
+        pytest.param(name, marks=[] if name == "poisson/two-body" else [pytest.mark.slow])
+        for name in pdezoo.names()
+    ]
+
+
+@pytest.mark.parametrize("name", every_problem())
+def test_every_registered_problem_keeps_the_rest_of_its_contract(name):
+    before, after = checking._clauses()
+    subject = checking._Problem(name, 100)
+    found = [clause.finding(subject) for clause in (*before, *after) if clause.name != "proof"]
+    assert [f for f in found if f.ok is False] == []
+    assert len(found) == 4
