@@ -240,7 +240,7 @@ class ZOHybrid(Trainer):
     block: int = 0
     symmetric: bool = False
     chunk: int = 1
-    fine_chunk: int = 16
+    fine_chunk: int = 1
     epoch: int = 100
     patience: int = 3
     improvement: float = 0.01

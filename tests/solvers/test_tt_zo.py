@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from jax.flatten_util import ravel_pytree
 import pdezoo
 import solvers
 from pdezoo import in_float64
-from solvers import MLP, Exact, Field, SparseMLP
+from solvers import MLP, ZOCGE, Exact, Field, SparseMLP
 from solvers.methods.tt_zo import PublishedTTMLP
 from solvers.sparse import Kept
 
@@ -96,3 +97,14 @@ def test_forward_passes_are_counted() -> None:
     count = sum(leaf.size for leaf in jax.tree.leaves(result.params))
     assert result.status == "ok"
     assert result.forward_evaluations == 4 * 3 + 2 * (count + 1)
+
+
+@pytest.mark.slow
+def test_a_step_of_coordinate_descent_stays_within_two_gigabytes() -> None:
+    """3,209 parameters, 925 nodes, 100 points; as the compiler plans it."""
+    trainer = ZOCGE(chunk=1)
+    solver = replace(solvers.make("tt-zo"), trainer=trainer)
+    compiled = solver.compile(pdezoo.make("hjb/corrected", dim=20), steps=10)
+    params = compiled.init(0).params
+    assert trainer.evaluations(1, params, None) == 3210
+    assert compiled.bytes < 2e9
