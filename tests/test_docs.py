@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
+
+import pdezoo
+import solvers
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -26,3 +35,65 @@ def test_the_index_lists_every_page():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     assert {target for target in links(page) if not target.exists()} == set()
+
+
+def multi_host_script() -> str:
+    """The script in docs/clusters.md, which JAX cannot tell on its own that it runs twice on one machine."""
+    (code,) = re.findall(
+        r"```python\n(import jax\n.*?)```", (ROOT / "docs" / "clusters.md").read_text(), re.DOTALL
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    assert "jax.distributed.initialize()" in code
+    told = f"jax.distributed.initialize({address!r}, 2, int(__import__('sys').argv[1]))"
+    return code.replace("jax.distributed.initialize()", told)
+
+
+def two_batches_in_one_process() -> float:
+    """The last loss of what the script computes, written without meshes."""
+    pde, solver, steps = pdezoo.make("poisson/two-body", dim=100), solvers.make("stde"), 200
+    problem = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), pde.lower())
+
+    @jax.jit
+    def step(state):
+        def loss(params, key):
+            values = [
+                solver.evaluate(problem, params, k, 100, state.step / steps) for k in jax.random.split(key)
+            ]
+            return (values[0] + values[1]) / 2
+
+        key = jax.random.fold_in(state.key, state.step)
+        params, trainer, value = solver.trainer.step(loss, state.params, state.trainer, key)
+        return state._replace(params=params, trainer=trainer, step=state.step + 1, loss=value)
+
+    state = solver.init(problem, 0, steps)
+    for _ in range(steps):
+        state = step(state)
+    return float(state.loss)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(multi_host_script())
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, script, str(k)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for k in range(2)
+    ]
+    try:
+        said = [process.communicate(timeout=300)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0, 0], said
+    processes, devices, loss = said[0].splitlines()[-1].split()
+    assert (processes, devices) == ("2", "2")
+    assert float(loss) == pytest.approx(two_batches_in_one_process(), rel=1e-4)
