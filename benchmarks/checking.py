@@ -263,6 +263,10 @@ _ADVICE: dict[str, tuple[str, str]] = {
         "the O(d) source agrees with nested autodiff of the solution in float64",
         "the lowered code loses digits: rewrite a kernel with a huge range or a cancellation (1 − cos x near 0)",
     ),
+    "ansatz": (
+        "the closed derivatives of the ansatz agree with derivatives of the ansatz itself",
+        "the lowered ansatz loses digits: rewrite a kernel with a huge range or a cancellation",
+    ),
     "reference": ("the solution is quoted with its source and its error", "give both"),
     "condition": (
         "the ansatz is the solution wherever the condition holds, for any network",

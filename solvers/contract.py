@@ -225,6 +225,11 @@ def _trace(solver: Trained, pde: pdezoo.PDE) -> None:
         raise Violation(f"unsupported({pde.name}) is None, but a step raises {raised(error)}") from None
 
 
+def atom_name(atom: Any) -> str:
+    """Laplacian, Dt, …; u, and a partial derivative, as they are written."""
+    return str(atom) if atom == u or isinstance(atom, sp.Derivative) else type(atom).__name__
+
+
 def _shapes(subject: Subject) -> str:
     solver, problem = subject.require_trained(), _lowered(subject.pde)
 
@@ -234,7 +239,7 @@ def _shapes(subject: Subject) -> str:
         found = solver.estimator(
             Field(problem, state.params, solver.network), problem.atoms, points, state.key
         )
-        return {str(atom): found[atom] for atom in problem.atoms}, solver.predict(
+        return {atom_name(atom): found[atom] for atom in problem.atoms}, solver.predict(
             problem, state.params, points
         )
 
@@ -281,8 +286,8 @@ def _unbiased(subject: Subject) -> str:
         if not (error <= bound).all():
             k = int(np.argmax(error - bound))
             off = f"{values.mean(0)[k]:.6g} against {want[k]:.6g}, standard error {values.std(0)[k] / math.sqrt(DRAWS):.2g}"
-            raise Violation(f"the mean of {atom} over {DRAWS} keys is {off}")
-    return f"{', '.join(map(str, problem.atoms))}: means over {DRAWS} keys"
+            raise Violation(f"the mean of {atom_name(atom)} over {DRAWS} keys is {off}")
+    return f"{', '.join(map(atom_name, problem.atoms))}: means over {DRAWS} keys"
 
 
 def _probe(solver: Trained) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from test_cli import call
 
 import pdezoo
 from benchmarks import checking
-from pdezoo import PDE, Ball, Exact, Laplacian, X, r2, u, window_sum
+from pdezoo import PDE, Ball, Exact, Laplacian, X, r2, u, verification, window_sum
 from solvers import Finding
 
 
@@ -92,6 +94,11 @@ def test_a_planted_defect_is_found_and_explained(factory, plant):
     found = failed()
     assert set(found) == DEFECTS[factory]
     assert all(f.expected and f.seen and f.advice for f in found.values())
+
+
+def test_every_check_of_the_proof_has_its_own_advice():
+    source = Path(verification.__file__).read_text(encoding="utf-8")
+    assert set(re.findall(r'Check\(\s*"(\w+)"', source)) == set(checking._ADVICE)
 
 
 def test_a_problem_that_is_kept_as_published_is_not_failed():
