@@ -298,7 +298,7 @@ def _environment(stored: dict[str, Any]) -> Environment:
     return Environment(
         platform="cpu" if gpu in ("", "none") else "gpu",
         device=cpu if gpu in ("", "none") else gpu,
-        python=clip(str(stored["python"]), 200),
+        python=_version(str(stored["python"])),
         os=about.get("os") or "unknown",
         cpu=cpu,
         cpu_count=int(about["num_cpu"]) if about.get("num_cpu", "").isdigit() else 1,
@@ -306,6 +306,11 @@ def _environment(stored: dict[str, Any]) -> Environment:
         commit=stored["commit_hash"],
         dirty=False,
     )
+
+
+def _version(python: str) -> str:
+    """asv names an environment's Python by its version, and the one at hand by its path."""
+    return python if re.fullmatch(r"[0-9.]{1,20}", python) else "unknown"
 
 
 def _same_sources(commit: str) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.environment import host_environment
 from benchmarks.errors import UserError
+from benchmarks.measure import write_whole
 from benchmarks.record import clip
 
 CONFIGURATION = "asv.conf.json"
@@ -35,7 +36,7 @@ def history(
     if not commits:
         _require_clean(root)
     name = machine or machine_name()
-    name_machine(root, name)
+    name_machine(name)
     chosen = [part for bench in benches for part in ("--bench", bench)]
     common = ["--machine", name, "--skip-existing-successful", *chosen, *(["--quick"] if quick else [])]
     own = {} if commits else {"ASV_PYTHONPATH": str(root)}  # asv hides PYTHONPATH from its benchmarks
@@ -55,25 +56,27 @@ def machine_name() -> str:
     return re.sub(r"[^a-z0-9]+", "-", words).strip("-")[:100]
 
 
-def name_machine(root: Path, name: str) -> None:
-    """Tell asv about this machine, with the accelerator, for which asv itself has no field."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+def name_machine(name: str) -> None:
+    """Tell asv about this machine and its accelerator, for which asv has no field. `asv machine` drops what equals its defaults."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name == "version":
         raise UserError(f"a machine's name has letters, digits, '.', '_' and '-', got {clip(name, 60)!r}")
-    host = host_environment()
-    about = {
-        "os": host.os,
-        "arch": platform.machine(),
-        "cpu": host.cpu,
-        "num_cpu": str(host.cpu_count),
-        "ram": str(host.memory),
-    }
-    options = [part for key, value in about.items() for part in (f"--{key}", value)]
-    if _asv(root, "machine", "--yes", "--machine", name, *options):
-        raise UserError(f"`asv machine --yes --machine {name}` failed")
-    path = MACHINES.expanduser()
-    known = json.loads(path.read_text(encoding="utf-8"))
-    known[name]["gpu"] = host.device if host.platform != "cpu" else "none"
-    path.write_text(json.dumps(known, indent=4), encoding="utf-8")
+    host, path = host_environment(), MACHINES.expanduser()
+    try:
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"version": 1}
+        known[name] = {
+            "machine": name,
+            "os": host.os,
+            "arch": platform.machine(),
+            "cpu": host.cpu,
+            "num_cpu": str(host.cpu_count),
+            "ram": str(host.memory),
+            "gpu": host.device if host.platform != "cpu" else "none",
+        }
+        write_whole(path, json.dumps(known, indent=4).encode())
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"asv's machine file {path} cannot be read or written ({clip(str(error), 200)})"
+        ) from None
 
 
 def _what(root: Path, span: str | None) -> list[str]:
@@ -115,14 +118,8 @@ def _html(root: Path) -> Path:
 
 
 def _asv(root: Path, *arguments: str, **environment: str) -> int:
-    quiet = arguments[0] == "machine"
-    return subprocess.run(
-        [sys.executable, "-m", "asv", *arguments],
-        cwd=root,
-        env=os.environ | environment,
-        stdout=subprocess.DEVNULL if quiet else None,
-        check=False,
-    ).returncode
+    command = [sys.executable, "-m", "asv", *arguments]
+    return subprocess.run(command, cwd=root, env=os.environ | environment, check=False).returncode
 
 
 def _git(root: Path, *arguments: str) -> str:

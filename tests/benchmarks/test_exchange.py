@@ -138,7 +138,9 @@ def test_what_the_suites_measured_becomes_a_record(tmp_path, same_sources):
     assert record.metrics == Metrics(
         relative_l2=0.25, skill=0.5, steps_per_second=100.0, compiled_bytes=1000, train_seconds=3.0
     )
-    assert (record.environment.commit, record.environment.cpu_count) == ("a" * 40, 4)
+    about = record.environment
+    assert (about.commit, about.cpu, about.cpu_count, about.python) == ("a" * 40, "fast", 4, "3.11")
+    assert exchange._version("/somewhere/bin/python") == "unknown"
 
 
 def test_a_failure_under_asv_is_a_row(tmp_path, same_sources):

@@ -51,9 +51,6 @@ def asked(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...
         assert root == project
         assert environment == ({"ASV_PYTHONPATH": str(root)} if "--python=same" in arguments else {})
         calls.append(arguments)
-        if arguments[0] == "machine":
-            name = arguments[arguments.index("--machine") + 1]
-            history.MACHINES.write_text(json.dumps({name: {"machine": name}, "version": 1}))
         return 2 if "BROKEN^!" in arguments else 0
 
     monkeypatch.setattr(history, "_asv", pretend)
@@ -62,8 +59,7 @@ def asked(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...
 
 def test_without_commits_the_installed_packages_are_measured_as_head(asked, project):
     assert history.history([], ["Speed", "Compiled"], "me", quick=False, publish=True) == 0
-    machine, run, publish = asked
-    assert machine[:4] == ("machine", "--yes", "--machine", "me")
+    run, publish = asked
     assert run[:4] == ("run", "--python=same", "--set-commit-hash", git(project, "rev-parse", "HEAD"))
     assert run[4:6] == ("--machine", "me")
     assert run[-4:] == ("--bench", "Speed", "--bench", "Compiled")
@@ -75,8 +71,12 @@ def test_the_machine_has_its_accelerator(asked, monkeypatch):
     monkeypatch.setattr(history, "host_environment", lambda: host)
     assert history.machine_name().endswith("nvidia-h200")
     history.history([], [], None, quick=True, publish=False)
-    (known,) = (v for k, v in json.loads(history.MACHINES.read_text()).items() if k != "version")
-    assert known["gpu"] == "NVIDIA H200"
+    history.name_machine("another")
+    known = json.loads(history.MACHINES.read_text())
+    assert set(known) == {"version", history.machine_name(), "another"}
+    assert known["another"]["gpu"] == "NVIDIA H200"
+    assert known["another"]["cpu"] == host.cpu
+    assert known["another"]["num_cpu"] == str(host.cpu_count)
     assert "--quick" in asked[-1]
 
 
@@ -93,6 +93,14 @@ def test_changed_sources_are_not_filed_under_head(asked, project):
         history.history([], [], "me", quick=False, publish=False)
     assert asked == []
     history.history(["HEAD^!"], [], "me", quick=False, publish=False)
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_machine_file_that_is_none_is_told(content, asked):
+    history.MACHINES.write_text(content)
+    with pytest.raises(UserError, match="machine file"):
+        history.history([], [], "me", quick=False, publish=False)
+    assert asked == []
 
 
 MISTAKES = {
