@@ -125,8 +125,8 @@ def increments(step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     exact = in_float64(jax.jit(subtracted), params, z, odd)
     narrow = [jnp.asarray(a, jnp.float32) for a in (z, odd)]
-    pairs = network.head(params, Pairs(narrow[0], jnp.zeros_like(narrow[1]), narrow[1]))
-    return np.asarray(pairs.even[..., 0]), np.asarray(subtracted(params, *narrow)), np.asarray(exact)
+    pairs = jax.jit(network.head)(params, Pairs(narrow[0], jnp.zeros_like(narrow[1]), narrow[1]))
+    return np.asarray(pairs.even[..., 0]), np.asarray(jax.jit(subtracted)(params, *narrow)), np.asarray(exact)
 
 
 @pytest.mark.parametrize("step", [1e-3, 0.1, 1.0])
@@ -148,7 +148,7 @@ def test_saturated_increments_stay_finite() -> None:
 @pytest.mark.parametrize(
     ("wide", "narrow"),
     [
-        (FiniteDifference(step=0.04), FiniteDifference(step=0.02)),
+        pytest.param(FiniteDifference(step=0.04), FiniteDifference(step=0.02), marks=pytest.mark.slow),
         (SteinSparseGrid(sigma=0.04), SteinSparseGrid(sigma=0.02)),
     ],
     ids=["finite-difference", "sparse-grid"],
@@ -202,7 +202,7 @@ def test_tested_values_are_smoothed() -> None:
 @pytest.mark.parametrize(
     ("variant", "constant", "estimator"),
     [
-        ("corrected-leaking", 0.0, SteinSparseGrid()),
+        pytest.param("corrected-leaking", 0.0, SteinSparseGrid(), marks=pytest.mark.slow),
         ("corrected", 1.0, SteinSparseGrid()),
         ("corrected", 1.0, FiniteDifference()),
         ("corrected", 1.0, SteinMC(samples=64)),
@@ -217,7 +217,8 @@ def test_the_exact_solution_of_hjb_has_no_loss(variant: str, constant: float, es
     params = jax.tree.map(jnp.zeros_like, SMALL.init(jax.random.key(0), 20, True))
     (*hidden, (weight, bias)) = params["layers"]
     exact = params | {"layers": (*hidden, (weight, bias + constant))}
-    assert solver.evaluate(problem, exact, jax.random.key(1), 50) < 1e-10
+    loss = jax.jit(lambda p: solver.evaluate(problem, p, jax.random.key(1), 50))
+    assert loss(exact) < 1e-10
 
 
 def test_unstructured_networks_are_unsupported() -> None:

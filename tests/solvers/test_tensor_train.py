@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fields import SPACE, estimates, field_at, reference
+from fields import SPACE, estimates, field_at
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,7 +57,7 @@ def test_the_known_foldings() -> None:
     assert [math.prod(side) for side in zip(*fold((768, 23), 3), strict=True)] == [768, 24]
 
 
-@pytest.mark.parametrize("cores", [1, 3])
+@pytest.mark.parametrize("cores", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_initial_matrices_have_the_variance_of_dense_ones(cores: int) -> None:
     """1/m, over many draws: products of cores are far from normal, so one draw says little."""
     shape = (30, 40)
@@ -76,24 +76,22 @@ def densified(params: Any) -> Any:
     return {"first": matrix[:-1], "time": matrix[-1], "bias": params["bias"], "layers": layers}
 
 
-def test_values_and_derivatives_are_those_of_the_dense_network() -> None:
-    """By two-jets along axes and by forward-over-reverse; and against nested autodiff, in float64."""
+@pytest.mark.parametrize("name", ["stde", pytest.param("exact", marks=pytest.mark.slow)])
+def test_values_and_derivatives_are_those_of_the_dense_network(name: str) -> None:
+    """By two-jets along axes, and by forward-over-reverse, in float64."""
     field, at = field_at(7, NETWORK, time=True)
     flat = Field(field.problem, densified(field.params), NETWORK.dense)
-    for name in ("exact", "stde"):
-        estimator = solvers.make(name, **({"samples": 7} if name == "stde" else {})).estimator
-        found, want = (estimates(estimator, f, at, SPACE, [0]) for f in (field, flat))
-        for atom in SPACE:
-            np.testing.assert_allclose(found[atom], want[atom], rtol=1e-9)
-    exact = reference(field, at, SPACE)
+    estimator = solvers.make(name).estimator
+    found, want = (estimates(estimator, f, at, SPACE, [0]) for f in (field, flat))
     for atom in SPACE:
-        np.testing.assert_allclose(found[atom][0], exact[atom], rtol=1e-9)
+        np.testing.assert_allclose(found[atom], want[atom], rtol=1e-9)
 
 
 def columns(matrix: Any, start: Any, count: int) -> Any:
     return jax.lax.dynamic_slice_in_dim(matrix, start, count, axis=1)
 
 
+@pytest.mark.slow
 def test_random_directions_and_gram() -> None:
     field, _ = field_at(7, NETWORK, time=True)
     matrix = dense(field.params["first"])[:-1]
@@ -105,6 +103,7 @@ def test_random_directions_and_gram() -> None:
     np.testing.assert_allclose(gram, matrix.T @ matrix, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_no_matrix_is_formed() -> None:
     """A product with a train of 4,096 × 4,096 takes a hundredth of the matrix' memory."""
     train = TensorTrain.draw(jax.random.key(0), (4096, 4096), fold((4096, 4096), 4), 3)

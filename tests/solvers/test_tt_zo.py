@@ -76,6 +76,7 @@ def test_a_pruned_network_is_a_dense_one_with_zeros() -> None:
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_only_kept_numbers_are_trained() -> None:
     """The places stay; the trainer has as many numbers as are kept; another seed keeps others."""
     solver = solvers.make("sp-fo", width=8, parameters=50)
