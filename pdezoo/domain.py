@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import jax
@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, PRNGKeyArray
 from .ansatz import Ansatz, clamped_on_sphere, vanishing_on_sphere
 from .collective import d
 from .lower import Points
+from .streaming import stream_normals
 
 
 class Domain(Protocol):
@@ -83,6 +84,14 @@ class Ball:
         radius = self.size * jax.random.uniform(radius_key, (count, 1))
         g = jax.random.normal(direction_key, (count, self.dim))
         return Points(g * (radius / jnp.sqrt(jnp.sum(g * g, axis=1, keepdims=True))))
+
+    def stream(self, key: PRNGKeyArray, count: int, size: int) -> Points:
+        """Points of the same measure whose coordinates are made in blocks of `size` and never held."""
+        radius_key, direction_key = jax.random.split(key)
+        radius = self.size * jax.random.uniform(radius_key, (count,))
+        g = stream_normals(direction_key, count, self.dim, size)
+        norms = jnp.sqrt(g.accumulate(lambda start, n: jnp.sum(g.block(start, n) ** 2, axis=1)))
+        return Points(replace(g, scale=radius / norms, squares=radius**2))
 
     def contains(self, points: Points) -> Bool[Array, " batch"]:
         """|x| ≤ R, to float32 rounding."""

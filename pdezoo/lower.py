@@ -24,12 +24,13 @@ from . import vectormath
 from .atoms import x as _x
 from .atoms import y as _y
 from .collective import WindowSum, X, coordinate_max, d, r2, t, window_sums
+from .streaming import Block, Streamed
 
 
 class Points(NamedTuple):
-    """A batch of points: x of shape (B, d) and, for evolution problems, t of shape (B,)."""
+    """A batch of points: x of shape (B, d) and, for evolution problems, t of shape (B,). x may be streamed."""
 
-    x: Float[Array, "batch dim"]
+    x: Float[Array, "batch dim"] | Any
     t: Float[Array, " batch"] | None = None
 
 
@@ -97,23 +98,37 @@ class Lowered(eqx.Module):
     def compose(self, points: Points, sums: tuple[Array, ...]) -> tuple[Array, ...]:
         """The outer expressions at given values of the window sums, any shape that broadcasts against (B,)."""
         shape = jnp.broadcast_shapes(points.x.shape[:1], *(s.shape for s in sums))
-        largest = jnp.max(points.x, axis=1) if self.uses_max else 0.0
-        values = self.outer(*sums, largest, points.x[:, 0], points.x[:, -1], _time(points))
+        x = points.x
+        largest = jnp.max(x, axis=1) if self.uses_max else 0.0
+        values = self.outer(*sums, largest, _columns(x, 0), _columns(x, x.shape[1] - 1), _time(points))
         return tuple(jnp.broadcast_to(jnp.asarray(v, points.x.dtype), shape) for v in values)
 
     def sums(self, points: Points) -> tuple[Float[Array, " batch"], ...]:
         """The value of every window sum."""
-        x, dim = points.x, points.x.shape[1]
+        x, time = points.x, _time(points)[:, None]
         values: list[Any] = [jnp.zeros(x.shape[0], x.dtype)] * len(self.weights)
+        squares = x.squares if isinstance(x, Streamed) else None
         for width, members, kernels in self.groups:
-            count = dim - width + 1
+            count = x.shape[1] - width + 1
             if count < 1:
                 continue
-            arrays = kernels(*(x[:, j : j + count] for j in range(width)), _time(points)[:, None])
-            for k, array in zip(members, arrays, strict=True):
-                terms = jnp.broadcast_to(jnp.asarray(array, x.dtype), (x.shape[0], count))
-                values[k] = _contract(terms, self.weights[k])
+            if squares is not None and all(self.radial[k] for k in members):
+                found: Any = [squares] * len(members)
+            else:
+                found = _over(x, count, partial(self._partial_sums, x, time, width, members, kernels))
+            for k, value in zip(members, found, strict=True):
+                values[k] = value
         return tuple(values)
+
+    def _partial_sums(
+        self, x: Any, time: Array, width: int, members: tuple, kernels: Callable, start: Any, count: int
+    ) -> list[Array]:
+        """The part of every member's sum that belongs to windows start … start + count."""
+        arrays = kernels(*_windows(x, start, count, width), time)
+        whole = (jnp.broadcast_to(jnp.asarray(a, x.dtype), (x.shape[0], count)) for a in arrays)
+        return [
+            _contract(a, _slice(self.weights[k], start, count)) for k, a in zip(members, whole, strict=True)
+        ]
 
     def slopes(self, points: Points) -> list[tuple[bool, tuple[Array, ...], Callable[[], Array]]]:
         """For every window sum s_k: whether it is |x|²; ∂(each expression)/∂s_k, (B,); and ∇s_k, (B, d), on demand."""
@@ -195,13 +210,13 @@ class Lowered(eqx.Module):
 
     def _kernel_derivatives(self, points: Points, start: Any, n: int) -> tuple[list[Array], list[Array]]:
         """c φ'(x) and c φ''(x) on coordinates start … start + n, each (B, n), for every window sum."""
-        x = jax.lax.dynamic_slice_in_dim(points.x, start, n, axis=1)
+        (x,) = _windows(points.x, start, n, 1)
         slopes, curvatures = list(self.weights), list(self.weights)
         for _, members, kernels in self.groups:
             _, first, second = jet2(lambda q: tuple(kernels(q, _time(points)[:, None])), x)  # noqa: B023
             for k, a, b in zip(members, first, second, strict=True):
                 c = self.weights[k]
-                c = 1 if c is None else jax.lax.dynamic_slice_in_dim(jnp.asarray(c, x.dtype), start, n)
+                c = 1 if c is None else jnp.asarray(_slice(c, start, n), x.dtype)
                 slopes[k], curvatures[k] = a * c, b * c
         return slopes, curvatures
 
@@ -214,7 +229,7 @@ class Lowered(eqx.Module):
         )  # window starting at `starts[k, j]` has the axis at place j
         inside = (starts >= 0) & (starts <= dim - width)
         places = jnp.clip(starts[..., None] + jnp.arange(width), 0, dim - 1)  # (K, w, w)
-        around = jnp.moveaxis(x[:, places], 0, -1)  # (K, w, w, B)
+        around = jnp.moveaxis(_columns(x, places), 0, -1)  # (K, w, w, B)
 
         def step(s: Array) -> list[Array]:
             totals = [jnp.zeros_like(s)] * len(group.members)
@@ -249,14 +264,22 @@ class Fused(eqx.Module):
     def __call__(self, points: Points) -> tuple[Float[Array, " batch"], ...]:
         scalars = self.inner(points)
         totals, x = list(scalars[: self.count]), points.x
-        for (target, width, coefficients, kernel), weight in zip(self.passes, self.weights, strict=True):
-            n = x.shape[1] - width + 1
-            if n < 1:
+        for step, weight in zip(self.passes, self.weights, strict=True):
+            count = x.shape[1] - step.width + 1
+            if count < 1:
                 continue
-            factors = (scalars[k][:, None] for k in coefficients)
-            (array,) = kernel(*(x[:, j : j + n] for j in range(width)), _time(points)[:, None], *factors)
-            totals[target] = totals[target] + _contract(jnp.broadcast_to(array, (x.shape[0], n)), weight)
+            factors = [scalars[k][:, None] for k in step.coefficients]
+            part = partial(self._partial_sum, points, step, weight, factors)
+            totals[step.target] = totals[step.target] + _over(x, count, part)
         return tuple(totals)
+
+    def _partial_sum(
+        self, points: Points, step: _Pass, weight: Any, factors: list[Array], start: Any, count: int
+    ) -> Array:
+        """The part of a contraction that belongs to windows start … start + count."""
+        x = points.x
+        (array,) = step.kernel(*_windows(x, start, count, step.width), _time(points)[:, None], *factors)
+        return _contract(jnp.broadcast_to(array, (x.shape[0], count)), _slice(weight, start, count))
 
 
 class _Pass(NamedTuple):
@@ -339,6 +362,29 @@ def _group(width: int, sums: tuple[WindowSum, ...]) -> _Group:
     members = tuple(k for k, s in enumerate(sums) if s.width == width)
     kernels = tuple(sums[k].kernel for k in members)
     return _Group(width, members, compile_expressions((*X[:width], t), kernels))
+
+
+def _over(x: Any, count: int, part: Block) -> Any:
+    """`part` of the first `count` windows: at once, or block by block where x is streamed."""
+    return x.accumulate(part, count) if isinstance(x, Streamed) else part(0, count)
+
+
+def _windows(x: Any, start: Any, count: int, width: int) -> list[Float[Array, "batch count"]]:
+    """The coordinates of windows start … start + count: the first of each window, the second …"""
+    size = count + width - 1
+    block = x.block(start, size) if isinstance(x, Streamed) else _slice(x, start, size, axis=1)
+    return [block[:, j : j + count] for j in range(width)]
+
+
+def _slice(array: Any, start: Any, count: int, axis: int = 0) -> Any:
+    """array[start : start + count] along an axis; None, and what is whole already, as they are."""
+    if array is None or array.shape[axis] == count:
+        return array
+    return jax.lax.dynamic_slice_in_dim(jnp.asarray(array), start, count, axis)
+
+
+def _columns(x: Any, indices: Any) -> Array:
+    return x.columns(jnp.asarray(indices)) if isinstance(x, Streamed) else x[:, indices]
 
 
 def _contract(array: Float[Array, "batch count"], weight: Any) -> Float[Array, " batch"]:

@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from .field import Field
     from .jets import Jets2, Pairs, Stream, Taylor, Value
     from .loss import DoubleSampledLoss, GradientEnhancedLoss, HybridLoss, Loss, SquaredLoss
+    from .matrices import Fold, LowRank, Seeded, merged, near_square
     from .network import MLP, Network, Params, RidgeNetwork, S
     from .solver import BadHyperparameter, Compiled, Result, Solver, Trained
     from .sparse import SparseMLP
     from .tensor_train import TTMLP, TensorTrain
-    from .trainer import Adam, ForwardGradient, Trainer
+    from .trainer import Adam, ForwardGradient, LossFunction, Trainer, decayed
     from .zeroth_order import ZOCGE, ZORGE, ZOHybrid, ZOSignRGE
 
 _HOMES = {
@@ -53,11 +54,12 @@ _HOMES = {
     "field": ["Field"],
     "jets": ["Jets2", "Pairs", "Stream", "Taylor", "Value"],
     "loss": ["DoubleSampledLoss", "GradientEnhancedLoss", "HybridLoss", "Loss", "SquaredLoss"],
+    "matrices": ["Fold", "LowRank", "Seeded", "merged", "near_square"],
     "network": ["MLP", "Network", "Params", "RidgeNetwork", "S"],
     "solver": ["BadHyperparameter", "Compiled", "Result", "Solver", "Trained"],
     "sparse": ["SparseMLP"],
     "tensor_train": ["TTMLP", "TensorTrain"],
-    "trainer": ["Adam", "ForwardGradient", "Trainer"],
+    "trainer": ["Adam", "ForwardGradient", "LossFunction", "Trainer", "decayed"],
     "zeroth_order": ["ZOCGE", "ZOHybrid", "ZORGE", "ZOSignRGE"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

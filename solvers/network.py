@@ -6,20 +6,23 @@ lives in R^h, whatever the dimension.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pdezoo import Points
+from pdezoo import Points, streamed_product
 
 from .jets import Stream, Value
 
 S = TypeVar("S", bound=Stream)
+
+_DRAWN = 2**26  # numbers of a weight matrix that are drawn at once
 
 Params = Any
 """A pytree of arrays. Those of integers are not trained."""
@@ -27,6 +30,9 @@ Params = Any
 
 class Network(ABC):
     """Any function of the coordinates. Derivatives are taken by Taylor mode through `value`."""
+
+    streams: ClassVar[bool] = False
+    """Whether it asks of x only the product x @ W, so that x can be streamed."""
 
     @abstractmethod
     def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
@@ -92,6 +98,8 @@ class MLP(RidgeNetwork):
     Weights are normal with variance 1/fan-in, biases zero.
     """
 
+    streams: ClassVar[bool] = True
+
     width: int = 128
     depth: int = 4
 
@@ -126,20 +134,7 @@ class MLP(RidgeNetwork):
 
     def blocks(self, params: Params, dim: int, block: Callable[[Any, int], Array], size: int) -> Array:
         """Σ_j block(start_j, n_j) @ W_j, one block of rows after the other; blocks are made again for the gradient."""
-        weight = params["first"]
-        count, rest = divmod(dim, size)
-        total = block(count * size, rest) @ weight[count * size :] if rest else jnp.zeros(())
-
-        @jax.checkpoint
-        def add(sum_: Array, step: tuple[Array, Array]) -> tuple[Array, None]:
-            start, rows = step
-            return sum_ + block(start, size) @ rows, None
-
-        if count:
-            steps = (jnp.arange(count) * size, weight[: count * size].reshape(count, size, -1))
-            shape = jax.eval_shape(lambda: block(0, size) @ weight[:size])
-            total = jax.lax.scan(add, jnp.zeros(shape.shape, shape.dtype), steps)[0] + total
-        return total
+        return streamed_product(block, params["first"], size)
 
     def gram(self, params: Params, dim: int) -> Array:
         """WᵀW."""
@@ -158,4 +153,15 @@ class MLP(RidgeNetwork):
 
 
 def _normal(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int) -> Array:
-    return jax.random.normal(key, shape) / jnp.sqrt(fan_in)
+    """Normal numbers of variance 1/fan-in; many of them, rows at a time, for the generator's own buffers are as large again."""
+    if math.prod(shape) <= _DRAWN:
+        return jax.random.normal(key, shape) / jnp.sqrt(fan_in)
+    size = max(1, _DRAWN // 4 // shape[1])
+    count, rest = divmod(shape[0], size)
+
+    def draw(start: Any, rows: int, weight: Array) -> Array:
+        part = jax.random.normal(jax.random.fold_in(key, start), (rows, shape[1])) / jnp.sqrt(fan_in)
+        return jax.lax.dynamic_update_slice_in_dim(weight, part, start, 0)
+
+    weight = jax.lax.fori_loop(0, count, lambda j, w: draw(j * size, size, w), jnp.zeros(shape))
+    return draw(count * size, rest, weight) if rest else weight

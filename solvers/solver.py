@@ -28,6 +28,8 @@ from .trainer import Adam, Trainer
 _DISPATCH = (
     0.5  # seconds of work handed to the device at a time: progress is fresh, the host stays out of the way
 )
+_HELD = 2**25  # numbers of training points that are held at a time: 128 MB
+_BLOCK = 2**16  # coordinates in a block of those that are not
 
 
 @dataclass
@@ -146,9 +148,8 @@ class Trained(Solver):
         no_step = jax.random.fold_in(key, 2**32 - 1)
         params = self.network.adapt(partial(self.evaluate, problem), params, no_step)
         zero = jnp.zeros((), jnp.int32)
-        return State(
-            params, self.trainer.init(trainable(params), steps), key, zero, zero + steps, jnp.zeros(())
-        )
+        params, trainer = self.trainer.start(params, steps)
+        return State(params, trainer, key, zero, zero + steps, jnp.zeros(()))
 
     def step(self, problem: Problem, state: State, batch: int) -> State:
         """One step: draw points, estimate residuals, update."""
@@ -164,13 +165,20 @@ class Trained(Solver):
     ) -> Float[Array, ""]:
         """The loss on points drawn from `key`, when the fraction `done` of the training is over."""
         where, how, at = jax.random.split(key, 3)
-        points = problem.sample(where, batch)
+        points = self.points(problem, where, batch)
         trial = Field(problem, params, self.network)
 
         def residual(moved: Points, k: PRNGKeyArray) -> Array:
             return problem.residual(self.estimator(trial, problem.atoms, moved, k), moved)
 
         return self.loss(Residual(residual, points), how, done) + condition_loss(trial, at, batch)
+
+    def points(self, problem: Problem, key: PRNGKeyArray, batch: int) -> Points:
+        """Training points: held, or streamed where they are many numbers and every part can do with blocks of them."""
+        dim, stream = problem.domain.dim, getattr(problem.domain, "stream", None)
+        if stream is None or not (self.network.streams and self.loss.streams) or batch * dim <= _HELD:
+            return problem.sample(key, batch)
+        return stream(key, batch, block_size(dim))
 
     def advance(self, problem: Problem, state: State, count: Array, batch: int) -> tuple[State, Losses]:
         """Up to `count` steps in one loop; stops before the state is touched by a loss that is not finite."""
@@ -267,6 +275,12 @@ class Compiled:
         """Floating-point operations of one step as the compiler counts them; None where it does not."""
         analysis = self.executable.cost_analysis() or {}
         return analysis.get("flops")
+
+
+def block_size(dim: int) -> int:
+    """How many coordinates are streamed at a time: a divisor of `dim` if there is a large one."""
+    divisors = (k for k in range(_BLOCK, _BLOCK // 16, -1) if dim % k == 0)
+    return next(divisors, _BLOCK)
 
 
 def trainable(params: Params) -> Params:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -27,6 +28,10 @@ class Trainer(ABC):
     @abstractmethod
     def init(self, params: Params, steps: int) -> Any:
         """The trainer's state for a training of `steps` steps."""
+
+    def start(self, params: Params, steps: int) -> tuple[Params, Any]:
+        """All parameters as the trainer keeps them, and its state; it trains the floating-point ones."""
+        return params, self.init(eqx.filter(params, eqx.is_inexact_array), steps)
 
     @abstractmethod
     def step(

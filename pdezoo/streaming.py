@@ -1,0 +1,102 @@
+"""Coordinates that are never held: columns of x are made from a key wherever they are needed.
+
+At d = 10⁷ a hundred points are 4 GB. Every use of x in a training step is a sum over coordinates or a gather of a few of them, so
+that blocks of x suffice, each made again by every pass over the coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
+
+from .prng import mix
+
+Block = Callable[[Any, int], Any]
+"""(start, n) ↦ something of coordinates start … start + n; n is static."""
+
+
+class Streamed(eqx.Module):
+    """x of shape (B, d) with x[b, i] = scale_b·g(b, i), g standard normal, a hash of a key, b and i.
+
+    `size` coordinates are made at a time. `squares` is |x|² where it is known.
+    """
+
+    column_word: UInt32[Array, ""]
+    row_words: UInt32[Array, " batch"]
+    scale: Float[Array, " batch"]
+    squares: Float[Array, " batch"] | None
+    dim: int = eqx.field(static=True)
+    size: int = eqx.field(static=True)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(B, d)."""
+        return self.scale.shape[0], self.dim
+
+    @property
+    def dtype(self) -> Any:
+        """That of a column."""
+        return self.scale.dtype
+
+    def columns(self, indices: Int[Array, "*axes"]) -> Float[Array, batch * axes]:
+        """The coordinates of the given numbers."""
+        wide = lambda a: a.reshape(-1, *(1,) * jnp.ndim(indices))
+        word = mix(mix(jnp.asarray(indices).astype(jnp.uint32) + self.column_word) ^ wide(self.row_words))
+        return wide(self.scale) * _normal(word)
+
+    def block(self, start: Any, count: int) -> Float[Array, "batch count"]:
+        """Coordinates start … start + count."""
+        return self.columns(start + jnp.arange(count))
+
+    def accumulate(self, part: Block, count: int | None = None) -> Any:
+        """Σ_j part(start_j, n_j) over blocks of the first `count` coordinates (all of them, if not given)."""
+        blocks, rest = divmod(self.dim if count is None else count, self.size)
+        zero = lambda: jax.tree.map(
+            lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(lambda: part(0, self.size))
+        )
+        total = part(blocks * self.size, rest) if rest else zero()
+        add = lambda j, sums: jax.tree.map(jnp.add, sums, part(j * self.size, self.size))
+        return jax.lax.fori_loop(0, blocks, add, total)
+
+    def __matmul__(self, weight: Any) -> Any:
+        """x @ weight, block by block; a factor that is no array takes the product over."""
+        if not isinstance(weight, jax.Array):
+            return NotImplemented
+        return streamed_product(self.block, weight, self.size)
+
+
+def stream_normals(key: PRNGKeyArray, count: int, dim: int, size: int) -> Streamed:
+    """Standard normal coordinates, `size` at a time (or the whole, if it has fewer)."""
+    words = jax.random.bits(key, (count + 1,), jnp.uint32)
+    return Streamed(words[0], mix(words[1:]), jnp.ones(count), None, dim, min(size, dim))
+
+
+def streamed_product(block: Block, weight: Float[Array, "dim width"], size: int) -> Array:
+    """Σ_j block(start_j, n_j) @ weight[start_j : start_j + n_j]; blocks are made again for the gradient."""
+    count, rest = divmod(weight.shape[0], size)
+    total = block(count * size, rest) @ weight[count * size :] if rest else jnp.zeros(())
+
+    @jax.checkpoint
+    def add(sum_: Array, step: tuple[Array, Array]) -> tuple[Array, None]:
+        start, rows = step
+        return sum_ + block(start, size) @ rows, None
+
+    if count:
+        whole = weight if not rest else weight[: count * size]
+        steps = (jnp.arange(count) * size, whole.reshape(count, size, -1))
+        shape = jax.eval_shape(lambda: block(0, size) @ weight[:size])
+        total = jax.lax.scan(add, jnp.zeros(shape.shape, shape.dtype), steps)[0] + total
+    return total
+
+
+def _normal(word: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Standard normal numbers from 23 of the bits each, by the inverse distribution function."""
+    mantissa = (word >> 9) | jnp.uint32(0x3F800000)
+    uniform = jax.lax.bitcast_convert_type(mantissa, jnp.float32) - 1.0
+    centred = 2 * (uniform + 2.0**-24) - 1  # symmetric, and never ±1
+    return jnp.sqrt(2.0).astype(jnp.float32) * jax.lax.erf_inv(centred)

@@ -1,0 +1,194 @@
+"""Weight matrices that are not arrays: a network multiplies by them and gathers their rows, and sees no difference.
+
+`LowRank` is W₀ + fold(U C Vᵀ) with a small core C, `Seeded` a random matrix that is made again from its seed at every use.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from pdezoo import Streamed, stream_normals
+
+_ROWS = 2**22  # numbers of a matrix that are made or changed at a time
+
+
+@dataclass(frozen=True)
+class Fold:
+    """An m × n matrix read, row by row, as a near-square m' × n' one.
+
+    For m ≥ n the row index is split, i = (i₁, i₂) with i₂ < `inner`: m' = m₁, n' = inner·n. Otherwise the column index is,
+    j = (j₁, j₂) with j₂ < `inner`: m' = m·n/inner, n' = inner. Rows beyond m, where m is not m₁·inner, are zero.
+    """
+
+    rows: int
+    columns: int
+    inner: int
+    tall: bool
+
+    @property
+    def left(self) -> int:
+        """m'."""
+        return -(-self.rows // self.inner) if self.tall else self.rows * self.columns // self.inner
+
+    @property
+    def right(self) -> int:
+        """n'."""
+        return self.inner * self.columns if self.tall else self.inner
+
+    def expand(self, left: Array, core: Array, right: Array) -> Float[Array, "rows columns"]:
+        """fold(U C Vᵀ), formed."""
+        return ((left @ core) @ right.T).reshape(-1, self.columns)[: self.rows]
+
+    def product(self, x: Array, left: Array) -> Array:
+        """What of x @ fold(U C Vᵀ) does not depend on C and V: contraction with U, of shape (…, inner or j₁, r)."""
+        if not self.tall:
+            return jnp.einsum("...m,mkr->...kr", x, left.reshape(self.rows, -1, left.shape[1]))
+        short = -x.shape[-1] % self.inner
+        padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, short)]) if short else x
+        return jnp.einsum("...km,kr->...mr", padded.reshape(*x.shape[:-1], -1, self.inner), left)
+
+    def finish(self, contracted: Array, core: Array, right: Array) -> Float[Array, "*points columns"]:
+        """x @ fold(U C Vᵀ) from `product`."""
+        moved = contracted @ core
+        if self.tall:
+            return jnp.einsum("...ms,mns->...n", moved, right.reshape(self.inner, self.columns, -1))
+        both = jnp.einsum("...kr,jr->...kj", moved, right)
+        return both.reshape(*both.shape[:-2], self.columns)
+
+    def gather(self, axes: Int[Array, " axes"], left: Array, core: Array, right: Array) -> Array:
+        """Rows of fold(U C Vᵀ)."""
+        if self.tall:
+            blocks = right.reshape(self.inner, self.columns, -1)[axes % self.inner]
+            return jnp.einsum("ks,kns->kn", left[axes // self.inner] @ core, blocks)
+        moved = left.reshape(self.rows, -1, left.shape[1])[axes] @ core
+        return jnp.einsum("akr,jr->akj", moved, right).reshape(-1, self.columns)
+
+
+def near_square(rows: int, columns: int) -> Fold:
+    """The fold with the least m' + n' that the divisors of rows or columns allow.
+
+    Where that is far from square, as for a prime number of rows, rows are padded virtually.
+    """
+    folds = [Fold(rows, columns, k, True) for k in _divisors(rows)]
+    folds += [Fold(rows, columns, k, False) for k in _divisors(columns)]
+    best = min(folds, key=lambda f: f.left + f.right)
+    if best.left + best.right <= 4 * math.sqrt(rows * columns):
+        return best
+    return Fold(rows, columns, max(1, round(math.sqrt(rows / columns))), True)
+
+
+def _divisors(number: int) -> list[int]:
+    small = [k for k in range(1, math.isqrt(number) + 1) if number % k == 0]
+    return sorted({*small, *(number // k for k in small)})
+
+
+class LowRank(eqx.Module):
+    """W₀ + fold(U C Vᵀ): the base is an array or `Seeded`, U (m', r), C (r, r) and V (n', r)."""
+
+    base: Any
+    left: Float[Array, "left rank"]
+    core: Float[Array, "rank rank"]
+    right: Float[Array, "right rank"]
+    fold: Fold = eqx.field(static=True)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+        return self.fold.rows, self.fold.columns
+
+    def __rmatmul__(self, x: Any) -> Array:
+        """x @ (W₀ + fold(U C Vᵀ)), the second term as ((x U) C) Vᵀ: only C is not shared by perturbations of C."""
+        if isinstance(x, Streamed):
+            plain, contracted = self._streamed(x)
+        else:
+            plain, contracted = x @ self.base, self.fold.product(x, self.left)
+        return plain + self.fold.finish(contracted, self.core, self.right)
+
+    def _streamed(self, x: Streamed) -> tuple[Array, Array]:
+        """x @ W₀ and x U in one pass over the coordinates."""
+        inner = self.fold.inner
+        size = inner * max(1, x.size // inner)
+
+        def part(start: Any, count: int) -> tuple[Array, Array]:
+            block = x.block(start, count)
+            left = jax.lax.dynamic_slice_in_dim(self.left, start // inner, -(-count // inner))
+            return block @ rows_of(self.base, start, count), self.fold.product(block, left)
+
+        return replace(x, size=size).accumulate(part)
+
+    def __getitem__(self, axes: Int[Array, " axes"]) -> Float[Array, "axes columns"]:
+        """Rows."""
+        return self.base[axes] + self.fold.gather(axes, self.left, self.core, self.right)
+
+
+class Seeded(eqx.Module):
+    """An m × n matrix of independent normal numbers with variance 1/`fan_in`, never stored."""
+
+    numbers: Streamed  # of its transpose: n rows, m columns
+    size: int = eqx.field(static=True)
+
+    @classmethod
+    def draw(cls, key: PRNGKeyArray, rows: int, columns: int, fan_in: int) -> Seeded:
+        """The matrix of a key."""
+        numbers = stream_normals(key, columns, rows, rows)
+        scale = jnp.full(columns, 1 / math.sqrt(fan_in))
+        return cls(replace(numbers, scale=scale), max(1, _ROWS // columns))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+        columns, rows = self.numbers.shape
+        return rows, columns
+
+    def block(self, start: Any, count: int) -> Float[Array, "count columns"]:
+        """Rows start … start + count."""
+        return self.numbers.block(start, count).T
+
+    def __getitem__(self, axes: Int[Array, " axes"]) -> Float[Array, "axes columns"]:
+        """Rows."""
+        return self.numbers.columns(axes).T
+
+    def __rmatmul__(self, x: Any) -> Array:
+        """x @ W, block by block."""
+        if isinstance(x, Streamed):
+            return x.accumulate(lambda start, count: x.block(start, count) @ self.block(start, count))
+        blocks = replace(self.numbers, size=min(self.size, x.shape[-1]))
+        cut = lambda start, count: jax.lax.dynamic_slice_in_dim(x, start, count, axis=-1)
+        return blocks.accumulate(lambda start, count: cut(start, count) @ self.block(start, count))
+
+
+def rows_of(base: Any, start: Any, count: int) -> Float[Array, "count columns"]:
+    """Rows start … start + count of an array or of `Seeded`."""
+    if isinstance(base, Seeded):
+        return base.block(start, count)
+    return jax.lax.dynamic_slice_in_dim(base, start, count)
+
+
+def merged(weight: LowRank, due: Array) -> Array:
+    """W₀ + fold(U C Vᵀ) where `due`, else W₀: rows at a time, in place inside a compiled loop, and no work where it is not due."""
+    fold, base = weight.fold, weight.base
+    height = min(fold.left, max(1, _ROWS // fold.right)) if fold.tall else fold.left
+    blocks = fold.rows * fold.columns // fold.right // height  # virtual rows are left to the rest
+    rest = fold.left - blocks * height
+
+    def add(start: Any, count: int, total: Array) -> Array:
+        part = jax.lax.dynamic_slice_in_dim(weight.left, start, count)
+        change = ((part @ weight.core) @ weight.right.T).reshape(-1, fold.columns)
+        first = start * fold.right // fold.columns
+        if not isinstance(first, int) or first + change.shape[0] <= fold.rows:
+            here = jax.lax.dynamic_slice_in_dim(total, first, change.shape[0])
+            return jax.lax.dynamic_update_slice_in_dim(total, here + change, first, 0)
+        return total.at[first:].add(change[: fold.rows - first])
+
+    once = jnp.where(due, 1, 0)
+    whole = lambda j, total: add(j * height, height, total)
+    last = lambda _, total: add(blocks * height, rest, total)
+    total = jax.lax.fori_loop(0, blocks * once, whole, base) if blocks else base
+    return jax.lax.fori_loop(0, once, last, total) if rest else total

@@ -1,0 +1,84 @@
+"""Low-rank and seeded weights against the same matrices formed, and the fold's index arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pdezoo import in_float64, stream_normals
+from solvers import LowRank, Seeded, merged, near_square
+
+RNG = np.random.default_rng(5)
+SHAPES = [(12, 3), (3, 12), (7, 2), (13, 1), (1, 8), (97, 4), (64, 64), (1000, 8)]
+
+
+def low_rank(rows: int, columns: int, rank: int = 2) -> LowRank:
+    fold = near_square(rows, columns)
+    rank = min(rank, fold.left, fold.right)
+    draw = lambda *shape: RNG.standard_normal(shape)
+    return LowRank(draw(rows, columns), draw(fold.left, rank), draw(rank, rank), draw(fold.right, rank), fold)
+
+
+def formed(weight: LowRank) -> np.ndarray:
+    """W₀ + the m × n matrix whose numbers, row by row, are those of U C Vᵀ; virtual rows dropped."""
+    change = weight.left @ weight.core @ weight.right.T
+    rows, columns = weight.shape
+    return weight.base + change.ravel()[: rows * columns].reshape(rows, columns)
+
+
+@given(st.integers(1, 3000), st.integers(1, 300))
+@settings(max_examples=200, deadline=None)
+def test_a_fold_has_room_for_every_number_and_is_near_square(rows: int, columns: int) -> None:
+    fold = near_square(rows, columns)
+    room = fold.left * fold.right
+    assert rows * columns <= room <= rows * columns + fold.inner * columns
+    assert max(fold.left, fold.right) <= 16 * min(fold.left, fold.right) or columns > rows
+
+
+def test_ten_million_rows_fold_to_the_paper_s_factors() -> None:
+    fold = near_square(10**7, 128)
+    assert (fold.left, fold.right) == (40_000, 32_000)
+
+
+@pytest.mark.parametrize(("rows", "columns"), SHAPES)
+def test_products_rows_and_merging_are_those_of_the_formed_matrix(rows: int, columns: int) -> None:
+    weight = low_rank(rows, columns)
+    whole, x = formed(weight), RNG.standard_normal((2, 5, rows))
+    axes = RNG.integers(0, rows, 4)
+
+    def implicit(w: LowRank, x: Any) -> Any:
+        return x @ w, w[jnp.asarray(axes)], merged(w, jnp.asarray(True)), merged(w, jnp.asarray(False))
+
+    product, gathered, after, before = in_float64(jax.jit(implicit), weight, x)
+    np.testing.assert_allclose(product, x @ whole, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(gathered, whole[axes], rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(after, whole, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(before, weight.base)
+
+
+@pytest.mark.parametrize(("rows", "size"), [(1000, 64), (997, 64), (1000, 250), (1000, 1000)])
+def test_streamed_points_meet_low_rank_weights(rows: int, size: int) -> None:
+    """Blocks that do and do not divide the coordinates, a fold with and without virtual rows; float32."""
+    x = stream_normals(jax.random.key(0), 6, rows, size)
+    weight = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), low_rank(rows, 4))
+    held = x.block(0, rows)
+    np.testing.assert_allclose(x @ weight, held @ weight, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(x @ weight.base, held @ weight.base, rtol=1e-4, atol=1e-3)
+
+
+def test_a_seeded_matrix_is_one_matrix() -> None:
+    """Its rows, its blocks and its products, with held and with streamed points; variance 1/fan-in."""
+    weight = Seeded.draw(jax.random.key(1), 5000, 16, fan_in=5000)
+    whole = weight.block(0, 5000)
+    np.testing.assert_array_equal(weight[jnp.asarray([3, 4999])], whole[jnp.asarray([3, 4999])])
+    x = stream_normals(jax.random.key(2), 3, 5000, 700)
+    held = x.block(0, 5000)
+    for product in (held @ weight, x @ weight):
+        np.testing.assert_allclose(product, held @ whole, rtol=1e-4, atol=1e-5)
+    assert abs(float(jnp.var(whole)) * 5000 - 1) < 4 * np.sqrt(2 / whole.size)

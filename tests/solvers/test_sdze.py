@@ -1,0 +1,235 @@
+"""The facts that zeroth-order descent in subspaces rests on, on a quadratic and on a small network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import pdezoo
+import solvers
+from solvers import LowRank, near_square
+from solvers.methods import sdze as module
+from solvers.methods.sdze import SubspaceZO, orthonormal
+
+SMALL = {"width": 12, "depth": 3}
+DRAWS = 4000
+
+
+def tree(key: int = 0) -> dict[str, jax.Array]:
+    """A large matrix (kept as `LowRank` under `implicit`), a small one, and biases."""
+    one, two, three = jax.random.split(jax.random.key(key), 3)
+    normal = jax.random.normal
+    return {"big": normal(one, (24, 6)), "small": normal(two, (6, 6)), "bias": normal(three, (6,))}
+
+
+TARGET = tree(9)
+
+
+def quadratic(params: Any, key: Any = None) -> Any:
+    """½ |θ − θ*|², of gradient θ − θ*, seen through the matrices' products alone."""
+    eye = jnp.eye(24)
+    gaps = [
+        eye @ params["big"] - TARGET["big"],
+        params["small"] - TARGET["small"],
+        params["bias"] - TARGET["bias"],
+    ]
+    return 0.5 * sum(jnp.sum(g**2) for g in gaps)
+
+
+@pytest.fixture
+def implicit(monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "_FORMED", 100)
+
+
+def begun(trainer: SubspaceZO, params: Any = None, steps: int = 100) -> tuple[Any, Any]:
+    """Parameters and state in their first subspace, nothing moved yet."""
+    params, state = trainer.start(tree() if params is None else params, steps)
+    still = replace(trainer, learning_rate=0.0)
+    params, state, _ = jax.jit(lambda p, s, k: still.step(quadratic, p, s, k))(
+        params, state, jax.random.key(7)
+    )
+    return params, state
+
+
+def projector(params: Any, state: Any) -> np.ndarray:
+    """P as a matrix: its columns are the moves of every core coordinate."""
+    leaves, _ = jax.tree.flatten(params, is_leaf=lambda a: isinstance(a, LowRank))
+    flat = lambda moved: np.concatenate([np.asarray(dense(leaf)).ravel() for leaf in moved])
+    zeros = [jnp.zeros_like(a) for a in state.first]
+    base, columns = flat(module._moved(leaves, state.bases, zeros)), []
+    for k, like in enumerate(zeros):
+        for j in range(like.size):
+            unit = jnp.zeros(like.size).at[j].set(1.0).reshape(like.shape)
+            columns.append(
+                flat(module._moved(leaves, state.bases, [*zeros[:k], unit, *zeros[k + 1 :]])) - base
+            )
+    return np.stack(columns, 1)
+
+
+def dense(leaf: Any) -> Any:
+    """A leaf as an array."""
+    return jnp.eye(leaf.shape[0]) @ leaf if isinstance(leaf, LowRank) else leaf
+
+
+def test_the_directions_are_orthonormal(implicit: None) -> None:
+    """PᵀP = I: rank² columns for each matrix, one for each bias."""
+    found = projector(*begun(SubspaceZO(rank=3)))
+    assert found.shape[1] == 9 + 9 + 6
+    np.testing.assert_allclose(found.T @ found, np.eye(24), atol=1e-5)
+
+
+def test_kept_apart_or_formed_is_the_same_training(monkeypatch: Any) -> None:
+    """The core's accumulation and its merging against updates of the weights themselves, over two refreshes."""
+    trainer, ends = (
+        SubspaceZO(learning_rate=0.02, rank=2, refresh=5, queries=2, momentum=0.9, second_moment=0.99),
+        [],
+    )
+    for formed in (100, 10**9):
+        monkeypatch.setattr(module, "_FORMED", formed)
+        params, state = trainer.start(tree(), 40)
+        step = jax.jit(lambda p, s, k: trainer.step(quadratic, p, s, k))
+        for k in range(13):
+            params, state, value = step(params, state, jax.random.key(k))
+        ends.append(({name: np.asarray(dense(leaf)) for name, leaf in params.items()}, float(value)))
+    assert ends[0][1] == pytest.approx(ends[1][1], rel=1e-4)
+    for name, leaf in ends[0][0].items():
+        np.testing.assert_allclose(leaf, ends[1][0][name], rtol=1e-3, atol=1e-4)
+
+
+def estimates(trainer: SubspaceZO, params: Any, state: Any) -> np.ndarray:
+    """Many ĝ in core coordinates, (DRAWS, s), all in one subspace."""
+
+    def one(seed: Any) -> Any:
+        after = trainer.step(quadratic, params, state, jax.random.key(seed))[1]
+        return jnp.concatenate([g.ravel() for g in after.first])
+
+    # Not vmap: jaxlib 0.10.2 miscompiles this step under one more batch axis of 100 on a CPU (a fused product, sum and square).
+    return np.asarray(jax.jit(lambda seeds: jax.lax.map(one, seeds))(jnp.arange(DRAWS)))
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-2])
+def test_moments_of_the_estimate(implicit: None, epsilon: float) -> None:
+    """E ĝ = Pᵀ∇L, E|ĝ|² = (s + 2)|Pᵀ∇L|², E cos² = 1/s, by differences and by forward mode."""
+    trainer = SubspaceZO(rank=3, epsilon=epsilon)
+    params, state = begun(trainer)
+    flat = lambda t: np.concatenate([np.asarray(dense(a)).ravel() for a in (t["bias"], t["big"], t["small"])])
+    projected = projector(params, state).T @ (flat(params) - flat(TARGET))
+    drawn = estimates(trainer, params, state)
+    s, square = projected.size, (projected**2).sum()
+    assert (np.abs(drawn.mean(0) - projected) < 4.5 * drawn.std(0) / np.sqrt(DRAWS) + 1e-3).all()
+    squares = (drawn**2).sum(1)
+    assert abs(squares.mean() - (s + 2) * square) < 4 * squares.std() / np.sqrt(DRAWS) < 0.2 * squares.mean()
+    cosines = (drawn @ projected) ** 2 / squares / square
+    assert abs(cosines.mean() - 1 / s) < 4 * cosines.std() / np.sqrt(DRAWS) < 0.2 / s
+
+
+def slopes(trainer: SubspaceZO, loss: Any, seeds: Any) -> np.ndarray:
+    """ρ along one z for many keys, in one subspace."""
+    params, state = begun(trainer)
+    leaves, structure = jax.tree.flatten(params)
+    at = lambda z, k: loss(jax.tree.unflatten(structure, module._moved(leaves, state.bases, z)), k)
+    z = trainer._directions(state.first, jax.random.key(3))
+    one = lambda seed: trainer._slopes(at, z, jax.random.key(seed))[1][0]
+    return np.asarray(jax.jit(lambda s: jax.lax.map(one, s))(seeds))
+
+
+@pytest.mark.parametrize(("common", "slope"), [(True, 0), (False, -2)])
+def test_common_random_numbers_bound_the_variance(common: bool, slope: int) -> None:
+    """Var ρ over keys: flat in ε with common numbers, ∝ ε⁻² without."""
+    noisy = lambda p, k: quadratic(p) * (1 + 0.3 * jax.random.normal(k))
+    wide, narrow = (
+        slopes(SubspaceZO(rank=3, epsilon=e, common=common), noisy, jnp.arange(2000)).var()
+        for e in (1e-1, 1e-2)
+    )
+    assert np.log10(wide / narrow) == pytest.approx(slope, abs=0.15)
+
+
+def test_forward_mode_is_the_limit_of_differences() -> None:
+    """A difference quotient of a quadratic is its derivative, but for float32 rounding of the loss."""
+    found, limit = (slopes(SubspaceZO(rank=2, epsilon=e), quadratic, jnp.arange(1)) for e in (0.1, 0.0))
+    np.testing.assert_allclose(found, limit, rtol=1e-3)
+
+
+def test_queries_together_are_queries_apart() -> None:
+    """ρ of sixteen queries in one batch, and of each alone, on a network."""
+    pde = pdezoo.make("poisson/two-body", dim=30)
+    problem, solver = pde.lower(), solvers.make("sdze-adam", **SMALL)
+    state = solver.init(problem, 0, 10)
+    key = jax.random.key(1)
+    at = lambda z, k: solver.evaluate(
+        problem, jax.tree.unflatten(structure, module._moved(leaves, bases, z)), k, 8
+    )
+    leaves, structure = jax.tree.flatten(state.params)
+    leaves, inner = solver.trainer._refreshed(leaves, state.trainer, key)
+    bases, z = inner.bases, solver.trainer._directions(inner.first, key)
+    together = jax.jit(lambda z: solver.trainer._slopes(at, z, key)[1])(z)
+    one = jax.jit(lambda z: replace(solver.trainer, queries=1)._slopes(at, z, key)[1])
+    apart = np.concatenate([one([a[q : q + 1] for a in z]) for q in range(16)])
+    np.testing.assert_allclose(together, apart, rtol=1e-2, atol=1e-2 * np.abs(apart).max())
+
+
+@pytest.mark.parametrize("epsilon", [1e-2, 1e-3, 1e-4, 1e-5])
+def test_training_stays_finite_at_any_epsilon(epsilon: float) -> None:
+    pde = pdezoo.make("poisson/two-body", dim=6)
+    result = solvers.make("sdze", epsilon=epsilon, rank=4, **SMALL).fit(
+        pde, steps=60, batch=16, progress=None
+    )
+    assert (result.status, result.forward_evaluations) == ("ok", 120)
+    assert np.isfinite(result.loss)
+
+
+def test_a_subspace_lasts_as_long_as_it_should() -> None:
+    """refresh = 4, twice as long each time: new ones at steps 0, 4, 12."""
+    trainer = SubspaceZO(rank=2, refresh=4, anneal=2.0)
+    params, state = trainer.start(tree(), 20)
+    step, seen = jax.jit(lambda p, s, k: trainer.step(quadratic, p, s, k)), []
+    for k in range(14):
+        params, state, _ = step(params, state, jax.random.key(k))
+        seen.append(np.asarray(next(b for b in state.bases if b is not None).left))
+    changed = [k for k in range(1, 14) if not np.array_equal(seen[k], seen[k - 1])]
+    assert changed == [4, 12]
+
+
+def test_a_loss_that_is_not_finite_changes_nothing(implicit: None) -> None:
+    trainer = SubspaceZO(rank=2, momentum=0.9)
+    params, state = begun(trainer)
+    bad = lambda p, k: quadratic(p) * jnp.nan
+    after, later, value = trainer.step(bad, params, state, jax.random.key(1))
+    assert not np.isfinite(value)
+    jax.tree.map(np.testing.assert_array_equal, after, params)
+    jax.tree.map(np.testing.assert_array_equal, later.first, state.first)
+
+
+def test_columns_of_a_basis_are_orthonormal() -> None:
+    q = orthonormal(jax.random.key(0), 50, 7)
+    np.testing.assert_allclose(q.T @ q, np.eye(7), atol=1e-5)
+
+
+def test_streamed_training_is_a_training(monkeypatch: Any) -> None:
+    """With points that are never held the loss falls as with held ones, by Adam and in subspaces."""
+    monkeypatch.setattr("solvers.solver._HELD", 0)
+    monkeypatch.setattr("solvers.solver._BLOCK", 16)
+    monkeypatch.setattr(module, "_FORMED", 100)
+    pde = pdezoo.make("poisson/two-body", dim=40)
+    for name, settings in (("stde", {}), ("sdze-adam", {"queries": 4, "rank": 6})):
+        solver = solvers.make(name, samples=4, learning_rate=1e-2, **SMALL, **settings)
+        result = solver.fit(pde, steps=150, batch=16, progress=None)
+        losses = [h["loss"] for h in result.history]
+        assert losses[-1] < 0.5 * losses[0], (name, losses)
+    assert isinstance(result.params["first"], LowRank)
+    assert near_square(40, 12) == result.params["first"].fold
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"rank": 0}, {"queries": 0}, {"anneal": 0.5}, {"momentum": 1.0}, {"epsilon": 0.0, "common": False}],
+    ids=str,
+)
+def test_hyperparameters_that_cannot_be(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"at least|lie in|two sides"):
+        SubspaceZO(**wrong)
