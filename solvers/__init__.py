@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .loss import DoubleSampledLoss, GradientEnhancedLoss, HybridLoss, Loss, SquaredLoss
     from .matrices import Fold, LowRank, Seeded, merged, near_square
     from .network import MLP, Network, Params, RidgeNetwork, S
-    from .solver import BadHyperparameter, Compiled, Result, Solver, Trained
+    from .solver import BadHyperparameter, Compiled, Result, Solver, Trained, on_device
     from .sparse import SparseMLP
     from .tensor_train import TTMLP, TensorTrain
     from .trainer import Adam, ForwardGradient, LossFunction, Trainer, decayed
@@ -56,7 +56,7 @@ _HOMES = {
     "loss": ["DoubleSampledLoss", "GradientEnhancedLoss", "HybridLoss", "Loss", "SquaredLoss"],
     "matrices": ["Fold", "LowRank", "Seeded", "merged", "near_square"],
     "network": ["MLP", "Network", "Params", "RidgeNetwork", "S"],
-    "solver": ["BadHyperparameter", "Compiled", "Result", "Solver", "Trained"],
+    "solver": ["BadHyperparameter", "Compiled", "Result", "Solver", "Trained", "on_device"],
     "sparse": ["SparseMLP"],
     "tensor_train": ["TTMLP", "TensorTrain"],
     "trainer": ["Adam", "ForwardGradient", "LossFunction", "Trainer", "decayed"],

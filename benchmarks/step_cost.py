@@ -1,0 +1,125 @@
+"""What a training step of several rows costs, measured in turns in one process: `python -m benchmarks.step_cost`.
+
+The work common to all of them, drawing points and evaluating the source, is measured too, so that it can be taken out. The
+learning rate is next to nothing: a step's cost does not depend on it, and nothing diverges. Peak memory is that of the
+process, so that a row's own is measured by naming it alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import pdezoo
+import solvers
+from benchmarks.errors import UserError
+from benchmarks.parsing import dimension, hyperparameter
+
+PROBLEM = "allen-cahn/two-body"
+COMMON = "points and source"
+
+
+def rows(specs: list[str], dim: int, batch: int) -> dict[str, Callable[[], Any]]:
+    """Steps by name, compiled and warm; a specification is a row's name, or `sdze:queries=16,rank=32`."""
+    pde = pdezoo.make(PROBLEM, dim)
+    return {spec: _step(spec, pde, batch) for spec in specs} | {COMMON: _common(pde, batch)}
+
+
+def _step(spec: str, pde: Any, batch: int) -> Callable[[], Any]:
+    name, _, settings = spec.partition(":")
+    given = dict(hyperparameter(text) for text in settings.split(",") if text)
+    solver: Any = solvers.make(name, **({"learning_rate": 1e-12} | given))
+    compiled = solver.compile(pde, batch=batch)
+    state = compiled.init()
+
+    def step() -> None:
+        nonlocal state
+        state = jax.block_until_ready(compiled(state)[0])
+
+    step()
+    return step
+
+
+def _common(pde: Any, batch: int) -> Callable[[], Any]:
+    trained: Any = solvers.make("stde")
+    problem = solvers.on_device(pde)
+
+    @jax.jit
+    def work(problem: Any, key: Any) -> Any:
+        points = trained.points(problem, key, batch)
+        return jnp.stack(problem.source(points))
+
+    keys = iter(range(10**9))
+    step = lambda: jax.block_until_ready(work(problem, pdezoo.prng.key(next(keys))))
+    step()
+    return step
+
+
+def measure(steps: dict[str, Callable[[], Any]], seconds: float) -> dict[str, float]:
+    """Median seconds of every step, in turns, until each has had about so many seconds and three turns."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    while any(sum(t) < seconds or len(t) < 3 for t in times.values()):
+        for name, step in steps.items():
+            begin = time.perf_counter()
+            step()
+            times[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(t) for name, t in times.items()}
+
+
+def report(dim: int, seconds: dict[str, float], base: str) -> list[str]:
+    """Lines: seconds a step, the ratio to the base row, and that ratio with the common work taken out of both."""
+    common = seconds[COMMON]
+    lines = []
+    for name, spent in seconds.items():
+        own, its = seconds[base] - common, spent - common
+        without = f"{own / its:.2f}" if name != COMMON and its > 0 else "–"
+        lines.append(
+            f"d = {dim:>9,}  {name:<28} {spent:9.4f} s   {seconds[base] / spent:6.2f} × {base}   {without:>6} without {COMMON}"
+        )
+    return lines
+
+
+def main() -> int:
+    """Print the comparison."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.step_cost", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--dims", nargs="+", default=["1e4", "1e5"])
+    parser.add_argument(
+        "--rows", nargs="+", default=["stde", "sdze", "sdze:queries=16"], help="the first is the base"
+    )
+    parser.add_argument("--batch", type=int, default=100)
+    parser.add_argument(
+        "--seconds", type=float, default=5.0, help="how long to measure each row at each dimension"
+    )
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    found = []
+    try:
+        for dim in map(dimension, options.dims):
+            seconds = measure(rows(options.rows, dim, options.batch), options.seconds)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            found.append({"dim": dim, "seconds": seconds, "peak_bytes": peak})
+            if not options.json:
+                print(
+                    *report(dim, seconds, options.rows[0]), f"peak {peak / 1e9:.2f} GB", sep="\n", flush=True
+                )
+    except (UserError, ValueError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        json.dump(found, sys.stdout, indent=2)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
