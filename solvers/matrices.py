@@ -21,10 +21,11 @@ _ROWS = 2**22  # numbers of a matrix that are made or changed at a time
 
 @dataclass(frozen=True)
 class Fold:
-    """An m × n matrix read, row by row, as a near-square m' × n' one.
+    """An m × n matrix read as a near-square m' × n' one, by a fixed order of its numbers.
 
-    For m ≥ n the row index is split, i = (i₁, i₂) with i₂ < `inner`: m' = m₁, n' = inner·n. Otherwise the column index is,
-    j = (j₁, j₂) with j₂ < `inner`: m' = m·n/inner, n' = inner. Rows beyond m, where m is not m₁·inner, are zero.
+    For m ≥ n the row index is split, i = i₂ m' + i₁ with i₁ < m' and i₂ < `inner`, and n' = inner·n: the contraction of x with U is
+    then one matrix product of contiguous pieces of x. Otherwise the column index is, j = j₁ n' + j₂ with j₂ < n' = `inner`, and
+    m' = m·n/inner. Rows beyond m, where m is not m'·inner, are zero.
     """
 
     rows: int
@@ -44,15 +45,21 @@ class Fold:
 
     def expand(self, left: Array, core: Array, right: Array) -> Float[Array, "rows columns"]:
         """fold(U C Vᵀ), formed."""
-        return ((left @ core) @ right.T).reshape(-1, self.columns)[: self.rows]
+        square = (left @ core) @ right.T
+        if self.tall:
+            square = jnp.swapaxes(square.reshape(self.left, self.inner, self.columns), 0, 1)
+        return square.reshape(-1, self.columns)[: self.rows]
 
     def product(self, x: Array, left: Array) -> Array:
-        """What of x @ fold(U C Vᵀ) does not depend on C and V: contraction with U, of shape (…, inner or j₁, r)."""
+        """What of x @ fold(U C Vᵀ) does not depend on C and V: contraction with U, of shape (…, i₂ or j₁, r).
+
+        x may be its first coordinates alone, for the first i₂.
+        """
         if not self.tall:
             return jnp.einsum("...m,mkr->...kr", x, left.reshape(self.rows, -1, left.shape[1]))
-        short = -x.shape[-1] % self.inner
+        short = -x.shape[-1] % self.left
         padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, short)]) if short else x
-        return jnp.einsum("...km,kr->...mr", padded.reshape(*x.shape[:-1], -1, self.inner), left)
+        return padded.reshape(*x.shape[:-1], -1, self.left) @ left
 
     def finish(self, contracted: Array, core: Array, right: Array) -> Float[Array, "*points columns"]:
         """x @ fold(U C Vᵀ) from `product`."""
@@ -65,8 +72,8 @@ class Fold:
     def gather(self, axes: Int[Array, " axes"], left: Array, core: Array, right: Array) -> Array:
         """Rows of fold(U C Vᵀ)."""
         if self.tall:
-            blocks = right.reshape(self.inner, self.columns, -1)[axes % self.inner]
-            return jnp.einsum("ks,kns->kn", left[axes // self.inner] @ core, blocks)
+            blocks = right.reshape(self.inner, self.columns, -1)[axes // self.left]
+            return jnp.einsum("ks,kns->kn", left[axes % self.left] @ core, blocks)
         moved = left.reshape(self.rows, -1, left.shape[1])[axes] @ core
         return jnp.einsum("akr,jr->akj", moved, right).reshape(-1, self.columns)
 
@@ -113,13 +120,16 @@ class LowRank(eqx.Module):
 
     def _streamed(self, x: Streamed) -> tuple[Array, Array]:
         """x @ W₀ and x U in one pass over the coordinates."""
-        inner = self.fold.inner
-        size = inner * max(1, x.size // inner)
+        height = self.fold.left
+        size = height * max(1, x.size // height)
+        empty = jnp.zeros((*x.shape[:1], self.fold.inner, self.left.shape[1]), x.dtype)
 
         def part(start: Any, count: int) -> tuple[Array, Array]:
             block = x.block(start, count)
-            left = jax.lax.dynamic_slice_in_dim(self.left, start // inner, -(-count // inner))
-            return block @ rows_of(self.base, start, count), self.fold.product(block, left)
+            here = jax.lax.dynamic_update_slice_in_dim(
+                empty, self.fold.product(block, self.left), start // height, axis=1
+            )
+            return block @ rows_of(self.base, start, count), here
 
         return replace(x, size=size).accumulate(part)
 
@@ -174,21 +184,18 @@ def rows_of(base: Any, start: Any, count: int) -> Float[Array, "count columns"]:
 def merged(weight: LowRank, due: Array) -> Array:
     """W₀ + fold(U C Vᵀ) where `due`, else W₀: rows at a time, in place inside a compiled loop, and no work where it is not due."""
     fold, base = weight.fold, weight.base
-    height = min(fold.left, max(1, _ROWS // fold.right)) if fold.tall else fold.left
-    blocks = fold.rows * fold.columns // fold.right // height  # virtual rows are left to the rest
-    rest = fold.left - blocks * height
-
-    def add(start: Any, count: int, total: Array) -> Array:
-        part = jax.lax.dynamic_slice_in_dim(weight.left, start, count)
-        change = ((part @ weight.core) @ weight.right.T).reshape(-1, fold.columns)
-        first = start * fold.right // fold.columns
-        if not isinstance(first, int) or first + change.shape[0] <= fold.rows:
-            here = jax.lax.dynamic_slice_in_dim(total, first, change.shape[0])
-            return jax.lax.dynamic_update_slice_in_dim(total, here + change, first, 0)
-        return total.at[first:].add(change[: fold.rows - first])
-
     once = jnp.where(due, 1, 0)
-    whole = lambda j, total: add(j * height, height, total)
-    last = lambda _, total: add(blocks * height, rest, total)
-    total = jax.lax.fori_loop(0, blocks * once, whole, base) if blocks else base
-    return jax.lax.fori_loop(0, once, last, total) if rest else total
+    if not fold.tall:
+        change = lambda _, total: total + fold.expand(weight.left, weight.core, weight.right)
+        return jax.lax.fori_loop(0, once, change, base)
+    height = fold.left
+    blocks, rest = divmod(fold.rows, height)
+    right = weight.right.reshape(fold.inner, fold.columns, -1)
+
+    def add(index: Any, count: int, total: Array) -> Array:
+        change = weight.left[:count] @ (weight.core @ right[index].T)
+        here = jax.lax.dynamic_slice_in_dim(total, index * height, count)
+        return jax.lax.dynamic_update_slice_in_dim(total, here + change, index * height, 0)
+
+    total = jax.lax.fori_loop(0, blocks * once, lambda j, total: add(j, height, total), base)
+    return jax.lax.fori_loop(0, once, lambda _, total: add(blocks, rest, total), total) if rest else total

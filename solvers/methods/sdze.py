@@ -289,11 +289,11 @@ def sdze_full_space() -> Solver:
 def sdgd_mixed_zo() -> Solver:
     """SDGD by reverse mode in space, zeroth-order descent in all parameters."""
     return Trained(
-        "sdgd-mixed-zo", SDGDBackward(), ZORGE(mu=1e-3, symmetric=True, queries=1, learning_rate=1e-5)
+        "sdgd-mixed-zo", SDGDBackward(), ZORGE(mu=1e-3, symmetric=True, queries=1, learning_rate=1e-4)
     )
 
 
 @register("rs-pinn-zo")
 def rs_pinn_zo() -> Solver:
     """Randomised smoothing in space, zeroth-order descent in all parameters: no automatic differentiation at all."""
-    return Trained("rs-pinn-zo", RSPINN(), ZORGE(mu=1e-3, symmetric=True, queries=1, learning_rate=3e-4))
+    return Trained("rs-pinn-zo", RSPINN(), ZORGE(mu=1e-3, symmetric=True, queries=1, learning_rate=1e-4))

@@ -26,10 +26,15 @@ def low_rank(rows: int, columns: int, rank: int = 2) -> LowRank:
 
 
 def formed(weight: LowRank) -> np.ndarray:
-    """W₀ + the m × n matrix whose numbers, row by row, are those of U C Vᵀ; virtual rows dropped."""
-    change = weight.left @ weight.core @ weight.right.T
-    rows, columns = weight.shape
-    return weight.base + change.ravel()[: rows * columns].reshape(rows, columns)
+    """W₀ + the numbers of U C Vᵀ by the definition of the fold, one at a time."""
+    change, fold = weight.left @ weight.core @ weight.right.T, weight.fold
+    whole = np.array(weight.base)
+    for i, j in np.ndindex(whole.shape):
+        if fold.tall:
+            whole[i, j] += change[i % fold.left, i // fold.left * fold.columns + j]
+        else:
+            whole[i, j] += change.ravel()[i * fold.columns + j]
+    return whole
 
 
 @given(st.integers(1, 3000), st.integers(1, 300))
