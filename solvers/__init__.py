@@ -29,8 +29,18 @@ if TYPE_CHECKING:
     from .field import Field
     from .jets import Jets2, Pairs, Stream, Taylor, Value
     from .loss import DoubleSampledLoss, GradientEnhancedLoss, HybridLoss, Loss, SquaredLoss
-    from .matrices import Fold, LowRank, Seeded, merged, near_square
-    from .network import MLP, Network, Params, RidgeNetwork, S
+    from .matrices import (
+        Basis,
+        Fold,
+        LowRank,
+        Replayed,
+        Seeded,
+        merged,
+        near_square,
+        orthonormal,
+        random_basis,
+    )
+    from .network import MLP, Network, Params, RidgeNetwork, S, SeededMLP
     from .solver import BadHyperparameter, Compiled, Result, Solver, Trained, on_device
     from .sparse import SparseMLP
     from .tensor_train import TTMLP, TensorTrain
@@ -54,8 +64,18 @@ _HOMES = {
     "field": ["Field"],
     "jets": ["Jets2", "Pairs", "Stream", "Taylor", "Value"],
     "loss": ["DoubleSampledLoss", "GradientEnhancedLoss", "HybridLoss", "Loss", "SquaredLoss"],
-    "matrices": ["Fold", "LowRank", "Seeded", "merged", "near_square"],
-    "network": ["MLP", "Network", "Params", "RidgeNetwork", "S"],
+    "matrices": [
+        "Basis",
+        "Fold",
+        "LowRank",
+        "Replayed",
+        "Seeded",
+        "merged",
+        "near_square",
+        "orthonormal",
+        "random_basis",
+    ],
+    "network": ["MLP", "Network", "Params", "RidgeNetwork", "S", "SeededMLP"],
     "solver": ["BadHyperparameter", "Compiled", "Result", "Solver", "Trained", "on_device"],
     "sparse": ["SparseMLP"],
     "tensor_train": ["TTMLP", "TensorTrain"],

@@ -1,13 +1,16 @@
 """Weight matrices that are not arrays: a network multiplies by them and gathers their rows, and sees no difference.
 
-`LowRank` is W₀ + fold(U C Vᵀ) with a small core C, `Seeded` a random matrix that is made again from its seed at every use.
+`LowRank` is W₀ + fold(U C Vᵀ) with a small core C, `Seeded` a random matrix that is made again from its seed at every use, and
+`Replayed` a `LowRank` on a `Seeded` one, of which earlier subspaces are made again too.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -61,6 +64,22 @@ class Fold:
         padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, short)]) if short else x
         return padded.reshape(*x.shape[:-1], -1, self.left) @ left
 
+    def aligned(self, x: Streamed) -> Streamed:
+        """x in blocks that begin where a row of x U does."""
+        rows = self.left if self.tall else 1
+        return replace(x, size=rows * max(1, x.size // rows))
+
+    def block_product(self, block: Array, start: Any, left: Array) -> Array:
+        """What coordinates start … add to `product`."""
+        count = block.shape[-1]
+        if not self.tall:
+            each = self.columns // self.inner
+            part = jax.lax.dynamic_slice_in_dim(left, start * each, count * each)
+            return replace(self, rows=count).product(block, part)
+        nothing = jnp.zeros((*block.shape[:-1], self.inner, left.shape[1]), block.dtype)
+        here = self.product(block, left)
+        return jax.lax.dynamic_update_slice_in_dim(nothing, here, start // self.left, axis=-2)
+
     def finish(self, contracted: Array, core: Array, right: Array) -> Float[Array, "*points columns"]:
         """x @ fold(U C Vᵀ) from `product`."""
         moved = contracted @ core
@@ -96,6 +115,39 @@ def _divisors(number: int) -> list[int]:
     return sorted({*small, *(number // k for k in small)})
 
 
+class Basis(NamedTuple):
+    """U (m', r) and V (n', r) of one matrix."""
+
+    left: Float[Array, "left rank"]
+    right: Float[Array, "right rank"]
+
+
+def random_basis(key: PRNGKeyArray, fold: Fold, rank: int) -> Basis:
+    """Uniformly distributed U and V with orthonormal columns."""
+    one, other = jax.random.split(key)
+    return Basis(orthonormal(one, fold.left, rank), orthonormal(other, fold.right, rank))
+
+
+def orthonormal(key: PRNGKeyArray, rows: int, rank: int) -> Float[Array, "rows rank"]:
+    """The Q factor of a Gaussian matrix: uniformly distributed, up to signs of columns.
+
+    A tall one has singular values within √rows ± √rank, so that Cholesky's factor of its Gram matrix, taken twice, gives Q to
+    rounding. That is two products instead of LAPACK's QR, and 70 times faster on a CPU at 12,500 × 64.
+    """
+    gaussian = jax.random.normal(key, (rows, rank))
+    if rows < 4 * rank:
+        return jnp.linalg.qr(gaussian)[0]
+    return _orthonormalised(_orthonormalised(gaussian))
+
+
+def _orthonormalised(tall: Float[Array, "rows rank"]) -> Float[Array, "rows rank"]:
+    """A L⁻ᵀ with L Lᵀ = AᵀA."""
+    product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+    factor = jnp.linalg.cholesky(product(tall.T, tall))
+    inverse = jax.scipy.linalg.solve_triangular(factor, jnp.eye(tall.shape[1]), lower=True)
+    return product(tall, inverse.T)
+
+
 class LowRank(eqx.Module):
     """W₀ + fold(U C Vᵀ): the base is an array or `Seeded`, U (m', r), C (r, r) and V (n', r)."""
 
@@ -120,18 +172,12 @@ class LowRank(eqx.Module):
 
     def _streamed(self, x: Streamed) -> tuple[Array, Array]:
         """x @ W₀ and x U in one pass over the coordinates."""
-        height = self.fold.left
-        size = height * max(1, x.size // height)
-        empty = jnp.zeros((*x.shape[:1], self.fold.inner, self.left.shape[1]), x.dtype)
 
         def part(start: Any, count: int) -> tuple[Array, Array]:
             block = x.block(start, count)
-            here = jax.lax.dynamic_update_slice_in_dim(
-                empty, self.fold.product(block, self.left), start // height, axis=1
-            )
-            return block @ rows_of(self.base, start, count), here
+            return block @ rows_of(self.base, start, count), self.fold.block_product(block, start, self.left)
 
-        return replace(x, size=size).accumulate(part)
+        return self.fold.aligned(x).accumulate(part)
 
     def __getitem__(self, axes: Int[Array, " axes"]) -> Float[Array, "axes columns"]:
         """Rows."""
@@ -157,6 +203,11 @@ class Seeded(eqx.Module):
         columns, rows = self.numbers.shape
         return rows, columns
 
+    def key(self) -> PRNGKeyArray:
+        """A key of its own, for what else is random about it."""
+        words = jnp.stack([self.numbers.column_word, self.numbers.row_words[0]])
+        return jax.random.wrap_key_data(words, impl="threefry2x32")
+
     def block(self, start: Any, count: int) -> Float[Array, "count columns"]:
         """Rows start … start + count."""
         return self.numbers.block(start, count).T
@@ -172,6 +223,61 @@ class Seeded(eqx.Module):
         blocks = replace(self.numbers, size=min(self.size, x.shape[-1]))
         cut = lambda start, count: jax.lax.dynamic_slice_in_dim(x, start, count, axis=-1)
         return blocks.accumulate(lambda start, count: cut(start, count) @ self.block(start, count))
+
+
+class Replayed(eqx.Module):
+    """W₀ + Σ_k fold(U_k C_k V_kᵀ) + fold(U C Vᵀ), W₀ from its seed and past U_k, V_k from theirs: only past cores are kept.
+
+    Subspace k, counted from 0, is `random_basis` of `key` folded with k. Every use of the matrix makes all past ones again.
+    """
+
+    now: LowRank
+    key: PRNGKeyArray
+    cores: Float[Array, "capacity rank rank"]  # of subspaces that are over; zero from the present one on
+
+    @classmethod
+    def begin(cls, base: Seeded, rank: int, capacity: int) -> Replayed:
+        """W₀, before the first subspace; room for the cores of `capacity` that are over."""
+        fold = near_square(*base.shape)
+        rank = min(rank, fold.left, fold.right)
+        left, core, right = (jnp.zeros((n, rank)) for n in (fold.left, rank, fold.right))
+        return cls(LowRank(base, left, core, right, fold), base.key(), jnp.zeros((capacity, rank, rank)))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+        return self.now.shape
+
+    def basis(self, number: Any) -> Basis:
+        """U_k and V_k, made again."""
+        return random_basis(jax.random.fold_in(self.key, number), self.now.fold, self.cores.shape[-1])
+
+    def __rmatmul__(self, x: Any) -> Array:
+        """x @ W: one pass over the coordinates for W₀ and the present subspace, and one for every past one."""
+        fold = self.now.fold
+        part = lambda basis, core: fold.finish(contracted(fold, x, basis.left), core, basis.right)
+        return x @ self.now + self._past(part)
+
+    def __getitem__(self, axes: Int[Array, " axes"]) -> Float[Array, "axes columns"]:
+        """Rows."""
+        part = lambda basis, core: self.now.fold.gather(axes, basis.left, core, basis.right)
+        return self.now[axes] + self._past(part)
+
+    def _past(self, part: Callable[[Basis, Array], Array]) -> Array:
+        """Σ_k part(U_k and V_k, C_k), one after the other, up to the last core that is not zero."""
+        numbers = jnp.arange(1, self.cores.shape[0] + 1)
+        count = jnp.max(jnp.where(jnp.any(self.cores != 0, axis=(1, 2)), numbers, 0))
+        add = lambda k, total: total + part(self.basis(k), self.cores[k])
+        shape = jax.eval_shape(lambda: part(self.basis(0), self.cores[0]))
+        return jax.lax.fori_loop(0, count, add, jnp.zeros(shape.shape, shape.dtype))
+
+
+def contracted(fold: Fold, x: Any, left: Array) -> Array:
+    """`fold.product` of held or of streamed x."""
+    if not isinstance(x, Streamed):
+        return fold.product(x, left)
+    part = lambda start, count: fold.block_product(x.block(start, count), start, left)
+    return fold.aligned(x).accumulate(part)
 
 
 def rows_of(base: Any, start: Any, count: int) -> Float[Array, "count columns"]:

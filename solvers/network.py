@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from pdezoo import Points, streamed_product
 
 from .jets import Stream, Value
+from .matrices import Seeded
 
 S = TypeVar("S", bound=Stream)
 
@@ -111,18 +112,22 @@ class MLP(RidgeNetwork):
 
     def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
         """{"first": (d, h), "time": (h,), "bias": (h,), "layers": ((W, b), …)}."""
+        first, rest = self.after_first(key, dim, has_time)
+        return rest | {"first": _normal(first, (dim, self.width), dim + has_time)}
+
+    def after_first(self, key: PRNGKeyArray, dim: int, has_time: bool) -> tuple[PRNGKeyArray, Params]:
+        """The first weight's key, and all parameters but that."""
         first, *keys = jax.random.split(key, self.depth + 1)
-        inputs = dim + has_time
         sizes = [self.width] * (self.depth - 1) + [1]
         params = {
-            "first": _normal(first, (dim, self.width), inputs),
             "bias": jnp.zeros(self.width),
             "layers": tuple(
                 (_normal(k, (m, n), m), jnp.zeros(n))
                 for k, m, n in zip(keys, sizes[:-1], sizes[1:], strict=False)
             ),
         }
-        return params | ({"time": _normal(keys[-1], (self.width,), inputs)} if has_time else {})
+        time = {"time": _normal(keys[-1], (self.width,), dim + has_time)} if has_time else {}
+        return first, params | time
 
     def project(self, params: Params, x: Array) -> Array:
         """Wᵀx."""
@@ -150,6 +155,48 @@ class MLP(RidgeNetwork):
         for weight, bias in params["layers"]:
             stream = stream.tanh().affine(weight, bias)
         return stream
+
+
+@dataclass(frozen=True)
+class SeededMLP(RidgeNetwork):
+    """An MLP whose first weight is never stored, but made again from its seed at every use.
+
+    Trainers in subspaces change it all the same. Others leave it as it is, but for one factor for every hidden unit.
+    """
+
+    streams: ClassVar[bool] = True
+
+    width: int = 128
+    depth: int = 4
+
+    def __post_init__(self) -> None:
+        MLP(self.width, self.depth)
+
+    @property
+    def dense(self) -> MLP:
+        """The network that stores it."""
+        return MLP(self.width, self.depth)
+
+    def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
+        """Those of an MLP, the first weight `Seeded`."""
+        first, rest = self.dense.after_first(key, dim, has_time)
+        return rest | {"first": Seeded.draw(first, dim, self.width, dim + has_time)}
+
+    def project(self, params: Params, x: Array) -> Array:
+        """Wᵀx."""
+        return self.dense.project(params, x)
+
+    def rows(self, params: Params, axes: Array) -> Array:
+        """W[axes]."""
+        return self.dense.rows(params, axes)
+
+    def time_row(self, params: Params) -> Array:
+        """w_t."""
+        return self.dense.time_row(params)
+
+    def head(self, params: Params, stream: S) -> S:
+        """The dense network's."""
+        return self.dense.head(params, stream)
 
 
 def _normal(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int) -> Array:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -24,15 +25,21 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from solvers import (
     ZORGE,
+    Basis,
+    Fold,
     LossFunction,
     LowRank,
     Params,
+    Replayed,
+    Seeded,
+    SeededMLP,
     Solver,
     Trained,
     Trainer,
     decayed,
     merged,
     near_square,
+    random_basis,
     register,
 )
 from solvers.methods.rs_pinn import RSPINN
@@ -42,17 +49,14 @@ from solvers.methods.stde import STDE
 _FORMED = 2**17  # numbers of a matrix above which its perturbation is never formed
 
 
-class Basis(NamedTuple):
-    """U and V of one matrix."""
-
-    left: Float[Array, "left rank"]
-    right: Float[Array, "right rank"]
-
-
 class Subspace(NamedTuple):
     """A trainer in mid-flight."""
 
-    bases: list[Basis | None]  # of every leaf; None where all directions are taken, as for biases
+    bases: list[
+        Basis | None
+    ]  # of every leaf; None where all directions are taken, as for biases, or it has it
+    keys: list[Any]  # of every leaf whose subspaces must be made again; None where a step's key will do
+    begun: Int[Array, ""]  # how many subspaces there have been
     first: list[Array]  # moments of the gradient in z, leaf by leaf
     second: list[Array]
     taken: Int[Array, ""]  # steps since the moments were zero
@@ -97,25 +101,30 @@ class SubspaceZO(Trainer):
             raise ValueError("a derivative (epsilon 0) has no two sides that could differ (common false)")
 
     def start(self, params: Params, steps: int) -> tuple[Params, Subspace]:
-        """Parameters with their large matrices as `LowRank`, and the state."""
-        split = jax.tree.map(self._split, params)
-        return split, self.init(eqx.filter(split, eqx.is_inexact_array), steps)
+        """Parameters with their large matrices as `LowRank` and seeded ones as `Replayed`, and the state."""
+        capacity = max(1, -(-steps // self.refresh))
+        split = jax.tree.map(partial(self._split, capacity), params, is_leaf=_is_seeded)
+        state = self.init(eqx.filter(split, eqx.is_inexact_array), steps)
+        leaves = jax.tree.leaves(split, is_leaf=_has_core)
+        keys = [_key(leaf) for leaf in leaves if _has_core(leaf) or eqx.is_inexact_array(leaf)]
+        return split, state._replace(keys=keys)
 
     def init(self, params: Params, steps: int) -> Subspace:
         """No directions yet: a refresh is due."""
-        leaves = jax.tree.leaves(params, is_leaf=_is_low_rank)
-        bases = [None if _is_low_rank(leaf) else self._no_basis(leaf) for leaf in leaves]
+        leaves = jax.tree.leaves(params, is_leaf=_has_core)
+        bases = [None if _has_core(leaf) else self._no_basis(leaf) for leaf in leaves]
         shapes = [_core_shape(leaf, basis) for leaf, basis in zip(leaves, bases, strict=True)]
         zeros = lambda: [jnp.zeros(shape) for shape in shapes]
         count = jnp.zeros((), jnp.int32)
         start, interval, of = (jnp.asarray(v, jnp.float32) for v in (0, self.refresh, steps))
-        return Subspace(bases, zeros(), zeros(), count, count, start, interval, of)
+        keys = [None] * len(leaves)
+        return Subspace(bases, keys, count, zeros(), zeros(), count, count, start, interval, of)
 
     def step(
         self, loss: LossFunction, params: Params, state: Subspace, key: PRNGKeyArray
     ) -> tuple[Params, Subspace, Array]:
         """A refresh where it is due, q queries, one update; nothing changes where a loss is not finite."""
-        leaves, structure = jax.tree.flatten(params, is_leaf=_is_low_rank)
+        leaves, structure = jax.tree.flatten(params, is_leaf=_has_core)
         leaves, state = self._refreshed(leaves, state, jax.random.fold_in(key, 2))
         at = lambda z, k: loss(jax.tree.unflatten(structure, _moved(leaves, state.bases, z)), k)
         z = self._directions(state.first, jax.random.fold_in(key, 1))
@@ -172,16 +181,23 @@ class SubspaceZO(Trainer):
         return [-rate * m for m in mean], later
 
     def _refreshed(self, leaves: list, state: Subspace, key: PRNGKeyArray) -> tuple[list, Subspace]:
-        """New subspaces, the cores taken up by the weights, and moments zero, where a refresh is due."""
-        due = state.done >= state.refresh
-        keys = jax.random.split(key, len(leaves))
+        """New subspaces, the cores taken up by the weights, and moments zero, where a refresh is due.
+
+        None is due when the training is over: there is no room for more cores than those of its subspaces.
+        """
+        due = (state.done >= state.refresh) & (state.done < state.steps)
+        keys = [
+            k if own is None else jax.random.fold_in(own, state.begun)
+            for k, own in zip(jax.random.split(key, len(leaves)), state.keys, strict=True)
+        ]
         old = [_basis(leaf, basis) for leaf, basis in zip(leaves, state.bases, strict=True)]
-        new = [self._basis_of(leaf, basis, k, due) for leaf, basis, k in zip(leaves, old, keys, strict=True)]
-        taken_up = [_take_up(leaf, basis, due) for leaf, basis in zip(leaves, new, strict=True)]
-        kept = [None if _is_low_rank(leaf) else basis for leaf, basis in zip(leaves, new, strict=True)]
+        new = [_new_basis(leaf, basis, k, due) for leaf, basis, k in zip(leaves, old, keys, strict=True)]
+        taken_up = [_take_up(leaf, basis, state.begun, due) for leaf, basis in zip(leaves, new, strict=True)]
+        kept = [None if _has_core(leaf) else basis for leaf, basis in zip(leaves, new, strict=True)]
         clear = lambda arrays: [jnp.where(due, 0, a) for a in arrays]
         return taken_up, state._replace(
             bases=kept,
+            begun=jnp.where(due, state.begun + 1, state.begun),
             first=clear(state.first),
             second=clear(state.second),
             taken=jnp.where(due, 0, state.taken),
@@ -189,16 +205,10 @@ class SubspaceZO(Trainer):
             interval=jnp.where(due, self.anneal * state.interval, state.interval),
         )
 
-    def _basis_of(self, leaf: Any, basis: Basis | None, key: PRNGKeyArray, due: Array) -> Basis | None:
-        if basis is None:
-            return None
-        draw = lambda: Basis(
-            *(orthonormal(k, *a.shape) for k, a in zip(jax.random.split(key), basis, strict=True))
-        )
-        return jax.lax.cond(due, draw, lambda: basis)
-
-    def _split(self, leaf: Array) -> Any:
+    def _split(self, capacity: int, leaf: Any) -> Any:
         """A large matrix as W₀ + fold(U C Vᵀ) with C = 0."""
+        if _is_seeded(leaf):
+            return Replayed.begin(leaf, self.rank, capacity)
         basis = self._no_basis(leaf)
         if basis is None or leaf.size <= _FORMED:
             return leaf
@@ -214,31 +224,55 @@ class SubspaceZO(Trainer):
         return Basis(jnp.zeros((fold.left, rank)), jnp.zeros((fold.right, rank)))
 
 
-def orthonormal(key: PRNGKeyArray, rows: int, rank: int) -> Float[Array, "rows rank"]:
-    """The Q factor of a Gaussian matrix: uniformly distributed, up to signs of columns."""
-    return jnp.linalg.qr(jax.random.normal(key, (rows, rank)))[0]
+def _is_seeded(leaf: Any) -> bool:
+    return isinstance(leaf, Seeded)
 
 
-def _is_low_rank(leaf: Any) -> bool:
-    return isinstance(leaf, LowRank)
+def _has_core(leaf: Any) -> bool:
+    return isinstance(leaf, LowRank | Replayed)
+
+
+def _key(leaf: Any) -> PRNGKeyArray | None:
+    return leaf.key if isinstance(leaf, Replayed) else None
+
+
+def _low_rank(leaf: LowRank | Replayed) -> LowRank:
+    return leaf.now if isinstance(leaf, Replayed) else leaf
+
+
+def _fold(leaf: Any) -> Fold:
+    return _low_rank(leaf).fold if _has_core(leaf) else near_square(*leaf.shape)
 
 
 def _core_shape(leaf: Any, basis: Basis | None) -> tuple[int, ...]:
-    if _is_low_rank(leaf):
-        return leaf.core.shape
+    if _has_core(leaf):
+        return _low_rank(leaf).core.shape
     return leaf.shape if basis is None else (basis.left.shape[1], basis.right.shape[1])
 
 
 def _basis(leaf: Any, basis: Basis | None) -> Basis | None:
-    return Basis(leaf.left, leaf.right) if _is_low_rank(leaf) else basis
+    return Basis(_low_rank(leaf).left, _low_rank(leaf).right) if _has_core(leaf) else basis
 
 
-def _take_up(leaf: Any, basis: Basis | None, due: Array) -> Any:
-    """A `LowRank` with its core added to the base where a refresh is due, in its new subspace."""
-    if not _is_low_rank(leaf) or basis is None:
+def _new_basis(leaf: Any, basis: Basis | None, key: PRNGKeyArray, due: Array) -> Basis | None:
+    """A new one where it is due."""
+    if basis is None:
+        return None
+    draw = lambda: random_basis(key, _fold(leaf), basis.left.shape[1])
+    return jax.lax.cond(due, draw, lambda: basis)
+
+
+def _take_up(leaf: Any, basis: Basis | None, begun: Array, due: Array) -> Any:
+    """Where a refresh is due, a core of zeros in the new subspace: the old one is added to the base, or kept beside it."""
+    if not _has_core(leaf) or basis is None:
         return leaf
-    core = jnp.where(due, 0, leaf.core)
-    return LowRank(merged(leaf, due), basis.left, core, basis.right, leaf.fold)
+    old = _low_rank(leaf)
+    base = merged(old, due) if leaf is old else old.base
+    now = LowRank(base, basis.left, jnp.where(due, 0, old.core), basis.right, old.fold)
+    if leaf is old:
+        return now
+    past = leaf.cores.at[jnp.maximum(begun - 1, 0)].set(old.core)
+    return replace(leaf, now=now, cores=jnp.where(due, past, leaf.cores))
 
 
 def _moved(leaves: list, bases: list[Basis | None], change: list[Array]) -> list:
@@ -247,7 +281,9 @@ def _moved(leaves: list, bases: list[Basis | None], change: list[Array]) -> list
 
 
 def _shift(leaf: Any, basis: Basis | None, change: Array) -> Any:
-    if _is_low_rank(leaf):
+    if isinstance(leaf, Replayed):
+        return replace(leaf, now=_shift(leaf.now, None, change))
+    if isinstance(leaf, LowRank):
         return replace(leaf, core=leaf.core + change)
     if basis is None:
         return leaf + change
@@ -277,6 +313,12 @@ def sdze_no_crns() -> Solver:
 def sdze_adam() -> Solver:
     """SDZE with Adam's moments in the r × r core; sixteen queries a step."""
     return Trained("sdze-adam", STDE(), SubspaceZO(5e-3, momentum=0.9, second_moment=0.99, queries=16))
+
+
+@register("sdze-replay")
+def sdze_replay() -> Solver:
+    """SDZE whose first weight is made again from its seed at every use, and past subspaces from theirs: memory ∝ √d."""
+    return Trained("sdze-replay", STDE(), SubspaceZO(refresh=500), SeededMLP())
 
 
 @register("sdze-full-space")

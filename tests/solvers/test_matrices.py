@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdezoo import in_float64, stream_normals
-from solvers import LowRank, Seeded, merged, near_square
+from solvers import LowRank, Replayed, Seeded, merged, near_square
 
 RNG = np.random.default_rng(5)
 SHAPES = [(12, 3), (3, 12), (7, 2), (13, 1), (1, 8), (97, 4), (64, 64), (1000, 8)]
@@ -87,3 +88,38 @@ def test_a_seeded_matrix_is_one_matrix() -> None:
     for product in (held @ weight, x @ weight):
         np.testing.assert_allclose(product, held @ whole, rtol=1e-4, atol=1e-5)
     assert abs(float(jnp.var(whole)) * 5000 - 1) < 4 * np.sqrt(2 / whole.size)
+
+
+def replayed(rows: int, columns: int, past: int, rank: int = 2) -> Replayed:
+    """A matrix in its subspace number `past`, with room for two more."""
+    weight = Replayed.begin(Seeded.draw(jax.random.key(3), rows, columns, rows), rank, past + 2)
+    normal = lambda seed, shape: jax.random.normal(jax.random.key(seed), shape)
+    cores = weight.cores.at[:past].set(normal(4, (past, *weight.cores.shape[1:])))
+    left, right = weight.basis(past)
+    now = replace(weight.now, left=left, core=normal(5, weight.now.core.shape), right=right)
+    return replace(weight, now=now, cores=cores)
+
+
+@pytest.mark.parametrize(("rows", "columns", "past"), [(997, 4, 3), (24, 40, 2)])
+def test_a_replayed_matrix_is_the_sum_of_its_subspaces(rows: int, columns: int, past: int) -> None:
+    """W₀ + Σ_k fold(U_k C_k V_kᵀ) formed in float64; held and streamed points, rows; tall and wide folds, virtual rows."""
+    axes = np.asarray([0, rows // 2, rows - 1])
+
+    def everything() -> Any:
+        weight = replayed(rows, columns, past)
+        x = stream_normals(jax.random.key(0), 6, rows, 64)
+        held = x.block(0, rows)
+        parts = weight.now.base.block(0, rows), jax.vmap(weight.basis)(jnp.arange(past + 1))
+        return held, weight, parts, (x @ weight, held @ weight, weight[jnp.asarray(axes)])
+
+    held, weight, (base, bases), (streamed, product, gathered) = jax.jit(everything)()
+    assert not np.allclose(bases.left[0], bases.left[1])
+    cores = [*np.asarray(weight.cores[:past]), np.asarray(weight.now.core)]
+    whole = np.asarray(base, np.float64)
+    for left, core, right in zip(bases.left, cores, bases.right, strict=True):
+        whole = formed(LowRank(whole, np.asarray(left, np.float64), core, np.asarray(right), weight.now.fold))
+    held = np.asarray(held, np.float64)
+    scale = np.abs(held @ whole).max()
+    np.testing.assert_allclose(product / scale, held @ whole / scale, atol=1e-5)
+    np.testing.assert_allclose(streamed / scale, held @ whole / scale, atol=1e-5)
+    np.testing.assert_allclose(gathered, whole[axes], atol=1e-5)
