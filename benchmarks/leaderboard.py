@@ -31,6 +31,7 @@ NULL = "null-"
 MEASURES = (
     "relative_l2",
     "relative_l1",
+    "relative_point",
     "best_relative_l2",
     "steps_per_second",
     "peak_bytes",
@@ -92,6 +93,8 @@ class Row:
         elif self.skill_affine is not None and self.skill_affine <= 0:
             parts.append("a linear model does as well")
         parts += [self.cut_short] if self.cut_short else []
+        if probe := self.measures.get("relative_point"):
+            parts.append(f"at the probe {probe.median:.2g}")
         return "; ".join(parts)
 
 

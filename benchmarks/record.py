@@ -23,6 +23,7 @@ from pydantic import (
     Field,
     JsonValue,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
@@ -177,6 +178,9 @@ class Cell(_Data):
         return f"{self.problem.name} d={self.problem.dim:,} {self.solver.name} seed {self.seed}"
 
 
+_YOUNGER = frozenset({"relative_point"})
+
+
 class Errors(_Data):
     relative_l2: Positive
     relative_l1: Positive
@@ -204,12 +208,18 @@ class Metrics(_Data):
     compiled_bytes: Count | None = None
     relative_l2: Positive | None = None
     relative_l1: Positive | None = None
+    relative_point: Positive | None = None
     best_relative_l2: Positive | None = None
     skill: Finite | None = None
     skill_affine: Finite | None = None
     loss: Finite | None = None
     seconds_to: Annotated[dict[Label, Positive], Field(max_length=16)] = {}
     forward_evaluations: Positive | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: Any) -> dict[str, Any]:
+        """A field that is younger than a record is left out where it says nothing, so that the record keeps its name."""
+        return {k: v for k, v in handler(self).items() if v is not None or k not in _YOUNGER}
 
 
 class Environment(_Data):

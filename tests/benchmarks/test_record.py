@@ -238,3 +238,11 @@ def test_the_null_itself_has_skill_zero_in_spite_of_rounding():
 )
 def test_a_skill_that_rounds_to_zero_has_no_sign(value, shown):
     assert display.signed(value) == shown
+
+
+def test_a_field_that_came_later_changes_no_name(make_record):
+    """Without a probe a record is written as before there were any; with one it says so."""
+    record = make_record()
+    assert b"relative_point" not in record.content
+    probed = record.model_copy(update={"metrics": record.metrics.model_copy(update={"relative_point": 0.25})})
+    assert parse(probed.content).metrics.relative_point == 0.25
