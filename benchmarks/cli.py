@@ -287,6 +287,22 @@ def asv(
 
 
 @app.command()
+def theory(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="variance, moments, alignment, kernel; default: all.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the figures; default: none drawn.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """What theory predicts of zeroth-order descent, and what a small problem shows. About two minutes."""
+    from benchmarks import theory as diagnostics
+
+    diagnostics.theory(names or [], output, json)
+
+
+@app.command()
 def cite(
     name: Annotated[
         str, typer.Argument(help="A problem, a solver, or 'table' for the whole result set.")

@@ -36,8 +36,8 @@ def _panels(groups: Sequence[Group]) -> tuple[_Panel, _Panel, _Panel]:
 
 
 # Readable on white and on near-black, and told apart by the colour-blind together with the markers.
-_COLOURS = ("#3b82c4", "#e07b39", "#2a9d6f", "#c4559f", "#8a6fd1", "#b08d1e", "#d1495b", "#4aa3a2", "#7f8c5a")
-_MARKERS = "osD^vP*Xh"
+COLOURS = ("#3b82c4", "#e07b39", "#2a9d6f", "#c4559f", "#8a6fd1", "#b08d1e", "#d1495b", "#4aa3a2", "#7f8c5a")
+MARKERS = "osD^vP*Xh"
 # Stand for the page's own colours, which follow the reader's light or dark setting.
 _INK, _FAINT = "#010203", "#040506"
 _STYLE: dict[Any, Any] = {
@@ -63,7 +63,7 @@ def scaling(
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_style(ink, faint)):
+    with mpl.rc_context(style(ink, faint)):
         figure = Figure(figsize=(10.5, 2.75 * len(panels) + 0.55), layout="constrained")
         axes = figure.subplots(len(panels), 3, squeeze=False)
         for line, groups in zip(axes, panels, strict=True):
@@ -84,7 +84,7 @@ def svg(groups: Sequence[Group], names: Sequence[str]) -> str:
     import matplotlib as mpl
 
     buffer = io.StringIO()
-    with mpl.rc_context(_style(_INK, _FAINT)):
+    with mpl.rc_context(style(_INK, _FAINT)):
         figure = scaling([groups], names, _INK, _FAINT)
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
@@ -110,7 +110,8 @@ def _name(group: Group) -> str:
     return f"{group.problem}, instance {group.instance}" if group.instance else group.problem
 
 
-def _style(ink: str, faint: str) -> dict[Any, Any]:
+def style(ink: str, faint: str) -> dict[Any, Any]:
+    """Matplotlib's settings, with text and axes in `ink` and grids in `faint`."""
     dark = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     return _STYLE | dict.fromkeys(dark, ink) | {"grid.color": faint, "legend.labelcolor": ink}
 
@@ -127,8 +128,8 @@ def _draw(axis: Axes, groups: Sequence[Group], names: Sequence[str], panel: _Pan
         if points:
             axis.plot(
                 *zip(*points, strict=True),
-                color=_COLOURS[index % len(_COLOURS)],
-                marker=_MARKERS[index % len(_MARKERS)],
+                color=COLOURS[index % len(COLOURS)],
+                marker=MARKERS[index % len(MARKERS)],
                 label=name,
                 markersize=4.5,
                 linewidth=1.3,

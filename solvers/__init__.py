@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .solver import BadHyperparameter, Compiled, Result, Solver, Trained, on_device
     from .sparse import SparseMLP
     from .tensor_train import TTMLP, TensorTrain
+    from .theory import Curve, alignment, gradient_moments, kernel_error, slope_variance
     from .trainer import Adam, ForwardGradient, LossFunction, Trainer, decayed
     from .zeroth_order import ZOCGE, ZORGE, ZOHybrid, ZOSignRGE
 
@@ -79,6 +80,7 @@ _HOMES = {
     "solver": ["BadHyperparameter", "Compiled", "Result", "Solver", "Trained", "on_device"],
     "sparse": ["SparseMLP"],
     "tensor_train": ["TTMLP", "TensorTrain"],
+    "theory": ["Curve", "alignment", "gradient_moments", "kernel_error", "slope_variance"],
     "trainer": ["Adam", "ForwardGradient", "LossFunction", "Trainer", "decayed"],
     "zeroth_order": ["ZOCGE", "ZOHybrid", "ZORGE", "ZOSignRGE"],
 }

@@ -125,30 +125,31 @@ class SubspaceZO(Trainer):
     ) -> tuple[Params, Subspace, Array]:
         """A refresh where it is due, q queries, one update; nothing changes where a loss is not finite."""
         leaves, structure = jax.tree.flatten(params, is_leaf=_has_core)
-        leaves, state = self._refreshed(leaves, state, jax.random.fold_in(key, 2))
-        at = lambda z, k: loss(jax.tree.unflatten(structure, _moved(leaves, state.bases, z)), k)
-        z = self._directions(state.first, jax.random.fold_in(key, 1))
-        value, slopes = self._slopes(at, z, key)
+        leaves, state = self.refreshed(leaves, state, jax.random.fold_in(key, 2))
+        at = lambda z, k: loss(jax.tree.unflatten(structure, moved(leaves, state.bases, z)), k)
+        z = self.directions(state.first, jax.random.fold_in(key, 1))
+        value, slopes = self.slopes(at, z, key)
         gradient = [jnp.tensordot(slopes, d, 1) / self.queries for d in z]
         change, after = self._update(gradient, state)
         sound = jnp.isfinite(value) & jnp.all(jnp.isfinite(slopes))
         kept = [jnp.where(sound, c, 0) for c in change]
         still = state._replace(done=after.done)
         after = jax.tree.map(lambda a, b: jnp.where(sound, a, b), after, still)
-        return jax.tree.unflatten(structure, _moved(leaves, state.bases, kept)), after, value
+        return jax.tree.unflatten(structure, moved(leaves, state.bases, kept)), after, value
 
     def evaluations(self, steps: int, params: Params, state: Any) -> int:
         """Two a query, or one derivative."""
         return steps * self.queries * (1 if self.epsilon == 0 else 2)
 
-    def _directions(self, like: list[Array], key: PRNGKeyArray) -> list[Float[Array, "queries ..."]]:
+    def directions(self, like: list[Array], key: PRNGKeyArray) -> list[Float[Array, "queries ..."]]:
+        """z of every query, standard normal, in the shapes of the cores `like`."""
         keys = jax.random.split(key, len(like))
         return [jax.random.normal(k, (self.queries, *a.shape)) for k, a in zip(keys, like, strict=True)]
 
-    def _slopes(
+    def slopes(
         self, at: Callable[[list, Any], Array], z: list[Array], key: PRNGKeyArray
     ) -> tuple[Array, Float[Array, " queries"]]:
-        """A loss and ρ of every query."""
+        """A loss and ρ of every query: `at` is (z, ξ) ↦ L(θ + P z; ξ), and `key` gives points and ξ."""
         if self.epsilon == 0:
             values, slopes = jax.vmap(lambda d: jax.jvp(lambda c: at(c, key), (_zeros(d),), (d,)))(z)
             return jnp.mean(values), slopes
@@ -180,7 +181,7 @@ class SubspaceZO(Trainer):
         later = state._replace(first=first, second=second, taken=taken, done=state.done + 1)
         return [-rate * m for m in mean], later
 
-    def _refreshed(self, leaves: list, state: Subspace, key: PRNGKeyArray) -> tuple[list, Subspace]:
+    def refreshed(self, leaves: list, state: Subspace, key: PRNGKeyArray) -> tuple[list, Subspace]:
         """New subspaces, the cores taken up by the weights, and moments zero, where a refresh is due.
 
         None is due when the training is over: there is no room for more cores than those of its subspaces.
@@ -275,7 +276,7 @@ def _take_up(leaf: Any, basis: Basis | None, begun: Array, due: Array) -> Any:
     return replace(leaf, now=now, cores=jnp.where(due, past, leaf.cores))
 
 
-def _moved(leaves: list, bases: list[Basis | None], change: list[Array]) -> list:
+def moved(leaves: list, bases: list[Basis | None], change: list[Array]) -> list:
     """θ + P z, z in the coordinates of the cores."""
     return [_shift(leaf, basis, c) for leaf, basis, c in zip(leaves, bases, change, strict=True)]
 

@@ -153,6 +153,7 @@ MISTAKES = {
     ("replay", "zzzz"): "no store",
     ("replay", "/nowhere/record.json"): "not a record",
     ("cite", "nobody"): "table",
+    ("theory", "entropy"): "alignment",
     ("dance",): "dance",
 }
 

@@ -61,12 +61,12 @@ def projector(params: Any, state: Any) -> np.ndarray:
     leaves, _ = jax.tree.flatten(params, is_leaf=lambda a: isinstance(a, LowRank))
     flat = lambda moved: np.concatenate([np.asarray(dense(leaf)).ravel() for leaf in moved])
     zeros = [jnp.zeros_like(a) for a in state.first]
-    base, columns = flat(module._moved(leaves, state.bases, zeros)), []
+    base, columns = flat(module.moved(leaves, state.bases, zeros)), []
     for k, like in enumerate(zeros):
         for j in range(like.size):
             unit = jnp.zeros(like.size).at[j].set(1.0).reshape(like.shape)
             columns.append(
-                flat(module._moved(leaves, state.bases, [*zeros[:k], unit, *zeros[k + 1 :]])) - base
+                flat(module.moved(leaves, state.bases, [*zeros[:k], unit, *zeros[k + 1 :]])) - base
             )
     return np.stack(columns, 1)
 
@@ -134,9 +134,9 @@ def slopes(trainer: SubspaceZO, loss: Any, seeds: Any) -> np.ndarray:
     """ρ along one z for many keys, in one subspace."""
     params, state = begun(trainer)
     leaves, structure = jax.tree.flatten(params)
-    at = lambda z, k: loss(jax.tree.unflatten(structure, module._moved(leaves, state.bases, z)), k)
-    z = trainer._directions(state.first, jax.random.key(3))
-    one = lambda seed: trainer._slopes(at, z, jax.random.key(seed))[1][0]
+    at = lambda z, k: loss(jax.tree.unflatten(structure, module.moved(leaves, state.bases, z)), k)
+    z = trainer.directions(state.first, jax.random.key(3))
+    one = lambda seed: trainer.slopes(at, z, jax.random.key(seed))[1][0]
     return np.asarray(jax.jit(lambda s: jax.lax.map(one, s))(seeds))
 
 
@@ -164,13 +164,13 @@ def test_queries_together_are_queries_apart() -> None:
     state = solver.init(problem, 0, 10)
     key = jax.random.key(1)
     at = lambda z, k: solver.evaluate(
-        problem, jax.tree.unflatten(structure, module._moved(leaves, bases, z)), k, 8
+        problem, jax.tree.unflatten(structure, module.moved(leaves, bases, z)), k, 8
     )
     leaves, structure = jax.tree.flatten(state.params)
-    leaves, inner = solver.trainer._refreshed(leaves, state.trainer, key)
-    bases, z = inner.bases, solver.trainer._directions(inner.first, key)
-    together = jax.jit(lambda z: solver.trainer._slopes(at, z, key)[1])(z)
-    one = jax.jit(lambda z: replace(solver.trainer, queries=1)._slopes(at, z, key)[1])
+    leaves, inner = solver.trainer.refreshed(leaves, state.trainer, key)
+    bases, z = inner.bases, solver.trainer.directions(inner.first, key)
+    together = jax.jit(lambda z: solver.trainer.slopes(at, z, key)[1])(z)
+    one = jax.jit(lambda z: replace(solver.trainer, queries=1).slopes(at, z, key)[1])
     apart = np.concatenate([one([a[q : q + 1] for a in z]) for q in range(16)])
     np.testing.assert_allclose(together, apart, rtol=1e-2, atol=1e-2 * np.abs(apart).max())
 
