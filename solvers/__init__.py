@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         random_basis,
     )
     from .network import MLP, Network, Params, RidgeNetwork, S, SeededMLP
+    from .sharding import Spread, coordinate_mesh, divided, places, spread, widened
     from .solver import BadHyperparameter, Compiled, Result, Solver, Trained, on_device
     from .sparse import SparseMLP
     from .tensor_train import TTMLP, TensorTrain
@@ -77,6 +78,7 @@ _HOMES = {
         "random_basis",
     ],
     "network": ["MLP", "Network", "Params", "RidgeNetwork", "S", "SeededMLP"],
+    "sharding": ["Spread", "coordinate_mesh", "divided", "places", "spread", "widened"],
     "solver": ["BadHyperparameter", "Compiled", "Result", "Solver", "Trained", "on_device"],
     "sparse": ["SparseMLP"],
     "tensor_train": ["TTMLP", "TensorTrain"],
@@ -116,6 +118,7 @@ def make(name: str, **hyperparameters: Any) -> Solver:
 
     Raises UnknownName, BadHyperparameter, or BrokenPlugin, each a ValueError that says what to try.
     """
+    from .sharding import Spread, coordinate_mesh, divided, places, spread, widened
     from .solver import BadHyperparameter, Trained, override
 
     solver = _registry.factory(str(name))()

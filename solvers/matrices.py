@@ -35,6 +35,7 @@ class Fold:
     columns: int
     inner: int
     tall: bool
+    parts: int = 1  # devices between which i₂ is divided; it divides `inner`, and there are no virtual rows
 
     @property
     def left(self) -> int:
@@ -294,6 +295,8 @@ def merged(weight: LowRank, due: Array) -> Array:
     if not fold.tall:
         change = lambda _, total: total + fold.expand(weight.left, weight.core, weight.right)
         return jax.lax.fori_loop(0, once, change, base)
+    if fold.parts > 1:
+        return _merged_in_parts(weight, once)
     height = fold.left
     blocks, rest = divmod(fold.rows, height)
     right = weight.right.reshape(fold.inner, fold.columns, -1)
@@ -305,3 +308,18 @@ def merged(weight: LowRank, due: Array) -> Array:
 
     total = jax.lax.fori_loop(0, blocks * once, lambda j, total: add(j, height, total), base)
     return jax.lax.fori_loop(0, once, lambda _, total: add(blocks, rest, total), total) if rest else total
+
+
+def _merged_in_parts(weight: LowRank, once: Array) -> Array:
+    """`merged` on many devices: each goes through its own rows, for a slice that moves over all rows would gather W₀ on each."""
+    fold = weight.fold
+    each = fold.inner // fold.parts
+    right = (weight.right @ weight.core.T).reshape(fold.parts, each, fold.columns, -1)
+
+    def add(index: Any, total: Array) -> Array:
+        change = jnp.einsum("ls,pns->pln", weight.left, right[:, index])
+        here = jax.lax.dynamic_slice_in_dim(total, index, 1, axis=1)
+        return jax.lax.dynamic_update_slice_in_dim(total, here + change[:, None], index, axis=1)
+
+    whole = weight.base.reshape(fold.parts, each, fold.left, fold.columns)
+    return jax.lax.fori_loop(0, each * once, add, whole).reshape(weight.base.shape)

@@ -123,3 +123,14 @@ def test_a_replayed_matrix_is_the_sum_of_its_subspaces(rows: int, columns: int, 
     np.testing.assert_allclose(product / scale, held @ whole / scale, atol=1e-5)
     np.testing.assert_allclose(streamed / scale, held @ whole / scale, atol=1e-5)
     np.testing.assert_allclose(gathered, whole[axes], atol=1e-5)
+
+
+def test_merging_in_parts_is_merging() -> None:
+    """As many devices would do it, on one."""
+    weight = low_rank(1024, 16)
+    apart = replace(weight, fold=replace(weight.fold, parts=4))
+    assert weight.fold.inner % 4 == 0
+    assert weight.fold.left * weight.fold.inner == 1024
+    after, before = in_float64(lambda w: (merged(w, jnp.asarray(True)), merged(w, jnp.asarray(False))), apart)
+    np.testing.assert_allclose(after, formed(weight), rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(before, weight.base)
