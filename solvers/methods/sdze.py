@@ -1,7 +1,7 @@
 """SDZE: a forward-only derivative estimator trained in random low-rank subspaces, without any reverse mode.
 
 Every F steps each weight matrix W ∈ R^{m×n}, read as a near-square m' × n' one, gets a random subspace: U and V with orthonormal
-columns, from the QR factorisation of Gaussian matrices. With P = blockdiag(V ⊗ U), PᵀP = I, of Σ r² =: s columns, a step draws z
+columns, the orthonormal factors of Gaussian matrices. With P = blockdiag(V ⊗ U), PᵀP = I, of Σ r² =: s columns, a step draws z
 standard normal and moves θ along P z:
 
     ρ = [L(θ + ε P z; ξ) − L(θ − ε P z; ξ)] / 2ε,      θ ← θ − η ρ P z.
@@ -52,9 +52,8 @@ _FORMED = 2**17  # numbers of a matrix above which its perturbation is never for
 class Subspace(NamedTuple):
     """A trainer in mid-flight."""
 
-    bases: list[
-        Basis | None
-    ]  # of every leaf; None where all directions are taken, as for biases, or it has it
+    # Of every leaf; None where all directions are taken, as for biases, or where the leaf has it.
+    bases: list[Basis | None]
     keys: list[Any]  # of every leaf whose subspaces must be made again; None where a step's key will do
     begun: Int[Array, ""]  # how many subspaces there have been
     first: list[Array]  # moments of the gradient in z, leaf by leaf
