@@ -27,14 +27,23 @@ def killed_round(root: Path, folder: Path, number: int, rng: random.Random) -> l
     """Two sweeps on one store, each killed at a moment of its own; their logs."""
     logs = [folder / f"{number}-{k}.log" for k in range(2)]
     writers = [start(root, "forever", log) for log in logs]
-    for writer in writers:
-        time.sleep(
-            rng.uniform(0.0, 0.8) + (0.4 if number % 4 else 0.0)
-        )  # some die before they are well awake
+    for writer, log in zip(writers, logs, strict=True):
+        if number % 4 != 1:  # the others die before they are well awake
+            wait_for_lines(writer, log, 4)
+        time.sleep(rng.uniform(0.0, 0.8))
         writer.kill()
     for writer in writers:
         writer.wait()
     return logs
+
+
+def wait_for_lines(writer: subprocess.Popen, log: Path, count: int) -> None:
+    """Until the writer has told of so many finished cells, however slow the machine is."""
+    end = time.monotonic() + 120
+    while len(log.read_bytes().splitlines()) < count:
+        assert time.monotonic() < end, "the writer finishes nothing"
+        assert writer.poll() is None, "the writer ended by itself"
+        time.sleep(0.02)
 
 
 def run_chaos(tmp_path: Path, kills: int) -> None:

@@ -38,7 +38,8 @@ def trained(name: str, devices: int) -> tuple[list[float], int]:
     return losses, weights[0].addressable_shards[0].data.shape[0]
 
 
-@pytest.mark.parametrize("name", ["sdze", pytest.param("stde", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sdze", "stde"])
 def test_eight_devices_train_as_one_does(name: str) -> None:
     """Sums over devices round differently: 10⁻⁵ of the loss, after some steps of feedback."""
     environment = os.environ | {
