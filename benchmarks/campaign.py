@@ -33,7 +33,7 @@ def requests(name: str, max_dim: int | None = None, steps: int | None = None) ->
         raise UserError(f"the campaign begins at d = {least:,}, got --max-dim {max_dim:,}")
     if steps is None:
         return small
-    return unique(Request(**{**vars(r), "protocol": r.protocol.but(steps=steps)}) for r in small)
+    return unique(r.under(steps=steps) for r in small)
 
 
 def _matrices(name: str) -> list[Path]:

@@ -205,17 +205,13 @@ def _proof(problem: _Problem) -> str:
 
 def _memory(problem: _Problem) -> str:
     import pdezoo
-    from solvers import NotConcerned, Violation
+    from solvers import FEW_AND_MANY, NotConcerned, require_linear
 
-    low, high = 8_000, 64_000
     try:
-        small, large = (_source_bytes(problem.make(dim)) for dim in (low, high))
+        small, large = (_source_bytes(problem.make(dim)) for dim in FEW_AND_MANY)
     except pdezoo.BadDimension:
         raise NotConcerned("it has few dimensions only") from None
-    seen = f"{small / low:,.0f} bytes a dimension at d = {low:,}, {large / high:,.0f} at {high:,}"
-    if large > 1.1 * (high / low) * small:
-        raise Violation(seen)
-    return seen
+    return require_linear(small, large)
 
 
 def _source_bytes(pde: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +33,10 @@ class Request:
     hyperparameters: tuple[tuple[str, Any], ...]
     protocol: Protocol
     seed: int
+
+    def under(self, **changes: Any) -> Request:
+        """The same cell with its protocol changed."""
+        return replace(self, protocol=self.protocol.but(**changes))
 
 
 Texts = Annotated[list[Annotated[str, Field(max_length=200)]], Field(min_length=1, max_length=1_000)]

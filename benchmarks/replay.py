@@ -6,7 +6,6 @@ A new subspace begins with every step, so that step k makes k − 1 past ones ag
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import jax
 
 import pdezoo
 import solvers
+from benchmarks.measure import process_peak
 
 
 def measured(dim: int, batch: int, steps: int) -> Iterator[dict[str, Any]]:
@@ -35,13 +35,8 @@ def measured(dim: int, batch: int, steps: int) -> Iterator[dict[str, Any]]:
             "seconds": spent[0],
             "processor_seconds": spent[1],
             "loss": float(losses.mean),
-            "peak_bytes": peak(),
+            "peak_bytes": process_peak(),
         }
-
-
-def peak() -> int:
-    """The most memory that this process has held."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def main(arguments: list[str]) -> int:

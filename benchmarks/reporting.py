@@ -99,16 +99,21 @@ def _as_text(board: Leaderboard, cells: list[Beside]) -> str:
     return captured.get()
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file that was asked for, its folder too, and say so. Raises UserError where it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror or error})") from None
+    print(f"wrote {path} ({len(content):,} bytes)", file=sys.stderr)
+
+
 def _write(content: bytes, output: Path | None) -> None:
     if output is None:
         sys.stdout.buffer.write(content)
-        return
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(output, content)
-    except OSError as error:
-        raise UserError(f"{output} cannot be written ({error.strerror or error})") from None
-    print(f"wrote {output} ({len(content):,} bytes)", file=sys.stderr)
+    else:
+        write_file(output, content)
 
 
 @dataclass(frozen=True)

@@ -82,9 +82,7 @@ def matrix_requests(path: Path, wall_limit: str | None, memory_limit: str | None
     }
     found = expand(matrix, *names())
     changes = {key: value for key, value in limits.items() if value}
-    return (
-        [Request(**{**vars(r), "protocol": r.protocol.but(**changes)}) for r in found] if changes else found
-    )
+    return [r.under(**changes) for r in found]
 
 
 def measure_all(

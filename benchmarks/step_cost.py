@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import sys
 import time
@@ -22,6 +21,7 @@ import jax.numpy as jnp
 import pdezoo
 import solvers
 from benchmarks.errors import UserError
+from benchmarks.measure import process_peak
 from benchmarks.parsing import dimension, hyperparameter
 
 PROBLEM = "allen-cahn/two-body"
@@ -107,7 +107,7 @@ def main() -> int:
     try:
         for dim in map(dimension, options.dims):
             seconds = measure(rows(options.rows, dim, options.batch), options.seconds)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            peak = process_peak()
             found.append({"dim": dim, "seconds": seconds, "peak_bytes": peak})
             if not options.json:
                 print(

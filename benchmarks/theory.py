@@ -17,7 +17,7 @@ from benchmarks.display import seconds, stdout
 from benchmarks.errors import UserError
 from benchmarks.figure import COLOURS, MARKERS, style
 from benchmarks.inspecting import print_json
-from benchmarks.measure import write_whole
+from benchmarks.reporting import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ def theory(names: Sequence[str], output: Path | None, as_json: bool) -> None:
     found = {name: _measured(name, diagnostic) for name, diagnostic in chosen.items()}
     if output is not None:
         for name, curves in found.items():
-            _write(output / f"theory-{name}.png", png(curves))
+            write_file(output / f"theory-{name}.png", png(curves))
     if as_json:
         print_json({name: [asdict(curve) for curve in curves] for name, curves in found.items()})
     else:
@@ -134,12 +134,3 @@ def _set_ticks(axis: Axis, span: float) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 50 else (1,), numticks=7))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}" if value < 1e5 else f"{value:.0e}"))
     axis.set_minor_locator(NullLocator())
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror or error})") from None
-    print(f"wrote {path} ({len(content):,} bytes)", file=sys.stderr)

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 from pdezoo import BrokenPlugin, Entry, Registry, UnknownName
 
 if TYPE_CHECKING:
-    from .contract import Clause, Finding, NotConcerned, Violation, check, findings
+    from .contract import (
+        FEW_AND_MANY,
+        Clause,
+        Finding,
+        NotConcerned,
+        Violation,
+        check,
+        findings,
+        require_linear,
+    )
     from .directions import Axes, Dense, Directions, Normal, Rademacher
     from .estimator import (
         COORDINATEWISE,
@@ -46,11 +55,20 @@ if TYPE_CHECKING:
     from .sparse import SparseMLP
     from .tensor_train import TTMLP, TensorTrain
     from .theory import Curve, alignment, gradient_moments, kernel_error, slope_variance
-    from .trainer import Adam, ForwardGradient, LossFunction, Trainer, decayed
+    from .trainer import Adam, ForwardGradient, LossFunction, Trainer, decayed, trainable
     from .zeroth_order import ZOCGE, ZORGE, ZOHybrid, ZOSignRGE
 
 _HOMES = {
-    "contract": ["Clause", "Finding", "NotConcerned", "Violation", "check", "findings"],
+    "contract": [
+        "FEW_AND_MANY",
+        "Clause",
+        "Finding",
+        "NotConcerned",
+        "Violation",
+        "check",
+        "findings",
+        "require_linear",
+    ],
     "directions": ["Axes", "Dense", "Directions", "Normal", "Rademacher"],
     "estimator": [
         "COORDINATEWISE",
@@ -83,7 +101,7 @@ _HOMES = {
     "sparse": ["SparseMLP"],
     "tensor_train": ["TTMLP", "TensorTrain"],
     "theory": ["Curve", "alignment", "gradient_moments", "kernel_error", "slope_variance"],
-    "trainer": ["Adam", "ForwardGradient", "LossFunction", "Trainer", "decayed"],
+    "trainer": ["Adam", "ForwardGradient", "LossFunction", "Trainer", "decayed", "trainable"],
     "zeroth_order": ["ZOCGE", "ZOHybrid", "ZORGE", "ZOSignRGE"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -33,6 +33,8 @@ DRAWS = 4000
 
 _DIM = 10
 _GROWTH = 1.1  # bytes at 8 d over 8 × bytes at d: what rounding to whole buffers may add
+FEW_AND_MANY = (8_000, 64_000)
+"""Dimensions at which memory is compared."""
 _SMALL = {"width": 16, "depth": 3}
 _STEPS, _CHUNK = 2_000, 50
 
@@ -354,15 +356,20 @@ def _learns(subject: Subject) -> str:
 
 def _memory(subject: Subject) -> str:
     solver = subject.require_trained()
-    low, high = 8_000, 64_000
     try:
-        problems = [pdezoo.make(subject.pde.name, dim=dim) for dim in (low, high)]
+        problems = [pdezoo.make(subject.pde.name, dim=dim) for dim in FEW_AND_MANY]
     except pdezoo.BadDimension:
         raise NotConcerned(f"{subject.pde.name} has few dimensions only") from None
     for pde in problems:
         if reason := solver.unsupported(pde):
             raise NotConcerned(f"at d = {pde.dim:,}: {reason}")
     small, large = (solver.compile(pde, steps=10, batch=8).bytes for pde in problems)
+    return require_linear(small, large)
+
+
+def require_linear(small: int, large: int) -> str:
+    """What bytes at FEW_AND_MANY dimensions show; raises Violation where they grow faster than the dimension."""
+    low, high = FEW_AND_MANY
     seen = f"{small / low:,.0f} bytes a dimension at d = {low:,}, {large / high:,.0f} at {high:,}"
     if large > _GROWTH * (high / low) * small:
         raise Violation(seen)

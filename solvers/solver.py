@@ -23,7 +23,7 @@ from .field import Field
 from .loss import Loss, Residual, SquaredLoss, condition_loss
 from .network import MLP, Network, Params
 from .progress import Progress, progress_bar
-from .trainer import Adam, Trainer
+from .trainer import Adam, Trainer, trainable
 
 _DISPATCH = (
     0.5  # seconds of work handed to the device at a time: progress is fresh, the host stays out of the way
@@ -281,11 +281,6 @@ def block_size(dim: int) -> int:
     """How many coordinates are streamed at a time: a divisor of `dim` if there is a large one."""
     divisors = (k for k in range(_BLOCK, _BLOCK // 16, -1) if dim % k == 0)
     return next(divisors, _BLOCK)
-
-
-def trainable(params: Params) -> Params:
-    """The floating-point leaves: what a trainer sees."""
-    return eqx.filter(params, eqx.is_inexact_array)
 
 
 def on_device(pde: PDE) -> Problem:

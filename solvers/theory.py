@@ -27,8 +27,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pdezoo import PDE, prng
 
-from .matrices import Basis, LowRank, Replayed
-from .methods.sdze import Subspace, SubspaceZO, moved
+from .matrices import Basis
+from .methods.sdze import Subspace, SubspaceZO, has_core, moved
 from .solver import Trained, on_device, override
 
 _TOGETHER = 32  # directions in one batch
@@ -101,8 +101,8 @@ def begin(solver: Trained, pde: PDE, batch: int, seed: int, **changes: Any) -> B
     trainer, problem = replace(solver.trainer, **changes), on_device(pde)
     start = replace(solver, trainer=trainer).init(problem, seed, 1)
     free, fixed = eqx.partition(start.params, eqx.is_inexact_array)
-    leaves, structure = jax.tree.flatten(free, is_leaf=_has_core)
-    if any(map(_has_core, leaves)):
+    leaves, structure = jax.tree.flatten(free, is_leaf=has_core)
+    if any(map(has_core, leaves)):
         raise ValueError(
             "expected matrices small enough to be held with their gradients, "
             f"got {pde.dim} inputs of {solver.network}; try a smaller dim or width"
@@ -339,10 +339,6 @@ def _over(items: Array, function: Callable[[Array], Any]) -> Any:
     """
     found = jax.jit(lambda a: jax.lax.map(function, a))(items)
     return jax.tree.map(lambda a: np.asarray(a, np.float64), found)
-
-
-def _has_core(leaf: Any) -> bool:
-    return isinstance(leaf, LowRank | Replayed)
 
 
 def _flat(arrays: list[Array]) -> Float[Array, " numbers"]:

@@ -31,7 +31,7 @@ class Trainer(ABC):
 
     def start(self, params: Params, steps: int) -> tuple[Params, Any]:
         """All parameters as the trainer keeps them, and its state; it trains the floating-point ones."""
-        return params, self.init(eqx.filter(params, eqx.is_inexact_array), steps)
+        return params, self.init(trainable(params), steps)
 
     @abstractmethod
     def step(
@@ -100,6 +100,11 @@ class ForwardGradient(Adam):
         zero = jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
         total, gradient = jax.lax.fori_loop(0, self.queries, add, zero)
         return total / self.queries, gradient
+
+
+def trainable(params: Params) -> Params:
+    """The floating-point leaves: what a trainer sees."""
+    return eqx.filter(params, eqx.is_inexact_array)
 
 
 def normal_like(key: PRNGKeyArray, params: Params) -> Params:

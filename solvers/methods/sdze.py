@@ -41,6 +41,7 @@ from solvers import (
     near_square,
     random_basis,
     register,
+    trainable,
 )
 from solvers.methods.rs_pinn import RSPINN
 from solvers.methods.sdgd import SDGDBackward
@@ -103,15 +104,15 @@ class SubspaceZO(Trainer):
         """Parameters with their large matrices as `LowRank` and seeded ones as `Replayed`, and the state."""
         capacity = max(1, -(-steps // self.refresh))
         split = jax.tree.map(partial(self._split, capacity), params, is_leaf=_is_seeded)
-        state = self.init(eqx.filter(split, eqx.is_inexact_array), steps)
-        leaves = jax.tree.leaves(split, is_leaf=_has_core)
-        keys = [_key(leaf) for leaf in leaves if _has_core(leaf) or eqx.is_inexact_array(leaf)]
+        state = self.init(trainable(split), steps)
+        leaves = jax.tree.leaves(split, is_leaf=has_core)
+        keys = [_key(leaf) for leaf in leaves if has_core(leaf) or eqx.is_inexact_array(leaf)]
         return split, state._replace(keys=keys)
 
     def init(self, params: Params, steps: int) -> Subspace:
         """No directions yet: a refresh is due."""
-        leaves = jax.tree.leaves(params, is_leaf=_has_core)
-        bases = [None if _has_core(leaf) else self._no_basis(leaf) for leaf in leaves]
+        leaves = jax.tree.leaves(params, is_leaf=has_core)
+        bases = [None if has_core(leaf) else self._no_basis(leaf) for leaf in leaves]
         shapes = [_core_shape(leaf, basis) for leaf, basis in zip(leaves, bases, strict=True)]
         zeros = lambda: [jnp.zeros(shape) for shape in shapes]
         count = jnp.zeros((), jnp.int32)
@@ -123,7 +124,7 @@ class SubspaceZO(Trainer):
         self, loss: LossFunction, params: Params, state: Subspace, key: PRNGKeyArray
     ) -> tuple[Params, Subspace, Array]:
         """A refresh where it is due, q queries, one update; nothing changes where a loss is not finite."""
-        leaves, structure = jax.tree.flatten(params, is_leaf=_has_core)
+        leaves, structure = jax.tree.flatten(params, is_leaf=has_core)
         leaves, state = self.refreshed(leaves, state, jax.random.fold_in(key, 2))
         at = lambda z, k: loss(jax.tree.unflatten(structure, moved(leaves, state.bases, z)), k)
         z = self.directions(state.first, jax.random.fold_in(key, 1))
@@ -193,7 +194,7 @@ class SubspaceZO(Trainer):
         old = [_basis(leaf, basis) for leaf, basis in zip(leaves, state.bases, strict=True)]
         new = [_new_basis(leaf, basis, k, due) for leaf, basis, k in zip(leaves, old, keys, strict=True)]
         taken_up = [_take_up(leaf, basis, state.begun, due) for leaf, basis in zip(leaves, new, strict=True)]
-        kept = [None if _has_core(leaf) else basis for leaf, basis in zip(leaves, new, strict=True)]
+        kept = [None if has_core(leaf) else basis for leaf, basis in zip(leaves, new, strict=True)]
         clear = lambda arrays: [jnp.where(due, 0, a) for a in arrays]
         return taken_up, state._replace(
             bases=kept,
@@ -228,7 +229,8 @@ def _is_seeded(leaf: Any) -> bool:
     return isinstance(leaf, Seeded)
 
 
-def _has_core(leaf: Any) -> bool:
+def has_core(leaf: Any) -> bool:
+    """Whether a leaf carries its own subspace."""
     return isinstance(leaf, LowRank | Replayed)
 
 
@@ -241,17 +243,17 @@ def _low_rank(leaf: LowRank | Replayed) -> LowRank:
 
 
 def _fold(leaf: Any) -> Fold:
-    return _low_rank(leaf).fold if _has_core(leaf) else near_square(*leaf.shape)
+    return _low_rank(leaf).fold if has_core(leaf) else near_square(*leaf.shape)
 
 
 def _core_shape(leaf: Any, basis: Basis | None) -> tuple[int, ...]:
-    if _has_core(leaf):
+    if has_core(leaf):
         return _low_rank(leaf).core.shape
     return leaf.shape if basis is None else (basis.left.shape[1], basis.right.shape[1])
 
 
 def _basis(leaf: Any, basis: Basis | None) -> Basis | None:
-    return Basis(_low_rank(leaf).left, _low_rank(leaf).right) if _has_core(leaf) else basis
+    return Basis(_low_rank(leaf).left, _low_rank(leaf).right) if has_core(leaf) else basis
 
 
 def _new_basis(leaf: Any, basis: Basis | None, key: PRNGKeyArray, due: Array) -> Basis | None:
@@ -264,7 +266,7 @@ def _new_basis(leaf: Any, basis: Basis | None, key: PRNGKeyArray, due: Array) ->
 
 def _take_up(leaf: Any, basis: Basis | None, begun: Array, due: Array) -> Any:
     """Where a refresh is due, a core of zeros in the new subspace: the old one is added to the base, or kept beside it."""
-    if not _has_core(leaf) or basis is None:
+    if not has_core(leaf) or basis is None:
         return leaf
     old = _low_rank(leaf)
     base = merged(old, due) if leaf is old else old.base
