@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         exact_atoms,
         is_low_dimensional,
         partial_derivatives,
+        shifts_unsupported,
     )
     from .field import Field
     from .jets import Jets2, Pairs, Stream, Taylor, Value
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
         orthonormal,
         random_basis,
     )
-    from .network import MLP, Network, Params, RidgeNetwork, S, SeededMLP
+    from .network import MLP, Network, OffsetMLP, Params, RidgeNetwork, S, SeededMLP
     from .sharding import Spread, coordinate_mesh, divided, places, spread, widened
     from .solver import BadHyperparameter, Compiled, Result, Solver, Trained, on_device
     from .sparse import SparseMLP
@@ -80,6 +81,7 @@ _HOMES = {
         "exact_atoms",
         "is_low_dimensional",
         "partial_derivatives",
+        "shifts_unsupported",
     ],
     "field": ["Field"],
     "jets": ["Jets2", "Pairs", "Stream", "Taylor", "Value"],
@@ -95,7 +97,7 @@ _HOMES = {
         "orthonormal",
         "random_basis",
     ],
-    "network": ["MLP", "Network", "Params", "RidgeNetwork", "S", "SeededMLP"],
+    "network": ["MLP", "Network", "OffsetMLP", "Params", "RidgeNetwork", "S", "SeededMLP"],
     "sharding": ["Spread", "coordinate_mesh", "divided", "places", "spread", "widened"],
     "solver": ["BadHyperparameter", "Compiled", "Result", "Solver", "Trained", "on_device"],
     "sparse": ["SparseMLP"],
@@ -136,7 +138,6 @@ def make(name: str, **hyperparameters: Any) -> Solver:
 
     Raises UnknownName, BadHyperparameter, or BrokenPlugin, each a ValueError that says what to try.
     """
-    from .sharding import Spread, coordinate_mesh, divided, places, spread, widened
     from .solver import BadHyperparameter, Trained, override
 
     solver = _registry.factory(str(name))()

@@ -24,6 +24,11 @@ class Directions(eqx.Module):
 
     @property
     @abstractmethod
+    def number(self) -> int:
+        """K."""
+
+    @property
+    @abstractmethod
     def weight(self) -> float:
         """What a sum over the directions is multiplied by to estimate a trace."""
 
@@ -52,9 +57,14 @@ class Axes(Directions):
         return cls(distinct(key, min(count, dim), dim), dim)
 
     @property
+    def number(self) -> int:
+        """K, at most d."""
+        return self.indices.shape[0]
+
+    @property
     def weight(self) -> float:
         """d/K."""
-        return self.dim / self.indices.shape[0]
+        return self.dim / self.number
 
     def rows(self, network: RidgeNetwork, params: Params) -> Array:
         """Rows of W: a gather."""
@@ -79,6 +89,11 @@ class Dense(Directions):
     @abstractmethod
     def block(self, start: Any, size: int) -> Float[Array, "directions size"]:
         """Coordinates start … start + size."""
+
+    @property
+    def number(self) -> int:
+        """K."""
+        return self.count
 
     @property
     def weight(self) -> float:

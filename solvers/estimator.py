@@ -33,7 +33,7 @@ from pdezoo import (
 from .directions import Axes, Directions
 from .field import Field
 from .jets import Value
-from .network import Network, RidgeNetwork
+from .network import Network, OffsetNetwork, RidgeNetwork
 
 Atoms = tuple[Any, ...]
 Values = dict[Any, Float[Array, " batch"]]
@@ -134,6 +134,15 @@ def dense_unsupported(pde: PDE, network: Network) -> str | None:
     return None
 
 
+def shifts_unsupported(network: Network) -> str | None:
+    """Why values at shifted points cannot be made by shifting Wᵀx; None if they can."""
+    if not isinstance(network, RidgeNetwork):
+        return "it shifts the first linear map of a ridge network; this network has none"
+    if isinstance(network, OffsetNetwork):
+        return "it shifts the first linear map of a ridge network; this network reads the ansatz' offset too, which is not linear"
+    return None
+
+
 def is_low_dimensional(atoms: Atoms) -> bool:
     """Whether an operator is made of partial derivatives in x, y, t."""
     return any(isinstance(a, sp.Derivative) for a in atoms)
@@ -182,19 +191,37 @@ def exact_atoms(field: Field, atoms: Atoms, points: Points, trace: Trace) -> Val
 
 
 def _second_order_atoms(field: Field, network: RidgeNetwork, points: Points, trace: Trace) -> Values:
-    z = network.features(field.params, points)
+    z = field.features(points)
     head = lambda q: network.head(field.params, Value(q)).value[:, 0]
     slope = lambda tangent: jax.jvp(head, (z,), (tangent,))
     factor, offset = field.problem.ansatz(points)
     lap_a, lap_b, aa, ab, bb = (field.problem.closed(points)[name] for name in CLOSED)
     along_a, along_b = _projected_gradients(field, network, points)
-    (n, n_a), (_, n_b) = slope(along_a), slope(along_b)
     lap_n, nn = trace(field, network, z)
+    if isinstance(network, OffsetNetwork):
+        row = field.offset_row
+        more_lap, more_nn = _through_offset(head, z, jnp.broadcast_to(row, z.shape), along_b, lap_b, bb)
+        lap_n, nn = lap_n + more_lap, nn + more_nn
+        along_a, along_b = along_a + ab[:, None] * row, along_b + bb[:, None] * row
+    (n, n_a), (_, n_b) = slope(along_a), slope(along_b)
     return {
         u: offset + factor * n,
         Laplacian(u): lap_b + factor * lap_n + 2 * n_a + n * lap_a,
         GradNormSq(u): bb + factor**2 * nn + n**2 * aa + 2 * (factor * n_b + n * ab + factor * n * n_a),
     }
+
+
+def _through_offset(
+    head: Callable, z: Array, row: Array, along: Array, lap_b: Array, bb: Array
+) -> tuple[Array, Array]:
+    """What Δn and |∇n|² gain where z = Wᵀx + w b has the Jacobian Wᵀ + w ∇bᵀ: with the head's gradient g and Hessian H, p = Wᵀ∇b,
+
+    2 wᵀH p + |∇b|² wᵀH w + Δb g·w   and   2 (g·w)(g·p) + |∇b|² (g·w)².
+    """
+    along_row = lambda q: jax.jvp(head, (q,), (row,))[1]
+    g_w, curvature = jax.jvp(along_row, (z,), (2 * along + bb[:, None] * row,))
+    g_p = jax.jvp(head, (z,), (along,))[1]
+    return curvature + lap_b * g_w, 2 * g_w * g_p + bb * g_w**2
 
 
 def _projected_gradients(field: Field, network: RidgeNetwork, points: Points) -> tuple[Array, Array]:

@@ -19,7 +19,7 @@ from pdezoo import Points, Problem, down_closure, jet2
 
 from .directions import Axes, Dense, Directions
 from .jets import Jets2, Taylor, Value
-from .network import Network, Params, RidgeNetwork
+from .network import Network, OffsetNetwork, Params, RidgeNetwork
 from .planner import Index, plan
 
 
@@ -46,7 +46,27 @@ class Field(eqx.Module):
     def value(self, points: Points) -> Float[Array, " batch"]:
         """u_θ(x, t)."""
         factor, offset = self.problem.ansatz(points)
-        return offset + factor * self.network.value(self.params, points)
+        if not isinstance(self.network, OffsetNetwork):
+            return offset + factor * self.network.value(self.params, points)
+        z = self._with_offset(self.network.features(self.params, points), offset)
+        return offset + factor * self.network.head(self.params, Value(z)).value[:, 0]
+
+    def features(self, points: Points) -> Float[Array, "batch width"]:
+        """What enters a ridge network's head: Wᵀx + w_t t, and w_b b where it reads the offset."""
+        assert isinstance(self.network, RidgeNetwork)
+        z = self.network.features(self.params, points)
+        if not isinstance(self.network, OffsetNetwork):
+            return z
+        return self._with_offset(z, self.problem.ansatz(points)[1])
+
+    @property
+    def offset_row(self) -> Float[Array, " width"]:
+        """∂z/∂b: w_b over the scale of the solution, the unit in which a network reads b."""
+        assert isinstance(self.network, OffsetNetwork)
+        return self.network.offset_row(self.params) / self.problem.domain.scale
+
+    def _with_offset(self, z: Array, offset: Array) -> Array:
+        return z + offset[..., None] * self.offset_row
 
     def time_derivative(self, points: Points, order: int = 1) -> Float[Array, " batch"]:
         """∂u_θ/∂t, or ∂²u_θ/∂t²."""
@@ -66,11 +86,11 @@ class Field(eqx.Module):
 
         `lengths` scales every direction, point by point.
         """
-        n = self._network_second_order(points, directions, lengths)
         line = directions.line(self.problem.ansatz, points)
-        (a, b), (a1, b1), (a2, b2) = jet2(line, jnp.zeros_like(n.first))
+        (a, b), (a1, b1), (a2, b2) = jet2(line, jnp.zeros((directions.number, points.x.shape[0])))
         if lengths is not None:
             a1, b1, a2, b2 = a1 * lengths, b1 * lengths, a2 * lengths**2, b2 * lengths**2
+        n = self._network_second_order(points, directions, lengths, SecondOrder(b[0], b1, jnp.sum(b2, 0)))
         return SecondOrder(
             b[0] + a[0] * n.value,
             b1 + a1 * n.value + a * n.first,
@@ -100,14 +120,17 @@ class Field(eqx.Module):
         return [math.factorial(k) * c[..., 0] for k, c in enumerate(out.coefficients)]
 
     def _network_second_order(
-        self, points: Points, directions: Directions, lengths: Array | None
+        self, points: Points, directions: Directions, lengths: Array | None, offset: SecondOrder
     ) -> SecondOrder:
         if not isinstance(self.network, RidgeNetwork):
             return self._by_nested_jvp(points, directions.vectors(), lengths)
         z = self.network.features(self.params, points)
         rows = directions.rows(self.network, self.params)[:, None]
         tangents = rows if lengths is None else rows * lengths[..., None]
-        jets = self.network.head(self.params, Jets2(z, tangents, jnp.zeros_like(z)))
+        stream = Jets2(z, tangents, jnp.zeros_like(z))
+        if isinstance(self.network, OffsetNetwork):
+            stream = Jets2(*map(self._with_offset, stream, offset))
+        jets = self.network.head(self.params, stream)
         return SecondOrder(jets.value[:, 0], jets.first[..., 0], jets.second[:, 0])
 
     def _by_nested_jvp(
@@ -180,6 +203,7 @@ class Field(eqx.Module):
             z = self.network.features(self.params, points) + s[:, None] * self.network.rows(
                 self.params, axis[None]
             )
+            z = self._with_offset(z, offset) if isinstance(self.network, OffsetNetwork) else z
             n = self.network.head(self.params, Value(z)).value[:, 0]
         else:
             n = self.network.value(self.params, points._replace(x=points.x.at[:, axis].add(s)))

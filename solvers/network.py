@@ -14,9 +14,10 @@ from typing import Any, ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
+import sympy as sp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pdezoo import Points, streamed_product
+from pdezoo import PDE, Biharmonic, Points, streamed_product
 
 from .jets import Stream, Value
 from .matrices import Seeded
@@ -48,6 +49,10 @@ class Network(ABC):
     ) -> Params:
         """Parameters to start from, given those of `init` and the problem's loss (params, key, number of points) ↦ scalar."""
         return params
+
+    def unsupported(self, pde: PDE) -> str | None:
+        """Why this network cannot be used on a problem; None if it can."""
+        return None
 
 
 class RidgeNetwork(Network):
@@ -90,6 +95,30 @@ class RidgeNetwork(Network):
     def value(self, params: Params, points: Points) -> Float[Array, " batch"]:
         """n(x, t)."""
         return self.head(params, Value(self.features(params, points))).value[:, 0]
+
+
+class OffsetNetwork(RidgeNetwork):
+    """n = head(Wᵀx + w_t t + w_b b): it reads b too, the known part of u = b + a n, in units of the solution's scale.
+
+    A terminal cost bends where the solution bends; a network that is given its value need not learn where. Only a `Field` knows b.
+    """
+
+    @abstractmethod
+    def offset_row(self, params: Params) -> Float[Array, " width"]:
+        """w_b."""
+
+    def value(self, params: Params, points: Points) -> Float[Array, " batch"]:
+        """Raises TypeError: coordinates are not all that it reads."""
+        raise TypeError("this network reads the ansatz' offset as well as x and t; take values from a Field")
+
+    def unsupported(self, pde: PDE) -> str | None:
+        """No offset to read; partial derivatives and Δ², whose jets do not carry b."""
+        if pde.ansatz.offset == 0:
+            return "its ansatz has no known part for the network to read"
+        beyond = [a for a in pde.atoms if isinstance(a, sp.Derivative | Biharmonic)]
+        if beyond:
+            return f"the operator has {', '.join(map(str, beyond))}; a network that reads b has first and second derivatives only"
+        return None
 
 
 @dataclass(frozen=True)
@@ -155,6 +184,22 @@ class MLP(RidgeNetwork):
         for weight, bias in params["layers"]:
             stream = stream.tanh().affine(weight, bias)
         return stream
+
+
+@dataclass(frozen=True)
+class OffsetMLP(OffsetNetwork, MLP):
+    """An MLP that reads the known part of the ansatz; its weight w_b is standard normal at the start."""
+
+    streams: ClassVar[bool] = False
+
+    def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
+        """Those of an MLP, and "offset", (h,)."""
+        here, rest = jax.random.split(key)
+        return MLP.init(self, rest, dim, has_time) | {"offset": jax.random.normal(here, (self.width,))}
+
+    def offset_row(self, params: Params) -> Array:
+        """w_b."""
+        return params["offset"]
 
 
 @dataclass(frozen=True)

@@ -138,8 +138,8 @@ class Trained(Solver):
         return {k: getattr(self, k) for k in ("estimator", "trainer", "network", "loss")}
 
     def unsupported(self, pde: PDE) -> str | None:
-        """The estimator's reason."""
-        return self.estimator.unsupported(pde, self.network)
+        """The estimator's reason, or the network's."""
+        return self.estimator.unsupported(pde, self.network) or self.network.unsupported(pde)
 
     def init(self, problem: Problem, seed: int, steps: int) -> State:
         """The state before the first step. Points and directions come from pdezoo's fast generator."""

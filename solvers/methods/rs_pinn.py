@@ -33,6 +33,7 @@ from solvers import (
     cheap_atoms,
     dense_unsupported,
     register,
+    shifts_unsupported,
 )
 
 
@@ -80,9 +81,8 @@ class RSPINN(Estimator):
 
     def unsupported(self, pde: PDE, network: Network) -> str | None:
         """The protocol's reasons, and what rules out dense directions."""
-        if not isinstance(network, RidgeNetwork):
-            return "it shifts the first linear map of a ridge network; this network has none"
-        return super().unsupported(pde, network) or dense_unsupported(pde, network)
+        reason = super().unsupported(pde, network) or dense_unsupported(pde, network)
+        return reason or shifts_unsupported(network)
 
     def _pairs(self, field: Field, points: Points, directions: Normal) -> tuple[Array, Array]:
         """(f(x+σδ) + f(x−σδ))/2 − f(x) and (f(x+σδ) − f(x−σδ))/2, each (samples, B)."""

@@ -20,6 +20,7 @@ from solvers import (
     GradientEnhancedLoss,
     Jets2,
     Network,
+    OffsetMLP,
     RidgeNetwork,
     Solver,
     Trained,
@@ -98,6 +99,12 @@ def stde() -> Solver:
 def stde_exact_gradient() -> Solver:
     """Sparse STDE of the network alone, the ansatz' first-order term exact: less variance; Adam."""
     return Trained("stde-exact-gradient", ExactGradientSTDE())
+
+
+@register("stde-offset-input")
+def stde_offset_input() -> Solver:
+    """Sparse STDE of the network alone, which also reads the ansatz' known part b(x, t); Adam."""
+    return Trained("stde-offset-input", ExactGradientSTDE(), network=OffsetMLP())
 
 
 @register("stde-unbiased")

@@ -49,6 +49,7 @@ from solvers import (
     Trained,
     dense_unsupported,
     register,
+    shifts_unsupported,
 )
 
 LARGEST = 2**26
@@ -105,12 +106,11 @@ class ByStencil(Estimator):
 
     def unsupported(self, pde: PDE, network: Network) -> str | None:
         """The protocol's reasons, and what rules out dense directions."""
-        if not isinstance(network, RidgeNetwork):
-            return "it shifts the first linear map of a ridge network; this network has none"
         numbers = self.pairs(pde.dim + 1) * pde.dim
         if numbers > LARGEST:
             return f"its stencil at d = {pde.dim} has {numbers:,} coordinates, more than {LARGEST:,}; use hte or stde"
-        return super().unsupported(pde, network) or dense_unsupported(pde, network)
+        reason = super().unsupported(pde, network) or dense_unsupported(pde, network)
+        return reason or shifts_unsupported(network)
 
     def _derivatives(self, field: Field, points: Points, stencil: Stencil) -> Derivatives:
         network, params = field.network, field.params
