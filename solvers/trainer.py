@@ -16,6 +16,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .network import Params
 
+_DECAYS, _EPSILON = (0.9, 0.999), 1e-8
+_ADAM = optax.scale_by_adam(*_DECAYS, _EPSILON)
+
 LossFunction = Callable[[Params, PRNGKeyArray], Float[Array, ""]]
 
 
@@ -53,7 +56,7 @@ class Adam(Trainer):
 
     def init(self, params: Params, steps: int) -> Any:
         """Two moments, and the length of the schedule."""
-        return optax.scale_by_adam().init(params), jnp.asarray(steps, jnp.float32)
+        return _ADAM.init(params), jnp.asarray(steps, jnp.float32)
 
     def step(
         self, loss: LossFunction, params: Params, state: Any, key: PRNGKeyArray
@@ -61,12 +64,16 @@ class Adam(Trainer):
         """One gradient, one update."""
         moments, steps = state
         value, gradient = self.gradient(loss, params, key)
-        done = jnp.minimum(moments.count / steps, 1)
-        rate = decayed(self.learning_rate, self.final_rate, done)
-        updates, later = optax.scale_by_adam().update(gradient, moments)
+        rate = decayed(self.learning_rate, self.final_rate, jnp.minimum(moments.count / steps, 1))
         keep = partial(jnp.where, jnp.isfinite(value))
-        params = jax.tree.map(lambda p, change: keep(p - rate * change, p), params, updates)
-        return params, (jax.tree.map(keep, later, moments), steps), value
+        later = jax.tree.map(keep, _ADAM.update(gradient, moments)[1], moments)
+        # Without the barrier XLA fuses the new moments into the parameters' update too, which then reads the old ones: those
+        # are copied before they change, and a copy is as large as the parameters.
+        later = jax.lax.optimization_barrier(later)
+        mean = optax.tree.bias_correction(later.mu, _DECAYS[0], later.count)
+        square = optax.tree.bias_correction(later.nu, _DECAYS[1], later.count)
+        change = lambda p, m, v: keep(p - rate * (m / (jnp.sqrt(v) + _EPSILON)), p)
+        return jax.tree.map(change, params, mean, square), (later, steps), value
 
     def gradient(self, loss: LossFunction, params: Params, key: PRNGKeyArray) -> tuple[Array, Params]:
         """The loss and ∇L, by reverse mode."""

@@ -12,6 +12,7 @@ from fields import Plain
 import pdezoo
 import solvers
 from solvers import MLP, Compiled, Trained
+from solvers.solver import block_size
 
 DIM, BATCH, SAMPLES, WIDTH = 10_007, 5, 11, 8  # K is the largest, so that K·d is beyond what is allowed
 ROWS = ["stde", "hte", "sdgd-backward", "sdgd-parallel", "sdgd-forward-over-backward"]
@@ -42,3 +43,13 @@ def test_plain_one_hot_directions_would_be_found() -> None:
     solver = solvers.make("stde", samples=SAMPLES)
     plain = replace(solver, network=Plain(MLP(width=WIDTH, depth=3)))
     assert largest_array(compiled_step(plain)) >= SAMPLES * DIM
+
+
+def test_adam_at_many_dimensions_is_planned_in_four_weights_and_a_block() -> None:
+    """Weights, gradient, two moments; a block of points, and of the gradient. Compiled only, nothing is run."""
+    dim, batch, width = 400_000, 100, 128
+    solver = solvers.make("stde", samples=2, width=width, depth=3)
+    compiled = solver.compile(pdezoo.make("allen-cahn/two-body", dim=dim), steps=10, batch=batch)
+    numbers = 4 * dim * width + block_size(dim) * (batch + width)
+    coefficients = 4 * dim  # the solution's two, and room for what does not grow with d
+    assert compiled.bytes <= 4 * (numbers + coefficients)

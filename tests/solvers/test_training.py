@@ -111,6 +111,23 @@ def test_adam_is_optax_adam_with_a_linear_schedule() -> None:
         jax.tree.map(lambda p, q: np.testing.assert_allclose(p, q, rtol=1e-6), ours, theirs)
 
 
+def test_adam_is_optax_adam_in_double_precision() -> None:
+    """At a constant rate that float32 holds exactly, for schedules are computed in it."""
+    trainer, reference = Adam(learning_rate=0.0625, final_rate=0.0625), optax.adam(0.0625)
+
+    def both(params: Any) -> tuple[Any, Any]:
+        ours = theirs = params
+        state, memory = trainer.init(ours, 20), reference.init(theirs)
+        for _ in range(20):
+            ours, state, _ = trainer.step(quadratic, ours, state, jax.random.key(0))
+            updates, memory = reference.update(jax.grad(quadratic)(theirs, None), memory)
+            theirs = optax.apply_updates(theirs, updates)
+        return ours, theirs
+
+    ours, theirs = in_float64(both, {"a": np.arange(3.0), "b": np.ones((2, 2))})
+    jax.tree.map(lambda p, q: np.testing.assert_allclose(p, q, rtol=1e-12), ours, theirs)
+
+
 @pytest.mark.parametrize("bad", [jnp.nan, jnp.inf])
 def test_a_loss_that_is_not_finite_changes_nothing(bad: float) -> None:
     """Momentum included: after some good steps, a bad one leaves parameters and moments as they are."""
