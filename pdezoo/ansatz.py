@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import sympy as sp
 
+from .blend import COORDINATES, Blend, Datum
 from .collective import r2, t
 from .lower import Points
 
@@ -26,15 +27,21 @@ class Place:
 
 @dataclass(frozen=True)
 class Ansatz:
-    """u(x, t) = offset(x, t) + factor(x, t)·n(x, t), right on `holds` for any n."""
+    """u(x, t) = offset(x, t) + factor(x, t)·n(x, t), right on `holds` for any n.
+
+    `blend`, where it is given, is the offset in a form with short derivatives.
+    """
 
     factor: Any = 1
     offset: Any = 0
     holds: tuple[Place, ...] = ()
+    blend: Blend | None = None
 
     def __post_init__(self) -> None:
         for name in ("factor", "offset"):
             object.__setattr__(self, name, sp.sympify(getattr(self, name)))
+        if self.blend is not None and self.blend.offset != self.offset:
+            raise ValueError("the blend is that of another offset; with a new offset, give blend=None")
 
 
 def vanishing_on_sphere(radius: Any, size: float) -> Ansatz:
@@ -85,13 +92,22 @@ def boundary_data(solution: Any, sides: tuple[Side, ...]) -> Ansatz:
     b = u* − Π_c (1 − P_c) u*, P_c the Hermite interpolation of the data at the two ends of coordinate c (Coons 1967,
     Gordon 1971). It uses the solution on the boundary only. Raises nothing; the solution must be smooth up to the boundary.
     """
-    remainder, factor = sp.sympify(solution), sp.Integer(1)
+    factor = sp.Integer(1)
     for side in sides:
-        remainder = remainder - _hermite(remainder, side)
         c, low, high = side.coordinate, sp.nsimplify(side.low), sp.nsimplify(side.high)
         width = (high - low) / (2 if side.at_high else 1)
         factor *= ((c - low) / width) ** side.at_low * ((high - c) / width) ** side.at_high
-    return Ansatz(factor, sp.sympify(solution) - remainder, tuple(p for s in sides for p in _ends(s)))
+    offset = _blended(sp.sympify(solution), sides)
+    blend = Blend(_blended(Datum(0, 0, 0, *COORDINATES), sides), sp.sympify(solution), offset)
+    return Ansatz(factor, offset, tuple(p for s in sides for p in _ends(s)), blend)
+
+
+def _blended(f: Any, sides: tuple[Side, ...]) -> Any:
+    """f − Π_c (1 − P_c) f."""
+    remainder = f
+    for side in sides:
+        remainder = remainder - _hermite(remainder, side)
+    return f - remainder
 
 
 def _hermite(f: Any, side: Side) -> Any:

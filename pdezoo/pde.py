@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from . import atoms as vocabulary
 from . import collective
 from .ansatz import Ansatz
+from .blend import Blended, lower_blended, partial_derivative
 from .domain import Domain
 from .lower import Fused, Lowered, Points, compile_expressions, lower, lower_fused
 from .solution import Exact, Formula, Reference
@@ -146,7 +147,7 @@ class PDE:
         return Problem(
             source=lower_fused(self.sources, self.dim),
             ansatz=lower((self.ansatz.factor, self.ansatz.offset), self.dim),
-            closed_forms=lower(tuple(closed.values()), self.dim),
+            closed_forms=_lower_closed(self, tuple(closed.values())),
             diffusions=lower(_diffusion_weights(self), self.dim),
             targets=lower(tuple(sp.sympify(c.target) for c in self.conditions), self.dim),
             operator=_operators(self.operators, self.atoms, self.dim),
@@ -164,7 +165,7 @@ class Problem(eqx.Module):
 
     source: Fused
     ansatz: Lowered
-    closed_forms: Lowered
+    closed_forms: Lowered | Blended
     diffusions: Lowered
     targets: Lowered
     operator: Callable[..., list] = eqx.field(static=True)
@@ -225,7 +226,7 @@ def multi_index(atom: Any, dim: int) -> Index:
 
 
 def _closed_expressions(pde: PDE) -> dict[Any, Any]:
-    a, b = pde.ansatz.factor, pde.ansatz.offset
+    a, b = pde.ansatz.factor, _offset(pde)
     if any(isinstance(atom, sp.Derivative) for atom in pde.atoms):
         return _closed_partials(pde, a, b)
     if b.has(collective.coordinate_max):
@@ -237,18 +238,21 @@ def _closed_expressions(pde: PDE) -> dict[Any, Any]:
 
 def _closed_partials(pde: PDE, a: Any, b: Any) -> dict[Any, Any]:
     """∂^β a for all β below the operator's partials, and ∂^α b for those themselves."""
-    coordinates = _coordinates(pde.dim)
     wanted = tuple(multi_index(atom, pde.dim) for atom in pde.atoms)
-
-    def partial(f: Any, index: Index) -> Any:
-        """One derivative at a time: given several at once, SymPy also factors the result, which takes most of the time."""
-        for coordinate, order in zip(coordinates, index, strict=True):
-            for _ in range(order):
-                f = sp.diff(f, coordinate)
-        return f
-
+    partial = lambda f, index: partial_derivative(f, _coordinates(pde.dim), index)
     factors = {("a", beta): partial(a, beta) for beta in down_closure(wanted)}
     return factors | {("b", alpha): partial(b, alpha) for alpha in wanted}
+
+
+def _offset(pde: PDE) -> Any:
+    """b as its derivatives are taken."""
+    return pde.ansatz.blend.expr if pde.ansatz.blend else pde.ansatz.offset
+
+
+def _lower_closed(pde: PDE, exprs: tuple[Any, ...]) -> Lowered | Blended:
+    """Derivatives of a and b."""
+    blend = pde.ansatz.blend
+    return lower_blended(exprs, blend.solution, pde.dim) if blend else lower(exprs, pde.dim)
 
 
 def _diffusion_weights(pde: PDE) -> tuple[Any, ...]:

@@ -112,6 +112,7 @@ def test_closed_forms_agree_in_both_precisions(name: str) -> None:
 def test_expressions_lowered_together_are_those_lowered_alone(name: str) -> None:
     """SymPy's full common-subexpression elimination fails this for KP's line soliton: it makes a product of a difference."""
     pde = pdezoo.make(name)
+    pde = replace(pde, ansatz=replace(pde.ansatz, blend=None))  # the offset written out
     expressions, points = tuple(_closed_expressions(pde).values()), pde.domain.sample(jax.random.key(0), 50)
     together = in_float64(lower(expressions, pde.dim), points)
     for value, expr in zip(together, expressions, strict=True):

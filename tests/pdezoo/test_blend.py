@@ -1,0 +1,71 @@
+"""Boundary data evaluated at moved points are the offset written out, and so are their derivatives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+import sympy as sp
+
+import pdezoo
+from pdezoo import PDE, Box, D, Exact, Side, boundary_data, in_float64, t, u, x, y
+from pdezoo.blend import Blended, lower_blended
+from pdezoo.lower import lower
+from pdezoo.pde import down_closure
+
+
+@pytest.fixture(scope="module")
+def pde() -> PDE:
+    """Every kind of side: one end and both, with derivatives and without."""
+    solution = sp.exp(x / 3) * sp.sin(x - y / 2 + t) + x**2 * sp.cos(y * t)
+    sides = (Side(t, 0, 1, 1, 0), Side(x, -1, 2, 1, 2), Side(y, -1, 1, 2, 0))
+    return PDE(
+        operator=D(u, t) + D(u, x, x, y) + D(u, y),
+        domain=Box(2, (-1, -1), (2, 1), 1.0),
+        ansatz=boundary_data(solution, sides),
+        solution=Exact(solution),
+    )
+
+
+def blended(pde: PDE) -> Blended:
+    return lower_blended((pde.ansatz.blend.expr,), pde.ansatz.blend.solution, pde.dim)
+
+
+def test_the_blend_is_the_offset(pde: PDE) -> None:
+    """At the domain's points, in float64, against the lowered symbolic offset."""
+    points = pde.domain.sample(jax.random.key(0), 30)
+    (found,) = in_float64(blended(pde), points)
+    (want,) = in_float64(lower((pde.ansatz.offset,), 2), points)
+    np.testing.assert_allclose(found, want, rtol=1e-12, atol=1e-13)
+
+
+def test_its_derivatives_are_those_of_the_offset(pde: PDE) -> None:
+    """All that the operator asks for, against SymPy's derivatives of the expression written out."""
+    points = pde.domain.sample(jax.random.key(1), 30)
+    found = in_float64(pde.lower().closed, points)
+    wanted = [k for k in found if k[0] == "b"]
+    assert {index for _, index in wanted} == {(0, 0, 1), (2, 1, 0), (0, 1, 0)}
+    written = [
+        sp.diff(pde.ansatz.offset, *(c for c, n in zip((x, y, t), k, strict=True) for _ in range(n)))
+        for _, k in wanted
+    ]
+    for key, want in zip(wanted, in_float64(lower(tuple(written), 2), points), strict=True):
+        np.testing.assert_allclose(found[key], want, rtol=1e-11, atol=1e-12)
+    assert {index for part, index in found if part == "a"} == set(down_closure(tuple(k for _, k in wanted)))
+
+
+def test_a_blend_belongs_to_its_offset(pde: PDE) -> None:
+    with pytest.raises(ValueError, match="blend=None"):
+        replace(pde.ansatz, offset=0)
+    assert replace(pde.ansatz, offset=0, blend=None).offset == 0
+
+
+def test_a_soliton_in_one_dimension() -> None:
+    """The same where there is no y."""
+    pde = pdezoo.make("kdv/two-solitons")
+    points = pde.domain.sample(jax.random.key(0), 20)
+    (found,) = in_float64(blended(pde), points)
+    (want,) = in_float64(lower((pde.ansatz.offset,), 1), points)
+    np.testing.assert_allclose(found, want, rtol=1e-12, atol=1e-13)
