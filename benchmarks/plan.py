@@ -89,6 +89,6 @@ def _solver(name: str, given: dict[str, Any], lib: Library) -> tuple[Solver, Out
         full = lib.make_solver(name, **given).hyperparameters()
         return Solver(name=name, given=given, hyperparameters=full), None
     except lib.bad_hyperparameter as error:
-        raise UserError(f"{name}: {error}") from None
+        raise UserError(str(error)) from None  # it names the solver
     except (Exception, SystemExit) as error:  # a broken contribution is a row; the others go on
         return asked, failure(error)
