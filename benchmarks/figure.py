@@ -66,11 +66,11 @@ def scaling(
     with mpl.rc_context(style(ink, faint)):
         figure = Figure(figsize=(10.5, 2.75 * len(panels) + 0.55), layout="constrained")
         axes = figure.subplots(len(panels), 3, squeeze=False)
-        for line, groups in zip(axes, panels, strict=True):
+        for line, groups, title in zip(axes, panels, titles(panels), strict=True):
             for axis, panel in zip(line, _panels(groups), strict=True):
                 _draw(axis, groups, names, panel, faint)
             if len(panels) > 1:
-                line[0].set_title(_name(groups[0]), loc="left", fontsize=9.5, fontweight="bold")
+                line[0].set_title(title, loc="left", fontsize=9.5, fontweight="bold")
         labelled = [
             pair for axis in axes.flat for pair in zip(*axis.get_legend_handles_labels(), strict=True)
         ]
@@ -104,6 +104,20 @@ def comparable(groups: Sequence[Group]) -> list[list[Group]]:
     for group in groups:
         found[(group.problem, group.instance, group.protocol.fingerprint, group.machine)].append(group)
     return [sorted(members, key=lambda group: group.dim) for members in found.values()]
+
+
+def titles(panels: Sequence[Sequence[Group]]) -> list[str]:
+    """The problem of every line of panels; where two have the same, the steps, the protocol and the machine too."""
+    short = [_name(groups[0]) for groups in panels]
+    return [
+        name if short.count(name) == 1 else f"{name}: {_conditions(groups[0])}"
+        for name, groups in zip(short, panels, strict=True)
+    ]
+
+
+def _conditions(group: Group) -> str:
+    used = group.protocol
+    return f"{used.steps:,} steps, protocol {used.fingerprint[:8]}, {group.machine}"
 
 
 def _name(group: Group) -> str:

@@ -135,6 +135,8 @@ class PDE:
             "solution": [type(self.solution).__name__, _canonical(vars(self.solution))],
             "source": None if self.source is None else sp.srepr(sp.sympify(self.source)),
         }
+        if self.enhanced:  # a change of weight is another problem; one without such terms keeps its name
+            parts["enhanced weight"] = self.enhanced_weight
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def lower(self) -> Problem:

@@ -21,6 +21,9 @@ from jaxtyping import Array, PRNGKeyArray, UInt32
 
 NAME = "mix32"
 
+_WORDS = 2**32
+"""How many words one key gives: as many as its counter has values."""
+
 _ROUNDS = ((16, 0x21F0AAAD), (15, 0x735A2D97), (15, None))
 
 
@@ -72,10 +75,22 @@ def _random_bits(words: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
     if bit_width == 64:
         high, low = _random_bits(words, 32, (2, *shape)).astype(jnp.uint64)
         return (high << 32) | low
+    if size > _WORDS:
+        return _by_rows(words, bit_width, shape)
     first, second = _stream(words)
     counter = jax.lax.iota(jnp.uint32, size).reshape(shape)
     word = mix(mix(counter + first) + second)
     return word if bit_width == 32 else (word >> (32 - bit_width)).astype(f"uint{bit_width}")
+
+
+def _by_rows(words: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
+    """More numbers than a counter has values: a key for each row, else the numbers would begin again."""
+    if len(shape) == 1:
+        raise ValueError(
+            f"a key of {NAME} gives at most {_WORDS:,} numbers in a row, got {shape[0]:,}; fold in the place of each block"
+        )
+    rows = (_random_bits(_fold_in(words, row), bit_width, shape[1:]) for row in range(shape[0]))
+    return jnp.stack(list(rows))
 
 
 def _stream(words: Array) -> Array:

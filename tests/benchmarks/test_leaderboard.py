@@ -226,6 +226,17 @@ def test_figures(make_record):
     assert drawing.startswith("<svg")
 
 
+def test_figures_of_one_problem_under_two_protocols_have_two_titles(make_record):
+    short, other = make_record("a"), make_record("a")
+    cell = short.cell.model_copy(update={"protocol": short.cell.protocol.but(steps=77)})
+    both = [short.model_copy(update={"cell": cell}), other]
+    found = figure.titles(figure.comparable(leaderboard(both).groups))
+    assert len(set(found)) == 2
+    assert sum("77 steps" in title for title in found) == 1
+    (alone,) = figure.titles(figure.comparable(leaderboard([other]).groups))
+    assert "steps" not in alone
+
+
 def test_papers_are_set_beside_ours_where_the_cell_is_the_same(make_record):
     cells = published()
     assert len(cells) > 150

@@ -80,3 +80,14 @@ def test_double_precision():
         sample = np.asarray(jax.random.uniform(prng.key(5), (COUNT,), jnp.float64))
     assert stats.kstest(sample, "uniform").pvalue > RARE
     assert len(np.unique(sample)) == COUNT
+
+
+def test_more_numbers_than_the_counter_has_values_do_not_repeat(monkeypatch):
+    key = prng.key(5)
+    whole = np.asarray(jax.random.bits(key, (6, 50)))
+    monkeypatch.setattr(prng, "_WORDS", 100)
+    parts = np.asarray(jax.jit(lambda k: jax.random.bits(k, (6, 51)))(key))
+    assert np.unique(parts).size == 6 * 51
+    np.testing.assert_array_equal(jax.random.bits(key, (2, 50)), whole[:2])  # those that fit are as ever
+    with pytest.raises(ValueError, match="at most 100 numbers"):
+        jax.random.bits(key, (101,))

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,14 @@ def test_fingerprints_tell_instances_apart() -> None:
     assert len(prints) == 5
     assert all(len(p) == 64 and int(p, 16) >= 0 for p in prints)
     assert pdezoo.make("poisson/two-body", dim=7).fingerprint == base.fingerprint
+
+
+def test_the_weight_of_an_enhanced_residual_tells_problems_apart() -> None:
+    pde = pdezoo.make("gkdv/gradient-enhanced")
+    heavier = replace(pde, enhanced_weight=2 * pde.enhanced_weight)
+    assert heavier.fingerprint != pde.fingerprint
+    plain = pdezoo.make("poisson/two-body", dim=7)
+    assert replace(plain, enhanced_weight=1.0).fingerprint == plain.fingerprint  # a weight of nothing
 
 
 def test_every_registered_instance_has_its_own_fingerprint() -> None:
