@@ -94,6 +94,13 @@ def streamed_product(block: Block, weight: Float[Array, "dim width"], size: int)
     return total
 
 
+def joined(block: Block, dim: int, size: int) -> Array:
+    """The blocks side by side: all `dim` coordinates, held."""
+    count, rest = divmod(dim, size)
+    parts = [block(j * size, size) for j in range(count)]
+    return jnp.concatenate(parts + ([block(count * size, rest)] if rest else []), axis=-1)
+
+
 def _normal(word: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Standard normal numbers from 23 of the bits each, by the inverse distribution function."""
     mantissa = (word >> 9) | jnp.uint32(0x3F800000)

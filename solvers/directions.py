@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pdezoo import Lowered, Points
+from pdezoo import Lowered, Points, joined
 
 from .network import Params, RidgeNetwork
 
@@ -115,9 +115,7 @@ class Dense(Directions):
 
     def vectors(self) -> Array:
         """The same blocks side by side."""
-        count, rest = divmod(self.dim, self.size)
-        blocks = [self.block(i * self.size, self.size) for i in range(count)]
-        return jnp.concatenate(blocks + ([self.block(count * self.size, rest)] if rest else []), axis=1)
+        return joined(self.block, self.dim, self.size)
 
 
 class Rademacher(Dense):

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import sympy as sp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pdezoo import PDE, Biharmonic, Points, streamed_product
+from pdezoo import PDE, Biharmonic, Points, joined, streamed_product
 
 from .jets import Stream, Value
 from .matrices import Seeded
@@ -167,12 +167,19 @@ class MLP(RidgeNetwork):
         return params["first"][axes]
 
     def blocks(self, params: Params, dim: int, block: Callable[[Any, int], Array], size: int) -> Array:
-        """Σ_j block(start_j, n_j) @ W_j, one block of rows after the other; blocks are made again for the gradient."""
-        return streamed_product(block, params["first"], size)
+        """Σ_j block(start_j, n_j) @ W_j, one block of rows after the other; blocks are made again for the gradient.
+
+        A W that is no array, such as `LowRank`, multiplies the directions whole: perturbed cores then share the product with W₀.
+        """
+        weight = params["first"]
+        if not isinstance(weight, jax.Array):
+            return joined(block, dim, size) @ weight
+        return streamed_product(block, weight, size)
 
     def gram(self, params: Params, dim: int) -> Array:
         """WᵀW."""
-        return params["first"].T @ params["first"]
+        weight = params["first"]
+        return weight.T @ weight if isinstance(weight, jax.Array) else super().gram(params, dim)
 
     def time_row(self, params: Params) -> Array:
         """w_t."""

@@ -12,7 +12,7 @@ import pytest
 
 import pdezoo
 import solvers
-from solvers import LowRank, Replayed, near_square, orthonormal
+from solvers import MLP, Field, LowRank, Replayed, near_square, orthonormal
 from solvers.methods import sdze as module
 from solvers.methods.sdze import SubspaceZO
 
@@ -205,6 +205,31 @@ def test_a_loss_that_is_not_finite_changes_nothing(implicit: None) -> None:
     assert not np.isfinite(value)
     jax.tree.map(np.testing.assert_array_equal, after, params)
     jax.tree.map(np.testing.assert_array_equal, later.first, state.first)
+
+
+@pytest.mark.parametrize("row", ["stde", "hte", "rs-pinn", "forward-laplacian", "exact"])
+def test_estimates_with_weights_kept_apart_are_those_with_weights_formed(row: str) -> None:
+    """Sparse and dense directions and WᵀW, each with W₀ + fold(U C Vᵀ) as a `LowRank` and as an array."""
+    pde, network, estimator = (
+        pdezoo.make("poisson/two-body", dim=24),
+        MLP(**SMALL),
+        solvers.make(row).estimator,
+    )
+    problem = solvers.on_device(pde)
+    params = network.init(jax.random.key(0), 24, False)
+    fold, (one, two, three) = near_square(24, 12), jax.random.split(jax.random.key(1), 3)
+    left, right = orthonormal(one, fold.left, 5), orthonormal(two, fold.right, 5)
+    core = jax.random.normal(three, (5, 5))
+    apart = params | {"first": LowRank(params["first"], left, core, right, fold)}
+    formed = params | {"first": params["first"] + fold.expand(left, core, right)}
+    at = problem.sample(jax.random.key(2), 6)
+
+    def estimate(p: Any) -> Any:
+        values = estimator(Field(problem, p, network), problem.atoms, at, jax.random.key(3))
+        return [values[a] for a in problem.atoms]
+
+    for found, want in zip(jax.jit(estimate)(apart), jax.jit(estimate)(formed), strict=True):
+        np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-4 * float(jnp.abs(want).max()))
 
 
 @pytest.mark.parametrize("rows", [7, 27, 28, 5000])
