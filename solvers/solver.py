@@ -139,7 +139,8 @@ class Trained(Solver):
 
     def unsupported(self, pde: PDE) -> str | None:
         """The estimator's reason, or the network's."""
-        return self.estimator.unsupported(pde, self.network) or self.network.unsupported(pde)
+        reason = self.estimator.unsupported(pde, self.network)
+        return self.network.unsupported(pde) if reason is None else reason
 
     def init(self, problem: Problem, seed: int, steps: int) -> State:
         """The state before the first step. Points and directions come from pdezoo's fast generator."""

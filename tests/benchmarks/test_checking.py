@@ -37,6 +37,7 @@ def plant():
     with pytest.MonkeyPatch.context() as patch:
         yield register
     pdezoo._registry._factories.pop("planted", None)
+    pdezoo._registry._registered.pop("planted", None)
 
 
 def failed(name: str = "planted") -> dict[str, Finding]:

@@ -160,6 +160,7 @@ def plant():
 
     yield register
     solvers._registry._factories.pop("planted", None)
+    solvers._registry._registered.pop("planted", None)
 
 
 def planted() -> list[Any]:
