@@ -191,10 +191,10 @@ def exact_atoms(field: Field, atoms: Atoms, points: Points, trace: Trace) -> Val
 
 
 def _second_order_atoms(field: Field, network: RidgeNetwork, points: Points, trace: Trace) -> Values:
-    z = field.features(points)
+    factor, offset = field.problem.ansatz(points)
+    z = field.features(points, offset)
     head = lambda q: network.head(field.params, Value(q)).value[:, 0]
     slope = lambda tangent: jax.jvp(head, (z,), (tangent,))
-    factor, offset = field.problem.ansatz(points)
     lap_a, lap_b, aa, ab, bb = (field.problem.closed(points)[name] for name in CLOSED)
     along_a, along_b = _projected_gradients(field, network, points)
     lap_n, nn = trace(field, network, z)

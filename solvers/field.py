@@ -46,18 +46,15 @@ class Field(eqx.Module):
     def value(self, points: Points) -> Float[Array, " batch"]:
         """u_θ(x, t)."""
         factor, offset = self.problem.ansatz(points)
-        if not isinstance(self.network, OffsetNetwork):
+        if not isinstance(self.network, RidgeNetwork):
             return offset + factor * self.network.value(self.params, points)
-        z = self._with_offset(self.network.features(self.params, points), offset)
-        return offset + factor * self.network.head(self.params, Value(z)).value[:, 0]
+        stream = Value(self.features(points, offset))
+        return offset + factor * self.network.head(self.params, stream).value[:, 0]
 
-    def features(self, points: Points) -> Float[Array, "batch width"]:
-        """What enters a ridge network's head: Wᵀx + w_t t, and w_b b where it reads the offset."""
+    def features(self, points: Points, offset: Float[Array, " batch"]) -> Float[Array, "batch width"]:
+        """What enters a ridge network's head: Wᵀx + w_t t, and w_b b where it reads the offset b."""
         assert isinstance(self.network, RidgeNetwork)
-        z = self.network.features(self.params, points)
-        if not isinstance(self.network, OffsetNetwork):
-            return z
-        return self._with_offset(z, self.problem.ansatz(points)[1])
+        return self._with_offset(self.network.features(self.params, points), offset)
 
     @property
     def offset_row(self) -> Float[Array, " width"]:
@@ -66,6 +63,9 @@ class Field(eqx.Module):
         return self.network.offset_row(self.params) / self.problem.domain.scale
 
     def _with_offset(self, z: Array, offset: Array) -> Array:
+        """z, or a derivative of z, and what the same of b adds to it."""
+        if not isinstance(self.network, OffsetNetwork):
+            return z
         return z + offset[..., None] * self.offset_row
 
     def time_derivative(self, points: Points, order: int = 1) -> Float[Array, " batch"]:
@@ -127,9 +127,7 @@ class Field(eqx.Module):
         z = self.network.features(self.params, points)
         rows = directions.rows(self.network, self.params)[:, None]
         tangents = rows if lengths is None else rows * lengths[..., None]
-        stream = Jets2(z, tangents, jnp.zeros_like(z))
-        if isinstance(self.network, OffsetNetwork):
-            stream = Jets2(*map(self._with_offset, stream, offset))
+        stream = Jets2(*map(self._with_offset, (z, tangents, jnp.zeros_like(z)), offset))
         jets = self.network.head(self.params, stream)
         return SecondOrder(jets.value[:, 0], jets.first[..., 0], jets.second[:, 0])
 
@@ -200,10 +198,7 @@ class Field(eqx.Module):
         """u_θ(x + s e_axis), for derivatives in s by reverse mode."""
         factor, offset = (v[0] for v in Axes(axis[None], self.dim).line(self.problem.ansatz, points)(s[None]))
         if isinstance(self.network, RidgeNetwork):
-            z = self.network.features(self.params, points) + s[:, None] * self.network.rows(
-                self.params, axis[None]
-            )
-            z = self._with_offset(z, offset) if isinstance(self.network, OffsetNetwork) else z
+            z = self.features(points, offset) + s[:, None] * self.network.rows(self.params, axis[None])
             n = self.network.head(self.params, Value(z)).value[:, 0]
         else:
             n = self.network.value(self.params, points._replace(x=points.x.at[:, axis].add(s)))
