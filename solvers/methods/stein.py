@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations_with_replacement, product
@@ -47,6 +48,7 @@ from solvers import (
     RidgeNetwork,
     Solver,
     Trained,
+    Value,
     dense_unsupported,
     register,
     shifts_unsupported,
@@ -54,6 +56,8 @@ from solvers import (
 
 LARGEST = 2**26
 """Coordinates of a stencil: a quarter of a gigabyte."""
+
+_BLOCK = 2**20  # numbers of one layer at all shifted points that are held at a time
 
 
 class Derivatives(NamedTuple):
@@ -66,13 +70,23 @@ class Derivatives(NamedTuple):
 
 
 class Stencil(NamedTuple):
-    """J pairs of points, and weights: n = f + mean·e, ∇n = Σ slope_j δ_j o_j, Δn = space·e, ∂²n/∂t² = time·e."""
+    """J pairs of points, and weights: n = f + mean·e, ∇n = Σ slope_j δ_j o_j, Δn = space·e, ∂²n/∂t² = time·e.
+
+    A pair of which all numbers are zero adds nothing.
+    """
 
     offsets: Float[Array, "pairs inputs"]
     mean: Float[Array, " pairs"]
     slope: Float[Array, " pairs"]
     space: Float[Array, " pairs"]
     time: Float[Array, " pairs"]
+
+    def blocks(self, count: int) -> Stencil:
+        """Its pairs in `count` parts of one size, on a new leading axis; pairs of zeros fill the last."""
+        size = -(-self.mean.shape[0] // count)
+        short = size * count - self.mean.shape[0]
+        filled = (jnp.pad(a, [(0, short), *[(0, 0)] * (a.ndim - 1)]) for a in self)
+        return Stencil(*(a.reshape(count, size, *a.shape[1:]) for a in filled))
 
     def apply(
         self,
@@ -113,12 +127,21 @@ class ByStencil(Estimator):
         return reason or shifts_unsupported(network)
 
     def _derivatives(self, field: Field, points: Points, stencil: Stencil) -> Derivatives:
+        """Block by block, each made again for the gradient, so that memory does not grow with the number of pairs."""
         network, params = field.network, field.params
         assert isinstance(network, RidgeNetwork)
         z = network.features(params, points)
-        odd = network.features(params, _as_points(stencil.offsets, field.dim))[:, None]
-        found = network.head(params, Pairs(z, jnp.zeros_like(odd), odd))
-        return stencil.apply(found.value[:, 0], found.even[..., 0], found.odd[..., 0])
+        zero = jnp.zeros(z.shape[0], z.dtype)
+
+        @jax.checkpoint
+        def part(stencil: Stencil) -> Derivatives:
+            odd = network.features(params, _as_points(stencil.offsets, field.dim))[:, None]
+            found = network.head(params, Pairs(z, jnp.zeros_like(odd), odd))
+            return stencil.apply(zero, found.even[..., 0], found.odd[..., 0])
+
+        count = -(-stencil.mean.shape[0] * z.size // _BLOCK)
+        total = _sum(part, stencil.blocks(count)) if count > 1 else part(stencil)
+        return total._replace(value=total.value + network.head(params, Value(z)).value[:, 0])
 
     def _smoothed(self, field: Field, points: Points, stencil: Stencil) -> Array:
         """u with the network's mean over the stencil."""
@@ -261,6 +284,13 @@ def _hermite(count: int) -> list[tuple[float, float]]:
     return [
         (round(x, 12), w) for x, w in zip(nodes.tolist(), (weights / weights.sum()).tolist(), strict=True)
     ]
+
+
+def _sum(part: Callable[[Stencil], Derivatives], blocks: Stencil) -> Derivatives:
+    """Σ_k part(k-th block), one after the other."""
+    add = lambda total, block: (jax.tree.map(jnp.add, total, part(block)), None)
+    shapes = jax.eval_shape(part, jax.tree.map(lambda a: a[0], blocks))
+    return jax.lax.scan(add, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes), blocks)[0]
 
 
 def _as_points(vectors: Array, dim: int) -> Points:

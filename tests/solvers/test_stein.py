@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations_with_replacement
 
 import jax
@@ -16,6 +17,7 @@ import pdezoo
 import solvers
 from pdezoo import Dt, Laplacian, Points, in_float64, u
 from solvers import MLP, Field, Pairs, Value
+from solvers.methods import stein
 from solvers.methods.stein import ByStencil, FiniteDifference, SteinMC, SteinSparseGrid, smolyak
 
 ATOMS = (*SPACE, Dt(u), Dt(u, 2))
@@ -176,6 +178,33 @@ def test_monte_carlo_agrees_with_the_grid() -> None:
     for atom in linear:
         error = drawn[atom].std(0) / np.sqrt(3000)
         assert (np.abs(drawn[atom].mean(0) - exact[atom][0]) < 4 * error).all(), atom
+
+
+@pytest.mark.parametrize("estimator", [SteinSparseGrid(), SteinMC(samples=10)], ids=["grid", "monte-carlo"])
+def test_blocks_of_a_stencil_add_up(estimator: ByStencil, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values and gradient in float64, of blocks that do not divide the pairs, against all pairs at once."""
+    field, at = field_at(3, time=True)
+    numbers = at.x.shape[0] * SMALL.width
+
+    def found(f: Field, p: Points) -> tuple:
+        total = lambda params: sum(
+            jnp.sum(value * value)
+            for value in estimator(replace(f, params=params), ATOMS, p, jax.random.key(0)).values()
+        )
+        return jax.value_and_grad(total)(f.params)
+
+    monkeypatch.setattr(stein, "_BLOCK", 10**9)
+    whole = in_float64(jax.jit(lambda f, p: found(f, p)), field, at)
+    monkeypatch.setattr(stein, "_BLOCK", 3 * numbers)
+    parts = in_float64(jax.jit(lambda f, p: found(f, p)), field, at)
+    for one, other in zip(*map(jax.tree.leaves, (whole, parts)), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-10, atol=1e-10)
+
+
+def test_a_stencil_is_never_held_whole() -> None:
+    """1,024 pairs at 100 points would be 1.5 GB."""
+    pde = pdezoo.make("hjb/corrected", dim=20)
+    assert solvers.make("stein-mc").compile(pde, batch=100).bytes < 2.5e8
 
 
 def test_tested_values_are_smoothed() -> None:
