@@ -2,18 +2,15 @@
 
 The plain step is what a reader of the STDE paper would write: `jax.experimental.jet` along one-hot tangents, vmapped over
 axes and points, on u = (1 − |x|²) MLP(x); the Allen-Cahn two-body source as an explicit formula on `jnp.sin` and
-`jnp.cos`; Optax's Adam; one
-dispatch a step. Both train the same problem with the same B, K and network, in one process, in turns, so that what
-else the machine does falls on both.
+`jnp.cos`; Optax's Adam; one dispatch a step. Ours makes ten steps a dispatch, as training does more of. Both train the same problem
+with the same B, K and network, in one process, in turns, so that what else the machine does falls on both.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +21,7 @@ import optax
 
 import pdezoo
 import solvers
+from benchmarks.step_cost import Dispatch, measure, training
 
 BATCH, SAMPLES, WIDTH, DEPTH = 100, 16, 128, 4
 
@@ -94,29 +92,19 @@ def _parameters(dim: int) -> Any:
     return [(jax.random.normal(k, (m, n)) / np.sqrt(m), jnp.zeros(n)) for k, m, n in pairs]
 
 
-def our_step(dim: int) -> tuple[Callable[..., Any], Any]:
-    """`stde` as shipped, and its first state. One call is one dispatch of one step."""
+def compare(dim: int, seconds: float, steps: int) -> dict[str, float]:
+    """Median seconds a step of the plain one and of `stde` as shipped, `steps` of that a dispatch, for about `seconds` each."""
+    step, arguments = plain_step(dim)
+
+    def plain() -> None:
+        nonlocal arguments
+        arguments = jax.block_until_ready(step(*arguments))
+
+    plain()
     solver: Any = solvers.make("stde", samples=SAMPLES, width=WIDTH, depth=DEPTH)
-    compiled = solver.compile(pdezoo.make("allen-cahn/two-body", dim), batch=BATCH)
-    return compiled, compiled.init()
-
-
-def compare(dim: int, seconds: float) -> dict[str, float]:
-    """Median seconds a step of both, measured in turns for about `seconds` each."""
-    plain, arguments = plain_step(dim)
-    ours, state = our_step(dim)
-    arguments = jax.block_until_ready(plain(*arguments))
-    state = jax.block_until_ready(ours(state)[0])
-    times: dict[str, list[float]] = {"plain": [], "ours": []}
-    while sum(times["plain"]) < seconds or len(times["plain"]) < 3:
-        begin = time.perf_counter()
-        arguments = jax.block_until_ready(plain(*arguments))
-        middle = time.perf_counter()
-        state = jax.block_until_ready(ours(state)[0])
-        times["plain"].append(middle - begin)
-        times["ours"].append(time.perf_counter() - middle)
-    plain_time, our_time = (statistics.median(t) for t in times.values())
-    return {"dim": dim, "plain": plain_time, "ours": our_time, "ratio": plain_time / our_time}
+    compiled = solver.compile(pdezoo.make("allen-cahn/two-body", dim), batch=BATCH, chunk=steps)
+    found = measure({"plain": Dispatch(plain, 1), "ours": training(compiled)}, seconds)
+    return {"dim": dim, **found, "ratio": found["plain"] / found["ours"]}
 
 
 def main() -> int:
@@ -126,11 +114,12 @@ def main() -> int:
     )
     parser.add_argument("--dims", type=int, nargs="+", default=[100, 1_000, 10_000, 100_000])
     parser.add_argument("--seconds", type=float, default=5.0, help="how long to measure at each dimension")
+    parser.add_argument("--steps", type=int, default=10, help="how many of our steps a dispatch makes")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows = []
     for dim in options.dims:
-        rows.append(compare(dim, options.seconds))
+        rows.append(compare(dim, options.seconds, options.steps))
         if not options.json:
             row = rows[-1]
             print(

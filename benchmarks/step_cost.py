@@ -1,8 +1,9 @@
 """What a training step of several rows costs, measured in turns in one process: `python -m benchmarks.step_cost`.
 
-The work common to all of them, drawing points and evaluating the source, is measured too, so that it can be taken out. The
-learning rate is next to nothing: a step's cost does not depend on it, and nothing diverges. Peak memory is that of the
-process, so that a row's own is measured by naming it alone.
+A dispatch makes many steps, as in training: memory for temporaries is then taken once a dispatch, not once a step. The work
+common to all rows, drawing points and evaluating the source, is measured too, so that it can be taken out. The learning rate is
+next to nothing: a step's cost does not depend on it, and nothing diverges. Peak memory is that of the process, so that a row's own
+is measured by naming it alone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,51 +29,66 @@ PROBLEM = "allen-cahn/two-body"
 COMMON = "points and source"
 
 
-def rows(specs: list[str], dim: int, batch: int) -> dict[str, Callable[[], Any]]:
+class Dispatch(NamedTuple):
+    """Something that runs a number of steps at once, and waits for them."""
+
+    run: Callable[[], object]
+    steps: int
+
+
+def rows(specs: list[str], dim: int, batch: int, steps: int) -> dict[str, Dispatch]:
     """Steps by name, compiled and warm; a specification is a row's name, or `sdze:queries=16,rank=32`."""
     pde = pdezoo.make(PROBLEM, dim)
-    return {spec: _step(spec, pde, batch) for spec in specs} | {COMMON: _common(pde, batch)}
+    return {spec: _row(spec, pde, batch, steps) for spec in specs} | {COMMON: _common(pde, batch, steps)}
 
 
-def _step(spec: str, pde: Any, batch: int) -> Callable[[], Any]:
+def _row(spec: str, pde: Any, batch: int, steps: int) -> Dispatch:
     name, _, settings = spec.partition(":")
     given = dict(hyperparameter(text) for text in settings.split(",") if text)
     solver: Any = solvers.make(name, **({"learning_rate": 1e-12} | given))
-    compiled = solver.compile(pde, batch=batch)
+    return training(solver.compile(pde, batch=batch, chunk=steps))
+
+
+def training(compiled: Any) -> Dispatch:
+    """A compiled training loop, as many steps a dispatch as it has in its chunk; warm."""
     state = compiled.init()
 
-    def step() -> None:
+    def run() -> None:
         nonlocal state
         state = jax.block_until_ready(compiled(state)[0])
 
-    step()
-    return step
+    run()
+    return Dispatch(run, compiled.chunk)
 
 
-def _common(pde: Any, batch: int) -> Callable[[], Any]:
+def _common(pde: Any, batch: int, steps: int) -> Dispatch:
     trained: Any = solvers.make("stde")
     problem = solvers.on_device(pde)
 
     @jax.jit
     def work(problem: Any, key: Any) -> Any:
-        points = trained.points(problem, key, batch)
-        return jnp.stack(problem.source(points))
+        def add(step: Any, total: Any) -> Any:
+            points = trained.points(problem, jax.random.fold_in(key, step), batch)
+            return total + jnp.stack(problem.source(points))
+
+        shape = jax.eval_shape(lambda: add(0, 0.0))
+        return jax.lax.fori_loop(0, steps, add, jnp.zeros(shape.shape, shape.dtype))
 
     keys = iter(range(10**9))
-    step = lambda: jax.block_until_ready(work(problem, pdezoo.prng.key(next(keys))))
-    step()
-    return step
+    run = lambda: jax.block_until_ready(work(problem, pdezoo.prng.key(next(keys))))
+    run()
+    return Dispatch(run, steps)
 
 
-def measure(steps: dict[str, Callable[[], Any]], seconds: float) -> dict[str, float]:
-    """Median seconds of every step, in turns, until each has had about so many seconds and three turns."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
+def measure(dispatches: dict[str, Dispatch], seconds: float) -> dict[str, float]:
+    """Median seconds a step of every one, in turns, until each has had about so many seconds and three turns."""
+    times: dict[str, list[float]] = {name: [] for name in dispatches}
     while any(sum(t) < seconds or len(t) < 3 for t in times.values()):
-        for name, step in steps.items():
+        for name, dispatch in dispatches.items():
             begin = time.perf_counter()
-            step()
+            dispatch.run()
             times[name].append(time.perf_counter() - begin)
-    return {name: statistics.median(t) for name, t in times.items()}
+    return {name: statistics.median(t) / dispatches[name].steps for name, t in times.items()}
 
 
 def report(dim: int, seconds: dict[str, float], base: str) -> list[str]:
@@ -98,6 +114,7 @@ def main() -> int:
         "--rows", nargs="+", default=["stde", "sdze", "sdze:queries=16"], help="the first is the base"
     )
     parser.add_argument("--batch", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=10, help="how many steps a dispatch makes")
     parser.add_argument(
         "--seconds", type=float, default=5.0, help="how long to measure each row at each dimension"
     )
@@ -106,7 +123,7 @@ def main() -> int:
     found = []
     try:
         for dim in map(dimension, options.dims):
-            seconds = measure(rows(options.rows, dim, options.batch), options.seconds)
+            seconds = measure(rows(options.rows, dim, options.batch, options.steps), options.seconds)
             peak = process_peak()
             found.append({"dim": dim, "seconds": seconds, "peak_bytes": peak})
             if not options.json:

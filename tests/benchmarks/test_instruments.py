@@ -1,0 +1,60 @@
+"""What measures single steps, beside the sweep: turns and divisions, the reports, and errors in one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import replay, sharded, step_cost
+from benchmarks.step_cost import COMMON, Dispatch, measure, report
+
+
+def test_rows_take_turns_and_time_is_that_of_a_step() -> None:
+    order: list[str] = []
+    spent = measure(
+        {"a": Dispatch(lambda: order.append("a"), 1), "b": Dispatch(lambda: order.append("b"), 10**9)}, 0
+    )
+    assert order == ["a", "b"] * 3
+    assert 0 < spent["b"] < 1e-6 * spent["a"]
+
+
+def test_the_common_work_is_taken_out_of_both() -> None:
+    lines = report(100, {"base": 5.0, "row": 3.0, COMMON: 1.0}, "base")
+    assert "1.67 × base" in lines[1]
+    assert "2.00 without" in lines[1]
+
+
+def test_steps_of_rows_are_measured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = "step_cost --dims 4 --rows stde:width=8 --batch 5 --steps 2 --seconds 0"
+    monkeypatch.setattr("sys.argv", arguments.split())
+    assert step_cost.main() == 0
+    shown = capsys.readouterr().out
+    assert "stde:width=8" in shown
+    assert COMMON in shown
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [("--rows std", "std"), ("--rows stde:widht=3", "widht"), ("--dims ten", "ten")],
+    ids=str,
+)
+def test_mistakes_are_one_line(
+    wrong: str, named: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["step_cost", "--dims", "4", *wrong.split()])
+    assert step_cost.main() == 2
+    assert named in capsys.readouterr().err
+
+
+def test_replayed_steps_are_reported_one_by_one() -> None:
+    plan, *steps = replay.measured(64, 4, 2)
+    assert plan["compiled_bytes"] > plan["weight_bytes"] == 4 * 64 * 128
+    assert len(steps) == 2
+    assert all(step["loss"] > 0 and step["seconds"] > 0 for step in steps)
+
+
+def test_a_plan_counts_the_weights() -> None:
+    plan = sharded.planned("sdze", 4096, 1, 4)
+    assert plan["weight"] == 4 * 4096 * 128
+    assert plan["weight"] < plan["arguments"] < plan["total"] < 3 * plan["weight"]
