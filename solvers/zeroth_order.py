@@ -2,7 +2,7 @@
 
 All perturbed losses of a step share one key, so the same points and the same spatial randomness: differences measure the change
 of θ and not the noise of the estimate. Perturbations are made again from folded keys where they are needed, so that a
-step holds as many of them as a chunk has queries, however many queries it makes.
+step holds as many of them as a chunk has losses, however many queries it makes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class ZerothOrder(Trainer):
-    """What the trainers share: difference quotients of the loss, `chunk` queries at a time.
+    """What the trainers share: difference quotients of the loss, `chunk` losses at a time.
 
     One-sided quotients [L(θ+μξ) − L(θ)]/μ cost a loss a query and one for L(θ). Symmetric ones, [L(θ+μξ) − L(θ−μξ)]/2μ, cost
     two a query and are right to O(μ²); the loss they report is the mean of those that they evaluate. `learning_rate` goes linearly
@@ -64,15 +64,25 @@ class ZerothOrder(Trainer):
             raise ValueError(f"mu is positive and chunk at least 1, got mu={self.mu}, chunk={self.chunk}")
 
     def quotients(
-        self, along: Callable[[Any, Any], Array], value: Callable[[], Array], queries: Int[Array, " queries"]
+        self, along: Callable[[Any, Any], Array], queries: Int[Array, " queries"]
     ) -> tuple[Array, Float[Array, " queries"]]:
         """A loss, and the quotients of `along(query, step)` = L(θ + step·ξ_query)."""
-        every = lambda look: jax.lax.map(look, queries, batch_size=min(self.chunk, queries.size))
         if self.symmetric:
-            ahead, behind = every(lambda q: (along(q, self.mu), along(q, -self.mu)))
-            return jnp.mean(ahead + behind) / 2, (ahead - behind) / (2 * self.mu)
-        here = value()
-        return here, (every(lambda q: along(q, self.mu)) - here) / self.mu
+            count = queries.size
+            losses = self._every(
+                along, jnp.tile(queries, 2), jnp.repeat(jnp.array([self.mu, -self.mu]), count)
+            )
+            return jnp.mean(losses), (losses[:count] - losses[count:]) / (2 * self.mu)
+        # L(θ) as one more query, of step zero: the loss, most of what there is to compile, is then there once
+        steps = jnp.full(queries.size + 1, self.mu).at[0].set(0)
+        losses = self._every(along, jnp.concatenate([queries[:1], queries]), steps)
+        return losses[0], (losses[1:] - losses[0]) / self.mu
+
+    def _every(
+        self, along: Callable[[Any, Any], Array], queries: Array, steps: Array
+    ) -> Float[Array, " losses"]:
+        look = lambda pair: along(*pair)
+        return jax.lax.map(look, (queries, steps), batch_size=min(self.chunk, queries.size))
 
     def losses(self, queries: int) -> int:
         """How many a step of so many queries evaluates."""
@@ -119,7 +129,7 @@ class ZORGE(ZerothOrder):
         source = jax.random.fold_in(key, 1)
         noise = lambda query: jax.random.normal(jax.random.fold_in(source, query), flat.shape, flat.dtype)
         along = lambda query, step: loss(unravel(flat + step * noise(query)), key)
-        value, slopes = self.quotients(along, lambda: loss(params, key), jnp.arange(self.queries))
+        value, slopes = self.quotients(along, jnp.arange(self.queries))
         add = lambda query, total: total + slopes[query] / self.queries * noise(query)
         gradient = jax.lax.fori_loop(0, self.queries, add, jnp.zeros_like(flat))
         return Sample(value, gradient, jnp.isfinite(value) & jnp.all(jnp.isfinite(slopes)))
@@ -194,7 +204,7 @@ class ZOCGE(ZerothOrder):
         """The loss and ∂L/∂θ_i at coordinates i of the flat parameters."""
         flat, unravel = ravel_pytree(params)
         along = lambda i, step: loss(unravel(flat.at[i].add(step)), key)
-        return self.quotients(along, lambda: loss(params, key), coordinates)
+        return self.quotients(along, coordinates)
 
     def coordinates(self, size: int, done: Any) -> Int[Array, " block"]:
         """Those of the step."""
