@@ -15,7 +15,16 @@ import pytest
 import pdezoo
 import solvers
 from pdezoo import PDE, Laplacian, TestSet, in_float64, u
-from solvers import Adam, DoubleSampledLoss, Estimator, Exact, ForwardGradient, SquaredLoss, Trained
+from solvers import (
+    Adam,
+    DoubleSampledLoss,
+    Estimator,
+    Exact,
+    ForwardGradient,
+    HybridLoss,
+    SquaredLoss,
+    Trained,
+)
 from solvers.loss import Residual
 
 SMALL = {"width": 16, "depth": 3}
@@ -48,6 +57,18 @@ def test_losses_are_as_unbiased_as_they_declare(loss: Any) -> None:
     mean, error = moments(loss, theta)
     assert (np.abs(mean - true - (0 if loss.unbiased else variance)) < 4 * error).all()
     assert (8 * error < variance).all()  # the two cases can be told apart
+
+
+def test_the_hybrid_loss_is_biased_first_and_then_unbiased() -> None:
+    """Value and gradient in either stage: mean r² of one draw of ξ, then the double-sampled loss with the same key."""
+    loss, key, theta = HybridLoss(biased=0.3), jax.random.key(5), 1.5
+    at = lambda done: jax.value_and_grad(lambda th: loss(noisy(th), key, done))(theta)
+    one, _ = jax.random.split(key)
+    squared = jax.value_and_grad(lambda th: SquaredLoss()(noisy(th), one))(theta)
+    double = jax.value_and_grad(lambda th: DoubleSampledLoss()(noisy(th), key))(theta)
+    np.testing.assert_allclose(at(0.29), squared, rtol=1e-6)
+    np.testing.assert_allclose(at(0.31), double, rtol=1e-6)
+    assert abs(squared[0] - double[0]) > 0.1
 
 
 def test_gradient_enhanced_loss_with_every_axis_is_exact() -> None:
