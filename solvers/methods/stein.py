@@ -57,7 +57,7 @@ from solvers import (
 LARGEST = 2**26
 """Coordinates of a stencil: a quarter of a gigabyte."""
 
-_BLOCK = 2**20  # numbers of one layer at all shifted points that are held at a time
+_BLOCK = 2**18  # numbers of one layer, at all shifted points of a block of pairs: a megabyte
 
 
 class Derivatives(NamedTuple):
