@@ -127,13 +127,12 @@ class ByStencil(Estimator):
         return reason or shifts_unsupported(network)
 
     def _derivatives(self, field: Field, points: Points, stencil: Stencil) -> Derivatives:
-        """Block by block, each made again for the gradient, so that memory does not grow with the number of pairs."""
+        """Block by block where pairs are many, so that memory does not grow with their number."""
         network, params = field.network, field.params
         assert isinstance(network, RidgeNetwork)
         z = network.features(params, points)
         zero = jnp.zeros(z.shape[0], z.dtype)
 
-        @jax.checkpoint
         def part(stencil: Stencil) -> Derivatives:
             odd = network.features(params, _as_points(stencil.offsets, field.dim))[:, None]
             found = network.head(params, Pairs(z, jnp.zeros_like(odd), odd))
@@ -287,8 +286,9 @@ def _hermite(count: int) -> list[tuple[float, float]]:
 
 
 def _sum(part: Callable[[Stencil], Derivatives], blocks: Stencil) -> Derivatives:
-    """Σ_k part(k-th block), one after the other."""
-    add = lambda total, block: (jax.tree.map(jnp.add, total, part(block)), None)
+    """Σ_k part(k-th block), one after the other; each block is made again for the gradient."""
+    again = jax.checkpoint(part, prevent_cse=False)
+    add = lambda total, block: (jax.tree.map(jnp.add, total, again(block)), None)
     shapes = jax.eval_shape(part, jax.tree.map(lambda a: a[0], blocks))
     return jax.lax.scan(add, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes), blocks)[0]
 
