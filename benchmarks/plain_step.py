@@ -21,7 +21,9 @@ import optax
 
 import pdezoo
 import solvers
-from benchmarks.step_cost import Dispatch, measure, training
+from benchmarks.errors import UserError
+from benchmarks.parsing import dimension, whole
+from benchmarks.step_cost import MAX_STEPS, Dispatch, measure, training
 
 BATCH, SAMPLES, WIDTH, DEPTH = 100, 16, 128, 4
 
@@ -112,23 +114,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.plain_step", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("--dims", type=int, nargs="+", default=[100, 1_000, 10_000, 100_000])
+    parser.add_argument("--dims", nargs="+", default=["100", "1e3", "1e4", "1e5"])
     parser.add_argument("--seconds", type=float, default=5.0, help="how long to measure at each dimension")
-    parser.add_argument("--steps", type=int, default=10, help="how many of our steps a dispatch makes")
+    parser.add_argument("--steps", default="10", help="how many of our steps a dispatch makes")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows = []
-    for dim in options.dims:
-        rows.append(compare(dim, options.seconds, options.steps))
-        if not options.json:
-            row = rows[-1]
-            print(
-                f"d = {dim:>7}: plain {row['plain']:.5f} s, stde {row['ours']:.5f} s, ratio {row['ratio']:.1f}",
-                flush=True,
-            )
+    try:
+        steps = whole(options.steps, "the number of steps a dispatch", 1, MAX_STEPS)
+        for dim in map(dimension, options.dims):
+            rows.append(compare(dim, options.seconds, steps))
+            if not options.json:
+                print(_line(rows[-1]), flush=True)
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
     if options.json:
         json.dump(rows, sys.stdout, indent=2)
     return 0
+
+
+def _line(row: dict[str, float]) -> str:
+    return (
+        f"d = {row['dim']:>7}: plain {row['plain']:.5f} s, stde {row['ours']:.5f} s, ratio {row['ratio']:.1f}"
+    )
 
 
 if __name__ == "__main__":

@@ -23,10 +23,11 @@ import pdezoo
 import solvers
 from benchmarks.errors import UserError
 from benchmarks.measure import process_peak
-from benchmarks.parsing import dimension, hyperparameter
+from benchmarks.parsing import dimension, hyperparameter, whole
 
 PROBLEM = "allen-cahn/two-body"
 COMMON = "points and source"
+MAX_STEPS = 10**6
 
 
 class Dispatch(NamedTuple):
@@ -67,12 +68,8 @@ def _common(pde: Any, batch: int, steps: int) -> Dispatch:
 
     @jax.jit
     def work(problem: Any, key: Any) -> Any:
-        def add(step: Any, total: Any) -> Any:
-            points = trained.points(problem, jax.random.fold_in(key, step), batch)
-            return total + jnp.stack(problem.source(points))
-
-        shape = jax.eval_shape(lambda: add(0, 0.0))
-        return jax.lax.fori_loop(0, steps, add, jnp.zeros(shape.shape, shape.dtype))
+        draw = lambda step: trained.points(problem, jax.random.fold_in(key, step), batch)
+        return jax.lax.map(lambda step: jnp.stack(problem.source(draw(step))), jnp.arange(steps))
 
     keys = iter(range(10**9))
     run = lambda: jax.block_until_ready(work(problem, pdezoo.prng.key(next(keys))))
@@ -114,7 +111,7 @@ def main() -> int:
         "--rows", nargs="+", default=["stde", "sdze", "sdze:queries=16"], help="the first is the base"
     )
     parser.add_argument("--batch", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=10, help="how many steps a dispatch makes")
+    parser.add_argument("--steps", default="10", help="how many steps a dispatch makes")
     parser.add_argument(
         "--seconds", type=float, default=5.0, help="how long to measure each row at each dimension"
     )
@@ -122,8 +119,9 @@ def main() -> int:
     options = parser.parse_args()
     found = []
     try:
+        steps = whole(options.steps, "the number of steps a dispatch", 1, MAX_STEPS)
         for dim in map(dimension, options.dims):
-            seconds = measure(rows(options.rows, dim, options.batch, options.steps), options.seconds)
+            seconds = measure(rows(options.rows, dim, options.batch, steps), options.seconds)
             peak = process_peak()
             found.append({"dim": dim, "seconds": seconds, "peak_bytes": peak})
             if not options.json:

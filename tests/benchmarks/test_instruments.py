@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import replay, sharded, step_cost
+from benchmarks import plain_step, replay, sharded, step_cost
 from benchmarks.step_cost import COMMON, Dispatch, measure, report
 
 
@@ -36,7 +36,7 @@ def test_steps_of_rows_are_measured(
 
 @pytest.mark.parametrize(
     ("wrong", "named"),
-    [("--rows std", "std"), ("--rows stde:widht=3", "widht"), ("--dims ten", "ten")],
+    [("--rows std", "std"), ("--rows stde:widht=3", "widht"), ("--dims ten", "ten"), ("--steps 0", "steps")],
     ids=str,
 )
 def test_mistakes_are_one_line(
@@ -44,6 +44,15 @@ def test_mistakes_are_one_line(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["step_cost", "--dims", "4", *wrong.split()])
     assert step_cost.main() == 2
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("wrong", "named"), [("--dims ten", "ten"), ("--steps 0", "steps")], ids=str)
+def test_mistakes_in_the_comparison_are_one_line(
+    wrong: str, named: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["plain_step", *wrong.split()])
+    assert plain_step.main() == 2
     assert named in capsys.readouterr().err
 
 

@@ -193,6 +193,7 @@ def test_blocks_of_a_stencil_add_up(estimator: ByStencil, monkeypatch: pytest.Mo
         )
         return jax.value_and_grad(total)(f.params)
 
+    # a new function for each, since jit keeps what it traced with the other block
     monkeypatch.setattr(stein, "_BLOCK", 10**9)
     whole = in_float64(jax.jit(lambda f, p: found(f, p)), field, at)
     monkeypatch.setattr(stein, "_BLOCK", 3 * numbers)
