@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .pde import CLOSED, PDE, BadDimension, Condition, Problem, down_closure, g, multi_index
     from .printing import describe
     from .solution import Exact, Formula, Reference
-    from .streaming import Streamed, joined, stream_normals, streamed_product
+    from .streaming import Coordinates, Scaled, Streamed, held, joined, stream_normals, streamed_product
     from .testset import TestSet
     from .verification import Check, Report, audit, nested_autodiff, verify
 
@@ -65,7 +65,15 @@ _HOMES = {
     "pde": ["CLOSED", "PDE", "BadDimension", "Condition", "Problem", "down_closure", "g", "multi_index"],
     "printing": ["describe"],
     "solution": ["Exact", "Formula", "Reference"],
-    "streaming": ["Streamed", "joined", "stream_normals", "streamed_product"],
+    "streaming": [
+        "Coordinates",
+        "Scaled",
+        "Streamed",
+        "held",
+        "joined",
+        "stream_normals",
+        "streamed_product",
+    ],
     "testset": ["TestSet"],
     "verification": ["Check", "Report", "audit", "nested_autodiff", "verify"],
 }

@@ -24,11 +24,11 @@ from . import vectormath
 from .atoms import x as _x
 from .atoms import y as _y
 from .collective import WindowSum, X, coordinate_max, d, r2, t, window_sums
-from .streaming import Block, Streamed
+from .streaming import Block, Coordinates, held
 
 
 class Points(NamedTuple):
-    """A batch of points: x of shape (B, d) and, for evolution problems, t of shape (B,). x may be streamed."""
+    """A batch of points: x of shape (B, d), an array or `Coordinates`, and, for evolution problems, t of shape (B,)."""
 
     x: Float[Array, "batch dim"] | Any
     t: Float[Array, " batch"] | None = None
@@ -107,7 +107,7 @@ class Lowered(eqx.Module):
         """The value of every window sum."""
         x, time = points.x, _time(points)[:, None]
         values: list[Any] = [jnp.zeros(x.shape[0], x.dtype)] * len(self.weights)
-        squares = x.squares if isinstance(x, Streamed) else None
+        squares = x.squares if isinstance(x, Coordinates) else None
         for width, members, kernels in self.groups:
             count = x.shape[1] - width + 1
             if count < 1:
@@ -139,7 +139,7 @@ class Lowered(eqx.Module):
             return jax.jvp(lambda *values: self.compose(points, values), sums, tangents)[1]
 
         def gradient(k: int) -> Array:
-            return jax.grad(lambda x: jnp.sum(self.sums(points._replace(x=x))[k]))(points.x)
+            return jax.grad(lambda x: jnp.sum(self.sums(points._replace(x=x))[k]))(held(points.x))
 
         return [(radial, slope(k), partial(gradient, k)) for k, radial in enumerate(self.radial)]
 
@@ -365,14 +365,14 @@ def _group(width: int, sums: tuple[WindowSum, ...]) -> _Group:
 
 
 def _over(x: Any, count: int, part: Block) -> Any:
-    """`part` of the first `count` windows: at once, or block by block where x is streamed."""
-    return x.accumulate(part, count) if isinstance(x, Streamed) else part(0, count)
+    """`part` of the first `count` windows: at once, or in blocks where x is no array."""
+    return x.accumulate(part, count) if isinstance(x, Coordinates) else part(0, count)
 
 
 def _windows(x: Any, start: Any, count: int, width: int) -> list[Float[Array, "batch count"]]:
     """The coordinates of windows start … start + count: the first of each window, the second …"""
     size = count + width - 1
-    block = x.block(start, size) if isinstance(x, Streamed) else _slice(x, start, size, axis=1)
+    block = x.block(start, size) if isinstance(x, Coordinates) else _slice(x, start, size, axis=1)
     return [block[:, j : j + count] for j in range(width)]
 
 
@@ -384,7 +384,7 @@ def _slice(array: Any, start: Any, count: int, axis: int = 0) -> Any:
 
 
 def _columns(x: Any, indices: Any) -> Array:
-    return x.columns(jnp.asarray(indices)) if isinstance(x, Streamed) else x[:, indices]
+    return x.columns(jnp.asarray(indices)) if isinstance(x, Coordinates) else x[:, indices]
 
 
 def _contract(array: Float[Array, "batch count"], weight: Any) -> Float[Array, " batch"]:

@@ -1,12 +1,15 @@
-"""Coordinates that are never held: columns of x are made from a key wherever they are needed.
+"""Coordinates that are no array: held directions and their lengths, or columns made from a key wherever they are needed.
 
-At d = 10⁷ a hundred points are 4 GB. Every use of x in a training step is a sum over coordinates or a gather of a few of them, so
-that blocks of x suffice, each made again by every pass over the coordinates.
+Every use of x in a training step is a sum over coordinates or a gather of a few of them. So the length of a point can wait until
+the sum is there, and x itself is never written; and at d = 10⁷, where a hundred points are 4 GB, blocks of x suffice, each made
+again by every pass over the coordinates.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -19,17 +22,90 @@ from .prng import mix
 Block = Callable[[Any, int], Any]
 """(start, n) ↦ something of coordinates start … start + n; n is static."""
 
+# Cores share a large kernel in equal parts; another one that is busy then keeps them all waiting for its part. With pieces of
+# one kernel they wait for less.
+_PIECES = 2
+_MANY = 2**22  # numbers above which held coordinates are summed over in pieces
 
-class Streamed(eqx.Module):
-    """x of shape (B, d) with x[b, i] = scale_b·g(b, i), g standard normal, a hash of a key, b and i.
 
-    `size` coordinates are made at a time. `squares` is |x|² where it is known.
-    """
+class Coordinates(eqx.Module):
+    """x of shape (B, d) as x[b, i] = scale_b·g(b, i). `squares` is |x|² where it is known."""
+
+    scale: Float[Array, " batch"]
+    squares: Float[Array, " batch"] | None
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """(B, d)."""
+
+    @property
+    def dtype(self) -> Any:
+        """That of a column."""
+        return self.scale.dtype
+
+    @abstractmethod
+    def columns(self, indices: Int[Array, "*axes"]) -> Float[Array, batch * axes]:
+        """The coordinates of the given numbers."""
+
+    @abstractmethod
+    def block(self, start: Any, count: int) -> Float[Array, "batch count"]:
+        """Coordinates start … start + count."""
+
+    @abstractmethod
+    def accumulate(self, part: Block, count: int | None = None) -> Any:
+        """Σ_j part(start_j, n_j) over blocks of the first `count` coordinates (all of them, if not given)."""
+
+    @abstractmethod
+    def __matmul__(self, weight: Any) -> Any:
+        """x @ weight."""
+
+    def __mul__(self, factor: Float[Array, "batch 1"]) -> Coordinates:
+        """Every point times a number of its own."""
+        length = factor[:, 0]
+        squares = None if self.squares is None else self.squares * length**2
+        return replace(self, scale=self.scale * length, squares=squares)
+
+
+class Scaled(Coordinates):
+    """Held rows g and a factor for each, which sums over the coordinates are multiplied by, not the rows."""
+
+    rows: Float[Array, "batch dim"]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(B, d)."""
+        batch, dim = self.rows.shape
+        return batch, dim
+
+    def columns(self, indices: Int[Array, "*axes"]) -> Float[Array, batch * axes]:
+        """A gather."""
+        return self.scale.reshape(-1, *(1,) * jnp.ndim(indices)) * self.rows[:, indices]
+
+    def block(self, start: Any, count: int) -> Float[Array, "batch count"]:
+        """A slice."""
+        whole = count == self.rows.shape[1]
+        rows = self.rows if whole else jax.lax.dynamic_slice_in_dim(self.rows, start, count, axis=1)
+        return self.scale[:, None] * rows
+
+    def accumulate(self, part: Block, count: int | None = None) -> Any:
+        """All at once, or in a few pieces where they are many numbers."""
+        batch, dim = self.rows.shape
+        count = dim if count is None else count
+        size = -(-count // _PIECES) if batch * count > _MANY else count
+        parts = [part(start, min(size, count - start)) for start in range(0, count, size)]
+        return jax.tree.map(lambda *terms: sum(terms[1:], terms[0]), *parts)
+
+    def __matmul__(self, weight: Any) -> Any:
+        """x @ weight, for any weight that an array can be multiplied by."""
+        return self.scale[:, None] * (self.rows @ weight)
+
+
+class Streamed(Coordinates):
+    """g standard normal, a hash of a key, b and i, made again at every use, `size` coordinates at a time."""
 
     column_word: UInt32[Array, ""]
     row_words: UInt32[Array, " batch"]
-    scale: Float[Array, " batch"]
-    squares: Float[Array, " batch"] | None
     dim: int = eqx.field(static=True)
     size: int = eqx.field(static=True)
 
@@ -38,23 +114,18 @@ class Streamed(eqx.Module):
         """(B, d)."""
         return self.scale.shape[0], self.dim
 
-    @property
-    def dtype(self) -> Any:
-        """That of a column."""
-        return self.scale.dtype
-
     def columns(self, indices: Int[Array, "*axes"]) -> Float[Array, batch * axes]:
-        """The coordinates of the given numbers."""
+        """Made from the key."""
         wide = lambda a: a.reshape(-1, *(1,) * jnp.ndim(indices))
         word = mix(mix(jnp.asarray(indices).astype(jnp.uint32) + self.column_word) ^ wide(self.row_words))
         return wide(self.scale) * _normal(word)
 
     def block(self, start: Any, count: int) -> Float[Array, "batch count"]:
-        """Coordinates start … start + count."""
+        """Made from the key."""
         return self.columns(start + jnp.arange(count))
 
     def accumulate(self, part: Block, count: int | None = None) -> Any:
-        """Σ_j part(start_j, n_j) over blocks of the first `count` coordinates (all of them, if not given)."""
+        """A loop over blocks."""
         blocks, rest = divmod(self.dim if count is None else count, self.size)
         zero = lambda: jax.tree.map(
             lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(lambda: part(0, self.size))
@@ -73,7 +144,12 @@ class Streamed(eqx.Module):
 def stream_normals(key: PRNGKeyArray, count: int, dim: int, size: int) -> Streamed:
     """Standard normal coordinates, `size` at a time (or the whole, if it has fewer)."""
     words = jax.random.bits(key, (count + 1,), jnp.uint32)
-    return Streamed(words[0], mix(words[1:]), jnp.ones(count), None, dim, min(size, dim))
+    return Streamed(jnp.ones(count), None, words[0], mix(words[1:]), dim, min(size, dim))
+
+
+def held(x: Coordinates | Float[Array, "batch dim"]) -> Float[Array, "batch dim"]:
+    """x as an array."""
+    return x.block(0, x.shape[1]) if isinstance(x, Coordinates) else x
 
 
 def streamed_product(block: Block, weight: Float[Array, "dim width"], size: int) -> Array:

@@ -339,6 +339,44 @@ def _drawn(solver: Trained, field: Field, at: Points) -> list[np.ndarray]:
     return [np.asarray(v) for v in many(field, at, jnp.arange(DRAWS))]
 
 
+def _coordinates(subject: Subject) -> str:
+    solver = subject.require_trained()
+    if not solver.streams:
+        raise NotConcerned("a part of it needs x as an array, and says so")
+    pde, domain = _on_a_ball(solver)
+    problem = _lowered(pde)
+    params = jax.jit(lambda: solver.init(problem, 0, 10).params)()
+    forms = {
+        "factored": domain.factored(jax.random.key(0), 7),
+        "streamed": domain.stream(jax.random.key(0), 7, 4),
+    }
+
+    @jax.jit
+    def estimates(points: Points) -> Any:
+        found = solver.estimator(
+            Field(problem, params, solver.network), problem.atoms, points, jax.random.key(1)
+        )
+        return jnp.stack([found[a] for a in problem.atoms])
+
+    for form, points in forms.items():
+        seen, want = estimates(points), estimates(points._replace(x=pdezoo.held(points.x)))
+        error, size = jnp.abs(seen - want).max(axis=1), jnp.abs(want).max(axis=1)
+        for atom, off, scale in zip(problem.atoms, error, size, strict=True):
+            if not off <= 1e-3 * scale:
+                raise Violation(
+                    f"{atom_name(atom)} at {form} points is off by {off:.2g} of {scale:.2g} on {pde.name}"
+                )
+    return f"{', '.join(map(atom_name, problem.atoms))} on {pde.name}, {' and '.join(forms)}"
+
+
+def _on_a_ball(solver: Trained) -> tuple[pdezoo.PDE, pdezoo.Ball]:
+    """The first problem there that it supports."""
+    for pde in _problems():
+        if isinstance(pde.domain, pdezoo.Ball) and solver.unsupported(pde) is None:
+            return pde, pde.domain
+    raise NotConcerned("it supports no registered problem on a ball")
+
+
 def _learns(subject: Subject) -> str:
     solver = subject.require_trained()
     compiled = solver.compile(subject.pde, steps=_STEPS, batch=32, chunk=_CHUNK)
@@ -412,6 +450,12 @@ CLAUSES = (
         f"the mean of each atom over {DRAWS} keys lies within 4 standard errors of nested autodiff, in float64",
         "look at the weight of the sum (d/K for K of d axes) and at directions with E[v vᵀ] ≠ I; or declare unbiased = False",
         _unbiased,
+    ),
+    Clause(
+        "coordinates",
+        "where every part declares `streams`: at points whose x is no array the estimates are those at the array",
+        "leave x to the field and its methods; or do not declare streams = True, and be given arrays",
+        _coordinates,
     ),
     Clause(
         "learns",

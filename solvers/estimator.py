@@ -24,6 +24,7 @@ from pdezoo import (
     Laplacian,
     Points,
     coordinate_max,
+    held,
     multi_index,
     nested_autodiff,
     u,
@@ -47,6 +48,9 @@ class Estimator(ABC):
 
     unbiased: ClassVar[bool]
     """Whether every atom's expectation over keys is its value."""
+
+    streams: ClassVar[bool] = False
+    """Whether it leaves x to the field, so that x need not be an array but can be `Coordinates`."""
 
     atoms: ClassVar[tuple[Any, ...]] = (u, Dt, EulerDerivative, Laplacian, GradNormSq)
     """The atoms, or kinds of atoms, that it can estimate."""
@@ -161,12 +165,13 @@ class Exact(Estimator):
     """
 
     unbiased: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
     atoms: ClassVar[tuple[Any, ...]] = (*Estimator.atoms, *COORDINATEWISE, Biharmonic, sp.Derivative)
 
     def __call__(self, field: Field, atoms: Atoms, points: Points, key: PRNGKeyArray) -> Values:
         """The atoms, exactly; `key` is not used."""
         if is_low_dimensional(atoms) or any(isinstance(a, Biharmonic) for a in atoms):
-            return nested_autodiff(field.value, points, atoms)
+            return nested_autodiff(field.value, points._replace(x=held(points.x)), atoms)
         return exact_atoms(field, atoms, points, _hessian_trace)
 
 

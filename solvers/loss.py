@@ -32,7 +32,7 @@ class Loss(Protocol):
 
     unbiased: ClassVar[bool]
     streams: ClassVar[bool]
-    """Whether it leaves x to the residual, so that x can be streamed."""
+    """Whether it leaves x to the residual, so that x need not be an array but can be `Coordinates`."""
 
     def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Float[Array, ""]:
         """The loss, when the fraction `done` of the training is over."""

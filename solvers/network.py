@@ -34,7 +34,7 @@ class Network(ABC):
     """Any function of the coordinates. Derivatives are taken by Taylor mode through `value`."""
 
     streams: ClassVar[bool] = False
-    """Whether it asks of x only the product x @ W, so that x can be streamed."""
+    """Whether it asks of x only the product x @ W, so that x need not be an array but can be `Coordinates`."""
 
     @abstractmethod
     def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pdezoo import PDE, Points, Problem, TestSet, prng
+from pdezoo import PDE, Ball, Points, Problem, TestSet, prng
 
 from .estimator import Estimator
 from .field import Field
@@ -137,6 +137,11 @@ class Trained(Solver):
         """Estimator, trainer, network and loss."""
         return {k: getattr(self, k) for k in ("estimator", "trainer", "network", "loss")}
 
+    @property
+    def streams(self) -> bool:
+        """Whether no part needs x as an array."""
+        return self.estimator.streams and self.network.streams and self.loss.streams
+
     def unsupported(self, pde: PDE) -> str | None:
         """The estimator's reason, or the network's."""
         reason = self.estimator.unsupported(pde, self.network)
@@ -175,11 +180,13 @@ class Trained(Solver):
         return self.loss(Residual(residual, points), how, done) + condition_loss(trial, at, batch)
 
     def points(self, problem: Problem, key: PRNGKeyArray, batch: int) -> Points:
-        """Training points: held, or streamed where they are many numbers and every part can do with blocks of them."""
-        dim, stream = problem.domain.dim, getattr(problem.domain, "stream", None)
-        if stream is None or not (self.network.streams and self.loss.streams) or batch * dim <= _HELD:
+        """Training points: an array, unless domain and parts can do with less; then streamed where they are many numbers."""
+        domain = problem.domain
+        if not (isinstance(domain, Ball) and self.streams):
             return problem.sample(key, batch)
-        return stream(key, batch, block_size(dim))
+        if batch * domain.dim <= _HELD:
+            return domain.factored(key, batch)
+        return domain.stream(key, batch, block_size(domain.dim))
 
     def advance(self, problem: Problem, state: State, count: Array, batch: int) -> tuple[State, Losses]:
         """Up to `count` steps in one loop; stops before the state is touched by a loss that is not finite."""

@@ -24,6 +24,7 @@ class _SDGD(Estimator):
 
     samples: int = 16
     unbiased: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.samples < 1:

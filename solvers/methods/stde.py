@@ -42,6 +42,7 @@ class STDE(Estimator):
 
     samples: int = 16
     unbiased: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
     atoms: ClassVar[tuple] = (*Estimator.atoms, *COORDINATEWISE, sp.Derivative)
 
     def __post_init__(self) -> None:
@@ -65,6 +66,7 @@ class ExactGradientSTDE(Estimator):
 
     samples: int = 16
     unbiased: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.samples < 1:

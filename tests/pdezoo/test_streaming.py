@@ -1,6 +1,8 @@
-"""Streamed coordinates: the same numbers however they are cut, of the declared measure, and the same sums as held ones."""
+"""Coordinates that are no array: the same numbers however they are cut, of the declared measure, and the same sums as arrays."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ import pytest
 from scipy.stats import kstest
 
 import pdezoo
-from pdezoo import Ball, Points, stream_normals, streamed_product
+from pdezoo import Ball, Points, held, stream_normals, streamed_product, streaming
 
 
 def test_blocks_and_columns_are_the_same_numbers() -> None:
@@ -37,36 +39,85 @@ def test_points_of_a_ball_have_its_measure(size: int) -> None:
     """By the same statistics as held points; |x|² as it is declared."""
     ball = Ball(5000, radius=2)
     x = ball.stream(jax.random.key(1), 300, size).x
-    held = Points(x.block(0, 5000))
-    assert bool(ball.contains(held).all())
-    np.testing.assert_allclose(x.squares, jnp.sum(held.x**2, 1), rtol=1e-4)
-    for values in ball.uniforms(held).values():
+    whole = Points(held(x))
+    assert bool(ball.contains(whole).all())
+    np.testing.assert_allclose(x.squares, jnp.sum(whole.x**2, 1), rtol=1e-4)
+    for values in ball.uniforms(whole).values():
         assert kstest(values, "uniform").pvalue > 1e-4
 
 
+def forms(ball: Ball) -> dict[str, Points]:
+    """Four points, made in blocks of 333 coordinates and held as directions."""
+    return {
+        "streamed": ball.stream(jax.random.key(2), 4, 333),
+        "factored": ball.factored(jax.random.key(2), 4),
+    }
+
+
+@pytest.mark.parametrize("form", ["streamed", "factored"])
 @pytest.mark.parametrize("name", ["allen-cahn/two-body", "poisson/sin-three-body", "biharmonic/two-body"])
-@pytest.mark.parametrize("size", [333])
-def test_sources_and_ansatz_are_those_of_held_points(name: str, size: int) -> None:
-    """Windows of two and three coordinates cross the blocks' ends."""
+def test_sources_and_ansatz_are_those_of_arrays(name: str, form: str, monkeypatch: Any) -> None:
+    """Windows of two and three coordinates cross the blocks' and the pieces' ends."""
+    monkeypatch.setattr(streaming, "_MANY", 0)
     pde = pdezoo.make(name, dim=1000)
-    problem = pde.lower()
-    streamed = pde.domain.stream(jax.random.key(2), 4, size)
-    held = Points(streamed.x.block(0, 1000))
+    problem, points = pde.lower(), forms(pde.domain)[form]
+    array = Points(held(points.x))
     for function in (problem.source, problem.ansatz):
-        for one, other in zip(function(streamed), function(held), strict=True):
+        for one, other in zip(function(points), function(array), strict=True):
             np.testing.assert_allclose(one, other, rtol=2e-4, atol=1e-3 * float(jnp.abs(other).max()))
     axes = jnp.asarray([0, 99, 100, 999])
     for one, other in zip(
-        problem.ansatz.along_axes(streamed, axes)(jnp.full((4, 4), 0.1)),
-        problem.ansatz.along_axes(held, axes)(jnp.full((4, 4), 0.1)),
+        problem.ansatz.along_axes(points, axes)(jnp.full((4, 4), 0.1)),
+        problem.ansatz.along_axes(array, axes)(jnp.full((4, 4), 0.1)),
         strict=True,
     ):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["streamed", "factored"])
+def test_coordinates_are_those_of_the_array(form: str) -> None:
+    """Columns, blocks, products and multiples, |x|² with them."""
+    points = forms(Ball(1000, radius=3))[form]
+    x, array = points.x, held(points.x)
+    assert x.shape == array.shape
+    places = jnp.asarray([[0, 999], [5, 5]])
+    np.testing.assert_allclose(x.columns(places), array[:, places], rtol=1e-6)
+    np.testing.assert_allclose(x.block(jnp.asarray(300), 7), array[:, 300:307], rtol=1e-6)
+    weight = jax.random.normal(jax.random.key(5), (1000, 3))
+    np.testing.assert_allclose(x @ weight, array @ weight, rtol=1e-4, atol=1e-5)
+    doubled = x * jnp.full((4, 1), 2.0)
+    np.testing.assert_allclose(held(doubled), 2 * array, rtol=1e-6)
+    np.testing.assert_allclose(doubled.squares, jnp.sum(held(doubled) ** 2, axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("many", [0, 2**22])
+@pytest.mark.parametrize("count", [1, 2, 5, 999, 1000])
+def test_every_coordinate_is_in_one_piece(count: int, many: int, monkeypatch: Any) -> None:
+    monkeypatch.setattr(streaming, "_MANY", many)
+    x = forms(Ball(1000))["factored"].x
+    part = lambda start, n: [jnp.sum(x.block(start, n), axis=1), jnp.asarray(n)]
+    total, numbers = x.accumulate(part, count)
+    assert int(numbers) == count
+    np.testing.assert_allclose(total, jnp.sum(held(x)[:, :count], axis=1), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 50])
+def test_factored_points_are_the_sampled_ones(dim: int) -> None:
+    """By the formula on the generator's normal numbers, in float64."""
+    ball, key = Ball(dim, radius=2), jax.random.key(7)
+    radius_key, direction_key = jax.random.split(key)
+    g = np.asarray(jax.random.normal(direction_key, (30, dim)), np.float64)
+    radius = 2 * np.asarray(jax.random.uniform(radius_key, (30,)), np.float64)
+    want = g * (radius / np.linalg.norm(g, axis=1))[:, None]
+    np.testing.assert_allclose(ball.sample(key, 30).x, want, rtol=1e-5, atol=1e-6)
+    points = ball.factored(key, 30)
+    np.testing.assert_allclose(held(points.x), want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(points.x.squares, radius**2, rtol=1e-6)
 
 
 def test_the_gradient_of_a_streamed_product() -> None:
     x = stream_normals(jax.random.key(4), 5, 100, 30)
     weight = jax.random.normal(jax.random.key(5), (100, 3))
     loss = lambda w: jnp.sum(jnp.sin(streamed_product(x.block, w, 30)))
-    held = lambda w: jnp.sum(jnp.sin(x.block(0, 100) @ w))
-    np.testing.assert_allclose(jax.grad(loss)(weight), jax.grad(held)(weight), rtol=1e-4, atol=1e-5)
+    plain = lambda w: jnp.sum(jnp.sin(x.block(0, 100) @ w))
+    np.testing.assert_allclose(jax.grad(loss)(weight), jax.grad(plain)(weight), rtol=1e-4, atol=1e-5)

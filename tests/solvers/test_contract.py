@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import pytest
 
 import solvers
-from pdezoo import Biharmonic, Laplacian, u
+from pdezoo import Biharmonic, Laplacian, Scaled, u
 from solvers import MLP, Adam, Axes, Estimator, Trained, by_directions
 from solvers.contract import CLAUSES, Subject, check
 
@@ -36,7 +36,8 @@ def cases() -> list[Any]:
     rows, mixed = solvers.names(), crosses()
     quick = lambda row, clause: clause in QUICK and not (clause == "learns" and row in mixed)
     marks = lambda row, clause: [] if quick(row, clause) or row == "null-zero" else [pytest.mark.slow]
-    return [pytest.param(r, c, marks=marks(r, c)) for r in rows for c in BY_NAME if c != "unbiased"]
+    others = [c for c in BY_NAME if c not in ("unbiased", "coordinates")]
+    return [pytest.param(r, c, marks=marks(r, c)) for r in rows for c in others]
 
 
 @pytest.mark.parametrize(("name", "clause"), cases())
@@ -56,6 +57,21 @@ def declared_unbiased() -> list[str]:
 @pytest.mark.parametrize("name", declared_unbiased())
 def test_estimators_that_declare_it_are_unbiased(name: str) -> None:
     found = BY_NAME["unbiased"].finding(Subject(name))
+    assert found.ok is True, found
+
+
+def declared_streaming() -> list[str]:
+    """One row for every pair of estimator and network that declare it."""
+    made = {name: solvers.make(name) for name in reversed(solvers.names())}
+    rows = {
+        (s.estimator, s.network): name for name, s in made.items() if isinstance(s, Trained) and s.streams
+    }
+    return list(rows.values())
+
+
+@pytest.mark.parametrize("name", declared_streaming())
+def test_estimators_that_declare_it_need_no_array(name: str) -> None:
+    found = BY_NAME["coordinates"].finding(Subject(name))
     assert found.ok is True, found
 
 
@@ -124,6 +140,18 @@ class Dense(Sparse):
 
 
 @dataclass(frozen=True)
+class Lengthless(Sparse):
+    """Says that it needs no array, and takes directions for points."""
+
+    streams: ClassVar[bool] = True
+
+    def __call__(self, field: Any, atoms: tuple, points: Any, key: Any) -> dict:
+        """The atoms' estimates, elsewhere."""
+        x = points.x.rows if isinstance(points.x, Scaled) else points.x
+        return super().__call__(field, atoms, points._replace(x=x), key)
+
+
+@dataclass(frozen=True)
 class Uphill(Adam):
     """Goes the wrong way."""
 
@@ -145,6 +173,7 @@ PLANTED = {
     "columns": ("shapes", lambda: replace(ROW, estimator=Columns()), "(7, 1)"),
     "not repeatable": ("repeatable", lambda: replace(ROW, estimator=Counting()), "differ"),
     "biased": ("unbiased", lambda: replace(ROW, estimator=Sparse(factor=1.2)), "Laplacian"),
+    "lengthless": ("coordinates", lambda: replace(ROW, estimator=Lengthless()), "at factored points"),
     "uphill": ("learns", lambda: replace(ROW, trainer=Uphill()), "mean loss"),
     "dense": ("memory", lambda: replace(ROW, estimator=Dense()), "bytes a dimension"),
 }
