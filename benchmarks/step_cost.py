@@ -78,9 +78,10 @@ def _common(pde: Any, batch: int, steps: int) -> Dispatch:
 
 
 def measure(dispatches: dict[str, Dispatch], seconds: float) -> dict[str, float]:
-    """Median seconds a step of every one, in turns, until each has had about so many seconds and three turns."""
+    """Median seconds a step of every one, in at least three turns, until each has had so many seconds on average."""
     times: dict[str, list[float]] = {name: [] for name in dispatches}
-    while any(sum(t) < seconds or len(t) < 3 for t in times.values()):
+    whole, least = seconds * len(dispatches), 3
+    while min(map(len, times.values())) < least or sum(map(sum, times.values())) < whole:
         for name, dispatch in dispatches.items():
             begin = time.perf_counter()
             dispatch.run()
@@ -113,7 +114,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--steps", default="10", help="how many steps a dispatch makes")
     parser.add_argument(
-        "--seconds", type=float, default=5.0, help="how long to measure each row at each dimension"
+        "--seconds", type=float, default=5.0, help="how long to measure at each dimension, a row"
     )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

@@ -91,7 +91,9 @@ class Ball:
         radius = self.size * jax.random.uniform(radius_key, (count,))
         above = float(np.nextafter(np.float32(-1), np.float32(0)))
         g = jax.lax.erf_inv(jax.random.uniform(direction_key, (count, self.dim), minval=above))
-        return Points(Scaled(radius / jnp.sqrt(jnp.sum(g * g, axis=1)), radius**2, g))
+        squares = jnp.sum(g * g, axis=1)
+        scale = jax.lax.rsqrt(squares / radius**2)
+        return Points(Scaled(scale, squares * scale**2, g))
 
     def stream(self, key: PRNGKeyArray, count: int, size: int) -> Points:
         """Points of the same measure whose coordinates are made in blocks of `size` and never held."""
