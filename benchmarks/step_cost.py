@@ -80,8 +80,8 @@ def _common(pde: Any, batch: int, steps: int) -> Dispatch:
 def measure(dispatches: dict[str, Dispatch], seconds: float) -> dict[str, float]:
     """Median seconds a step of every one, in at least three turns, until each has had so many seconds on average."""
     times: dict[str, list[float]] = {name: [] for name in dispatches}
-    whole, least = seconds * len(dispatches), 3
-    while min(map(len, times.values())) < least or sum(map(sum, times.values())) < whole:
+    budget, least = seconds * len(dispatches), 3
+    while min(map(len, times.values())) < least or sum(map(sum, times.values())) < budget:
         for name, dispatch in dispatches.items():
             begin = time.perf_counter()
             dispatch.run()

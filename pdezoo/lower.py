@@ -24,7 +24,7 @@ from . import vectormath
 from .atoms import x as _x
 from .atoms import y as _y
 from .collective import WindowSum, X, coordinate_max, d, r2, t, window_sums
-from .streaming import Block, Coordinates, held
+from .streaming import Block, Coordinates, cut, held
 
 
 class Points(NamedTuple):
@@ -126,9 +126,7 @@ class Lowered(eqx.Module):
         """The part of every member's sum that belongs to windows start … start + count."""
         arrays = kernels(*_windows(x, start, count, width), time)
         whole = (jnp.broadcast_to(jnp.asarray(a, x.dtype), (x.shape[0], count)) for a in arrays)
-        return [
-            _contract(a, _slice(self.weights[k], start, count)) for k, a in zip(members, whole, strict=True)
-        ]
+        return [_contract(a, cut(self.weights[k], start, count)) for k, a in zip(members, whole, strict=True)]
 
     def slopes(self, points: Points) -> list[tuple[bool, tuple[Array, ...], Callable[[], Array]]]:
         """For every window sum s_k: whether it is |x|²; ∂(each expression)/∂s_k, (B,); and ∇s_k, (B, d), on demand."""
@@ -216,7 +214,7 @@ class Lowered(eqx.Module):
             _, first, second = jet2(lambda q: tuple(kernels(q, _time(points)[:, None])), x)  # noqa: B023
             for k, a, b in zip(members, first, second, strict=True):
                 c = self.weights[k]
-                c = 1 if c is None else jnp.asarray(_slice(c, start, n), x.dtype)
+                c = 1 if c is None else jnp.asarray(cut(c, start, n), x.dtype)
                 slopes[k], curvatures[k] = a * c, b * c
         return slopes, curvatures
 
@@ -279,7 +277,7 @@ class Fused(eqx.Module):
         """The part of a contraction that belongs to windows start … start + count."""
         x = points.x
         (array,) = step.kernel(*_windows(x, start, count, step.width), _time(points)[:, None], *factors)
-        return _contract(jnp.broadcast_to(array, (x.shape[0], count)), _slice(weight, start, count))
+        return _contract(jnp.broadcast_to(array, (x.shape[0], count)), cut(weight, start, count))
 
 
 class _Pass(NamedTuple):
@@ -372,15 +370,8 @@ def _over(x: Any, count: int, part: Block) -> Any:
 def _windows(x: Any, start: Any, count: int, width: int) -> list[Float[Array, "batch count"]]:
     """The coordinates of windows start … start + count: the first of each window, the second …"""
     size = count + width - 1
-    block = x.block(start, size) if isinstance(x, Coordinates) else _slice(x, start, size, axis=1)
+    block = x.block(start, size) if isinstance(x, Coordinates) else cut(x, start, size, axis=1)
     return [block[:, j : j + count] for j in range(width)]
-
-
-def _slice(array: Any, start: Any, count: int, axis: int = 0) -> Any:
-    """array[start : start + count] along an axis; None, and what is whole already, as they are."""
-    if array is None or array.shape[axis] == count:
-        return array
-    return jax.lax.dynamic_slice_in_dim(jnp.asarray(array), start, count, axis)
 
 
 def _columns(x: Any, indices: Any) -> Array:

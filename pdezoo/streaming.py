@@ -84,9 +84,7 @@ class Scaled(Coordinates):
 
     def block(self, start: Any, count: int) -> Float[Array, "batch count"]:
         """A slice."""
-        whole = count == self.rows.shape[1]
-        rows = self.rows if whole else jax.lax.dynamic_slice_in_dim(self.rows, start, count, axis=1)
-        return self.scale[:, None] * rows
+        return self.scale[:, None] * cut(self.rows, start, count, axis=1)
 
     def accumulate(self, part: Block, count: int | None = None) -> Any:
         """All at once, or in a few pieces where they are many numbers."""
@@ -175,6 +173,13 @@ def joined(block: Block, dim: int, size: int) -> Array:
     count, rest = divmod(dim, size)
     parts = [block(j * size, size) for j in range(count)]
     return jnp.concatenate(parts + ([block(count * size, rest)] if rest else []), axis=-1)
+
+
+def cut(array: Any, start: Any, count: int, axis: int = 0) -> Any:
+    """array[start : start + count] along an axis; None, and what is whole already, as they are."""
+    if array is None or array.shape[axis] == count:
+        return array
+    return jax.lax.dynamic_slice_in_dim(jnp.asarray(array), start, count, axis)
 
 
 def _normal(word: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
