@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks import suite
-from benchmarks.measure import measure, write_whole
-from benchmarks.record import Record, Status, parse
+from benchmarks.execution.measure import measure
+from benchmarks.records.files import write_whole
+from benchmarks.records.record import Record, Status, parse
 
 
 class Accuracy(suite.Cross):

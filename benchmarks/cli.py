@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.errors import UserError
+from benchmarks.records.errors import UserError
 
 app = typer.Typer(
     name="pdezoo",
@@ -42,9 +42,9 @@ def list_(
     kind: Annotated[str, typer.Argument(help="pdes, solvers or all.")] = "all", json: JsonOption = False
 ) -> None:
     """Everything that is registered, plug-ins included."""
-    from benchmarks import inspecting
+    from benchmarks.commands import show
 
-    inspecting.show_list(kind, json)
+    show.show_list(kind, json)
 
 
 @app.command()
@@ -55,12 +55,12 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """One problem or solver: equation, solution, measure, audit; hyperparameters."""
-    from benchmarks import inspecting
-    from benchmarks.errors import UserError
+    from benchmarks.commands import show
+    from benchmarks.records.errors import UserError
 
     if format not in ("text", "latex"):
         raise UserError(f"expected --format text or latex, got {format[:40]!r}")
-    inspecting.show(name, dim, format == "latex", json)
+    show.show(name, dim, format == "latex", json)
 
 
 @app.command()
@@ -70,9 +70,9 @@ def verify(
     json: JsonOption = False,
 ) -> None:
     """Prove each problem: residual of the solution, source, boundary condition, samples; and audit it."""
-    from benchmarks import inspecting
+    from benchmarks.commands import verify
 
-    raise typer.Exit(inspecting.verify(names or ["*"], dim, json))
+    raise typer.Exit(verify.verify(names or ["*"], dim, json))
 
 
 @app.command()
@@ -84,9 +84,9 @@ def check(
     json: JsonOption = False,
 ) -> None:
     """Hold problems and solvers to their contract, and explain each failure. Exit 1 if one fails."""
-    from benchmarks import checking
+    from benchmarks.commands import check
 
-    raise typer.Exit(checking.check(names or [], dim, json))
+    raise typer.Exit(check.check(names or [], dim, json))
 
 
 @app.command()
@@ -98,9 +98,9 @@ def new(
     ] = None,
 ) -> None:
     """Write a problem or a solver that works and passes `pdezoo check`, to begin from."""
-    from benchmarks import creating
+    from benchmarks.commands import new
 
-    creating.new(kind, name, package)
+    new.new(kind, name, package)
 
 
 @app.command()
@@ -124,13 +124,11 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Measure one solver on one problem, every cell in a process of its own."""
-    from benchmarks import running
+    from benchmarks.commands import run, sweep
 
-    used = running.adjusted(
-        protocol, steps=steps, batch=batch, wall_limit=wall_limit, memory_limit=memory_limit
-    )
-    requests = running.requests(pde, solver, dim, seeds, instance, set_ or [], used)
-    raise typer.Exit(running.measure_all(requests, store, workers, redo, json, strict=True))
+    used = run.adjusted(protocol, steps=steps, batch=batch, wall_limit=wall_limit, memory_limit=memory_limit)
+    requests = run.requests(pde, solver, dim, seeds, instance, set_ or [], used)
+    raise typer.Exit(sweep.measure_all(requests, store, workers, redo, json, strict=True))
 
 
 @app.command()
@@ -152,13 +150,13 @@ def sweep(
     json: JsonOption = False,
 ) -> None:
     """Measure every cell of a matrix that has no record yet."""
-    from benchmarks import running
+    from benchmarks.commands import sweep
 
-    requests = running.matrix_requests(matrix, wall_limit, memory_limit)
+    requests = sweep.matrix_requests(matrix, wall_limit, memory_limit)
     if dry_run:
-        running.dry_run(requests, store, workers, redo, json)
+        sweep.dry_run(requests, store, workers, redo, json)
     else:
-        raise typer.Exit(running.measure_all(requests, store, workers, redo, json, cluster=cluster))
+        raise typer.Exit(sweep.measure_all(requests, store, workers, redo, json, cluster=cluster))
 
 
 @app.command()
@@ -178,9 +176,9 @@ def campaign(
     json: JsonOption = False,
 ) -> None:
     """Measure matrices in the order of their importance, as far as a time budget goes; resume by default."""
-    from benchmarks import campaign as campaigns
-    from benchmarks import running
-    from benchmarks.parsing import dimension, duration, whole
+    from benchmarks.commands import sweep
+    from benchmarks.planning import campaign as campaigns
+    from benchmarks.terminal.parsing import dimension, duration, whole
 
     cells = campaigns.requests(
         name,
@@ -188,10 +186,10 @@ def campaign(
         None if steps is None else whole(steps, "the number of steps", 1, 10**12),
     )
     if dry_run:
-        running.dry_run(cells, store, workers, redo, json)
+        sweep.dry_run(cells, store, workers, redo, json)
     else:
         until = None if budget is None else duration(budget)
-        raise typer.Exit(running.measure_all(cells, store, workers, redo, json, budget=until))
+        raise typer.Exit(sweep.measure_all(cells, store, workers, redo, json, budget=until))
 
 
 @app.command()
@@ -201,17 +199,17 @@ def replay(
     json: JsonOption = False,
 ) -> None:
     """Measure a record's cell again and say whether it reproduces."""
-    from benchmarks import running
+    from benchmarks.commands import replay
 
-    raise typer.Exit(running.replay(record, store, json))
+    raise typer.Exit(replay.replay(record, store, json))
 
 
 @app.command()
 def status(store: StoreOption = RESULTS, json: JsonOption = False) -> None:
     """What is done, running, failed and left, for a sweep that runs or was killed."""
-    from benchmarks import reporting
+    from benchmarks.commands import status
 
-    reporting.status(store, json)
+    status.status(store, json)
 
 
 @app.command()
@@ -230,9 +228,9 @@ def leaderboard(
     json: JsonOption = False,
 ) -> None:
     """Tables of comparable cells, with ranks and their intervals."""
-    from benchmarks import reporting
+    from benchmarks.commands import leaderboard
 
-    reporting.leaderboard("json" if json else format_, output, against, pde, store)
+    leaderboard.leaderboard("json" if json else format_, output, against, pde, store)
 
 
 @app.command()
@@ -244,9 +242,9 @@ def compare(
     json: JsonOption = False,
 ) -> None:
     """Records of the same cells made by two commits, side by side. Exit 1 if something became worse."""
-    from benchmarks import reporting
+    from benchmarks.commands import compare
 
-    raise typer.Exit(reporting.compare(before, after, factor, store, json))
+    raise typer.Exit(compare.compare(before, after, factor, store, json))
 
 
 @app.command()
@@ -263,7 +261,7 @@ def history(
     publish: Annotated[bool, typer.Option(help="Build the pages.")] = True,
 ) -> None:
     """Measure commits with asv: speed, memory, compile time and accuracy, and publish the pages."""
-    from benchmarks import history as suites
+    from benchmarks.commands import history as suites
 
     raise typer.Exit(suites.history(commits or [], bench or [], machine, quick, publish))
 
@@ -277,13 +275,13 @@ def asv(
     store: StoreOption = RESULTS,
 ) -> None:
     """Records as results of asv, or results of the asv suites as records. Exit 1 if a file could not be read."""
-    from benchmarks import exchange
+    from benchmarks.commands import asv
 
     if action == "import":
-        raise typer.Exit(exchange.import_(folder or Path(".asv/results"), store))
+        raise typer.Exit(asv.import_(folder or Path(".asv/results"), store))
     if action != "export" or folder is None:
         raise UserError(f"expected export FOLDER, or import, got {action[:40]!r}")
-    exchange.export(store, folder)
+    asv.export(store, folder)
 
 
 @app.command()
@@ -297,7 +295,7 @@ def theory(
     json: JsonOption = False,
 ) -> None:
     """What theory predicts of zeroth-order descent, and what a small problem shows. About two minutes."""
-    from benchmarks import theory as diagnostics
+    from benchmarks.commands import theory as diagnostics
 
     diagnostics.theory(names or [], output, json)
 
@@ -311,9 +309,9 @@ def cite(
     json: JsonOption = False,
 ) -> None:
     """BibTeX for the suite and the papers behind a row, and the hash of the result set."""
-    from benchmarks import citing
+    from benchmarks.commands import cite
 
-    citing.cite(name, store, json)
+    cite.cite(name, store, json)
 
 
 @app.command()
@@ -323,17 +321,17 @@ def merge(
     json: JsonOption = False,
 ) -> None:
     """Copy the records of other stores into this one."""
-    from benchmarks import reporting
+    from benchmarks.commands import merge
 
-    raise typer.Exit(reporting.merge(stores, store, json))
+    raise typer.Exit(merge.merge(stores, store, json))
 
 
 @app.command()
 def doctor(store: StoreOption = RESULTS, json: JsonOption = False) -> None:
     """What this machine offers, and what is missing or broken."""
-    from benchmarks import inspecting
+    from benchmarks.commands import doctor
 
-    raise typer.Exit(inspecting.doctor(store, json))
+    raise typer.Exit(doctor.doctor(store, json))
 
 
 def main() -> None:

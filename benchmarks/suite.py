@@ -14,11 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.library import library, names
-from benchmarks.matrix import Request
-from benchmarks.plan import resolve
-from benchmarks.protocol import protocol
-from benchmarks.record import Cell
+from benchmarks.planning.matrix import Request
+from benchmarks.planning.resolve import resolve
+from benchmarks.planning.subjects import names, subjects
+from benchmarks.records.protocol import protocol
+from benchmarks.records.record import Cell
 
 _TREE = Path(__file__).resolve().parent.parent
 _REGISTERED = re.compile(r'^@register\(\s*"([^"]+)"', re.MULTILINE)
@@ -62,7 +62,7 @@ def pair(problem: str, solver: str, dim: int) -> tuple[Any, Any]:
     """Problem and solver. Raises NotImplementedError, which asv shows as skipped, if this commit lacks one."""
     try:
         pdes, solvers = names()
-        lib = library()
+        lib = subjects()
     except AttributeError as error:  # but a package that is not installed at all is a failure
         raise NotImplementedError(f"this commit lacks a public name: {error}") from None
     if solver not in solvers or not any(name.partition("/")[0] == problem for name in pdes):
@@ -75,7 +75,7 @@ def pair(problem: str, solver: str, dim: int) -> tuple[Any, Any]:
 
 def _problem(name: str, dim: int) -> Any:
     """The problem at `dim`; one that has a dimension of its own is measured there, once: in place of the first of DIMS."""
-    lib = library()
+    lib = subjects()
     try:
         return lib.make_pde(name, dim=dim)
     except lib.bad_dimension as error:
@@ -90,7 +90,7 @@ def _problem(name: str, dim: int) -> Any:
 def cell(problem: str, solver: str, dim: int) -> Cell:
     """What the harness calls this: problem, dimension and hyperparameters spelt out, seeds 0."""
     pde, _ = pair(problem, solver, dim)
-    return resolve([Request(pde.name, pde.dim, 0, solver, (), PROTOCOL, 0)], library())[0].cell
+    return resolve([Request(pde.name, pde.dim, 0, solver, (), PROTOCOL, 0)], subjects())[0].cell
 
 
 def compiled(problem: str, solver: str, dim: int) -> Any:

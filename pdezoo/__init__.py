@@ -17,7 +17,7 @@ from .registry import BrokenPlugin, Entry, Registry, UnknownName
 
 if TYPE_CHECKING:
     from .ansatz import Ansatz, Side, at_time, boundary_data, initial, terminal
-    from .atoms import (
+    from .calculus.atoms import (
         Biharmonic,
         D,
         Diffusion,
@@ -30,21 +30,33 @@ if TYPE_CHECKING:
         x,
         y,
     )
-    from .collective import Coefficients, X, coordinate_max, d, r2, t, window_sum, window_sums
+    from .calculus.collective import Coefficients, X, coordinate_max, d, r2, t, window_sum, window_sums
+    from .condition import Condition
     from .domain import Ball, Box, BrownianTube, Domain, Gaussian
-    from .fewbody import FEW_BODY, few_body
-    from .lower import Lowered, Points, in_float64, jet2
-    from .nulls import Null, fit_nulls, null_errors
-    from .pde import CLOSED, PDE, BadDimension, Condition, Problem, down_closure, g, multi_index
+    from .evidence.nulls import Null, fit_nulls, null_errors
+    from .evidence.oracles import nested_autodiff
+    from .evidence.testset import TestSet
+    from .evidence.verification import Check, Report, audit, verify
+    from .families.few_body import FEW_BODY, few_body
+    from .lowering.coordinates import (
+        Coordinates,
+        FactoredCoordinates,
+        Streamed,
+        joined,
+        materialize,
+        stream_normals,
+        streamed_product,
+    )
+    from .lowering.lowered import Lowered
+    from .lowering.points import Points, in_float64, jet2
+    from .pde import PDE, BadDimension, g
     from .printing import describe
+    from .problem import CLOSED, Problem, down_closure, multi_index
     from .solution import Exact, Formula, Reference
-    from .streaming import Coordinates, Scaled, Streamed, held, joined, stream_normals, streamed_product
-    from .testset import TestSet
-    from .verification import Check, Report, audit, nested_autodiff, verify
 
 _HOMES = {
     "ansatz": ["Ansatz", "Side", "at_time", "boundary_data", "initial", "terminal"],
-    "atoms": [
+    "calculus.atoms": [
         "Biharmonic",
         "D",
         "Diffusion",
@@ -57,25 +69,38 @@ _HOMES = {
         "x",
         "y",
     ],
-    "collective": ["Coefficients", "X", "coordinate_max", "d", "r2", "t", "window_sum", "window_sums"],
+    "calculus.collective": [
+        "Coefficients",
+        "X",
+        "coordinate_max",
+        "d",
+        "r2",
+        "t",
+        "window_sum",
+        "window_sums",
+    ],
+    "condition": ["Condition"],
     "domain": ["Ball", "Box", "BrownianTube", "Domain", "Gaussian"],
-    "fewbody": ["FEW_BODY", "few_body"],
-    "lower": ["Lowered", "Points", "in_float64", "jet2"],
-    "nulls": ["Null", "fit_nulls", "null_errors"],
-    "pde": ["CLOSED", "PDE", "BadDimension", "Condition", "Problem", "down_closure", "g", "multi_index"],
-    "printing": ["describe"],
-    "solution": ["Exact", "Formula", "Reference"],
-    "streaming": [
+    "evidence.nulls": ["Null", "fit_nulls", "null_errors"],
+    "evidence.oracles": ["nested_autodiff"],
+    "evidence.testset": ["TestSet"],
+    "evidence.verification": ["Check", "Report", "audit", "verify"],
+    "families.few_body": ["FEW_BODY", "few_body"],
+    "lowering.coordinates": [
         "Coordinates",
-        "Scaled",
+        "FactoredCoordinates",
         "Streamed",
-        "held",
         "joined",
+        "materialize",
         "stream_normals",
         "streamed_product",
     ],
-    "testset": ["TestSet"],
-    "verification": ["Check", "Report", "audit", "nested_autodiff", "verify"],
+    "lowering.lowered": ["Lowered"],
+    "lowering.points": ["Points", "in_float64", "jet2"],
+    "pde": ["BadDimension", "PDE", "g"],
+    "printing": ["describe"],
+    "problem": ["CLOSED", "Problem", "down_closure", "multi_index"],
+    "solution": ["Exact", "Formula", "Reference"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -9,13 +9,13 @@ from typing import Any
 import jax.numpy as jnp
 import sympy as sp
 
-from .blend import COORDINATES, Blend, Datum
-from .collective import r2, t
-from .lower import Points
+from .calculus.collective import r2, t
+from .lowering.boundary import COORDINATES, Blend, BoundaryDerivative
+from .lowering.points import Points
 
 
 @dataclass(frozen=True)
-class Place:
+class ConditionSet:
     """A set where a condition holds; `project` moves points of the domain onto it."""
 
     label: str
@@ -34,7 +34,7 @@ class Ansatz:
 
     factor: Any = 1
     offset: Any = 0
-    holds: tuple[Place, ...] = ()
+    holds: tuple[ConditionSet, ...] = ()
     blend: Blend | None = None
 
     def __post_init__(self) -> None:
@@ -51,7 +51,7 @@ def vanishing_on_sphere(radius: Any, size: float) -> Ansatz:
         norm = jnp.sqrt(jnp.sum(points.x**2, axis=1, keepdims=True))
         return points._replace(x=points.x * (size / norm))
 
-    return Ansatz(1 - r2 / sp.sympify(radius) ** 2, 0, (Place(f"|x| = {size:g}", project),))
+    return Ansatz(1 - r2 / sp.sympify(radius) ** 2, 0, (ConditionSet(f"|x| = {size:g}", project),))
 
 
 def clamped_on_sphere(radius: Any, size: float) -> Ansatz:
@@ -60,9 +60,11 @@ def clamped_on_sphere(radius: Any, size: float) -> Ansatz:
     return Ansatz(once.factor**2, 0, once.holds)
 
 
-def at_time(time: float) -> Place:
+def at_time(time: float) -> ConditionSet:
     """All of space at one time."""
-    return Place(f"t = {time:g}", lambda points: points._replace(t=jnp.full_like(points.x[:, 0], time)))
+    return ConditionSet(
+        f"t = {time:g}", lambda points: points._replace(t=jnp.full_like(points.x[:, 0], time))
+    )
 
 
 def terminal(condition: Any, horizon: float) -> Ansatz:
@@ -98,7 +100,7 @@ def boundary_data(solution: Any, sides: tuple[Side, ...]) -> Ansatz:
         width = (high - low) / (2 if side.at_high else 1)
         factor *= ((c - low) / width) ** side.at_low * ((high - c) / width) ** side.at_high
     offset = _blended(sp.sympify(solution), sides)
-    blend = Blend(_blended(Datum(0, 0, 0, *COORDINATES), sides), sp.sympify(solution), offset)
+    blend = Blend(_blended(BoundaryDerivative(0, 0, 0, *COORDINATES), sides), sp.sympify(solution), offset)
     return Ansatz(factor, offset, tuple(p for s in sides for p in _ends(s)), blend)
 
 
@@ -121,15 +123,15 @@ def _hermite(f: Any, side: Side) -> Any:
     return sp.Add(*(sp.diff(f, c, k).subs(c, end) * p for (end, k), p in zip(ends, cardinal, strict=True)))
 
 
-def _ends(side: Side) -> list[Place]:
+def _ends(side: Side) -> list[ConditionSet]:
     ends = [side.low] * (side.at_low > 0) + [side.high] * (side.at_high > 0)
     return [at_time(end) if side.coordinate == t else _face(side.coordinate, end) for end in ends]
 
 
-def _face(coordinate: Any, value: float) -> Place:
-    from .atoms import x
+def _face(coordinate: Any, value: float) -> ConditionSet:
+    from .calculus.atoms import x
 
     axis = 0 if coordinate == x else -1
-    return Place(
+    return ConditionSet(
         f"{coordinate} = {value:g}", lambda points: points._replace(x=points.x.at[:, axis].set(value))
     )

@@ -13,9 +13,9 @@ import sympy as sp
 from jaxtyping import Array, Bool, PRNGKeyArray
 
 from .ansatz import Ansatz, clamped_on_sphere, vanishing_on_sphere
-from .collective import d
-from .lower import Points
-from .streaming import Scaled, held, stream_normals
+from .calculus.collective import d
+from .lowering.coordinates import FactoredCoordinates, materialize, stream_normals
+from .lowering.points import Points
 
 
 class Domain(Protocol):
@@ -80,7 +80,7 @@ class Ball:
 
     def sample(self, key: PRNGKeyArray, count: int, time: float | None = None) -> Points:
         """Points with uniformly distributed radius and direction."""
-        return Points(held(self.factored(key, count).x))
+        return Points(materialize(self.factored(key, count).x))
 
     def factored(self, key: PRNGKeyArray, count: int) -> Points:
         """The points of `sample` as directions, held, and lengths.
@@ -93,7 +93,7 @@ class Ball:
         g = jax.lax.erf_inv(jax.random.uniform(direction_key, (count, self.dim), minval=above))
         squares = jnp.sum(g * g, axis=1)
         scale = jax.lax.rsqrt(squares / radius**2)
-        return Points(Scaled(scale, squares * scale**2, g))
+        return Points(FactoredCoordinates(scale, squares * scale**2, g))
 
     def stream(self, key: PRNGKeyArray, count: int, size: int) -> Points:
         """Points of the same measure whose coordinates are made in blocks of `size` and never held."""

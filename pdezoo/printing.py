@@ -8,8 +8,8 @@ import sympy as sp
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.str import StrPrinter
 
-from . import atoms, collective
-from .collective import WindowSum, X
+from .calculus import atoms, collective
+from .calculus.collective import WindowSum, X
 from .pde import PDE
 from .solution import Reference
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import importlib
-import importlib.metadata
 import importlib.util
 import inspect
 import re

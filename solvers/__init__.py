@@ -17,29 +17,33 @@ if TYPE_CHECKING:
         FEW_AND_MANY,
         Clause,
         Finding,
-        NotConcerned,
+        NotApplicable,
         Violation,
         check,
         findings,
         require_linear,
     )
-    from .directions import Axes, Dense, Directions, Normal, Rademacher
-    from .estimator import (
+    from .derivatives.directions import Axes, Dense, Directions, Normal, Rademacher
+    from .derivatives.field import Field
+    from .estimators.base import Estimator, cheap_atoms, is_low_dimensional
+    from .estimators.directional import (
         COORDINATEWISE,
-        Estimator,
-        Exact,
         by_directions,
-        cheap_atoms,
         dense_unsupported,
-        exact_atoms,
-        is_low_dimensional,
         partial_derivatives,
         shifts_unsupported,
     )
-    from .field import Field
-    from .jets import Jets2, Pairs, Stream, Taylor, Value
+    from .estimators.exact import Exact, exact_atoms
+    from .estimators.hte import HTE, DenseSTDE
+    from .estimators.rs_pinn import RSPINN
+    from .estimators.sdgd import SDGDBackward, SDGDForwardOverBackward, SDGDParallel
+    from .estimators.stde import STDE
+    from .estimators.stencils import FiniteDifference, SteinMC, SteinSparseGrid
+    from .hyperparameters import BadHyperparameter
     from .loss import DoubleSampledLoss, GradientEnhancedLoss, HybridLoss, Loss, SquaredLoss
-    from .matrices import (
+    from .networks.base import Network, Params, RidgeNetwork, S
+    from .networks.jets import CollapsedJets, Stream, SymmetricIncrements, Taylor, Value
+    from .networks.matrices import (
         Basis,
         Fold,
         LowRank,
@@ -50,43 +54,51 @@ if TYPE_CHECKING:
         orthonormal,
         random_basis,
     )
-    from .network import MLP, Network, OffsetMLP, Params, RidgeNetwork, S, SeededMLP
-    from .sharding import Spread, coordinate_mesh, divided, places, spread, widened
-    from .solver import BadHyperparameter, Compiled, Result, Solver, Trained, on_device
-    from .sparse import SparseMLP
-    from .tensor_train import TTMLP, TensorTrain
+    from .networks.mlp import MLP, OffsetMLP
+    from .networks.seeded import SeededMLP
+    from .networks.sparse import SparseMLP
+    from .networks.tensor_train import TTMLP, TensorTrain
+    from .neural import Compiled, NeuralSolver, on_device
+    from .sharding import ShardedDomain, coordinate_mesh, divided, pad_to_mesh, places, spread
+    from .solver import Result, Solver
     from .theory import Curve, alignment, gradient_moments, kernel_error, slope_variance
-    from .trainer import Adam, ForwardGradient, LossFunction, Trainer, decayed, trainable
-    from .zeroth_order import ZOCGE, ZORGE, ZOHybrid, ZOSignRGE
+    from .trainers.adam import Adam, ForwardGradient
+    from .trainers.base import LossFunction, Trainer, decayed, trainable
+    from .trainers.subspace import SubspaceZO
+    from .trainers.zeroth_order import ZOCGE, ZORGE, ZOHybrid, ZOSignRGE
 
 _HOMES = {
     "contract": [
-        "FEW_AND_MANY",
         "Clause",
+        "FEW_AND_MANY",
         "Finding",
-        "NotConcerned",
+        "NotApplicable",
         "Violation",
         "check",
         "findings",
         "require_linear",
     ],
-    "directions": ["Axes", "Dense", "Directions", "Normal", "Rademacher"],
-    "estimator": [
+    "derivatives.directions": ["Axes", "Dense", "Directions", "Normal", "Rademacher"],
+    "derivatives.field": ["Field"],
+    "estimators.base": ["Estimator", "cheap_atoms", "is_low_dimensional"],
+    "estimators.directional": [
         "COORDINATEWISE",
-        "Estimator",
-        "Exact",
         "by_directions",
-        "cheap_atoms",
         "dense_unsupported",
-        "exact_atoms",
-        "is_low_dimensional",
         "partial_derivatives",
         "shifts_unsupported",
     ],
-    "field": ["Field"],
-    "jets": ["Jets2", "Pairs", "Stream", "Taylor", "Value"],
+    "estimators.exact": ["Exact", "exact_atoms"],
+    "estimators.hte": ["DenseSTDE", "HTE"],
+    "estimators.rs_pinn": ["RSPINN"],
+    "estimators.sdgd": ["SDGDBackward", "SDGDForwardOverBackward", "SDGDParallel"],
+    "estimators.stde": ["STDE"],
+    "estimators.stencils": ["FiniteDifference", "SteinMC", "SteinSparseGrid"],
+    "hyperparameters": ["BadHyperparameter"],
     "loss": ["DoubleSampledLoss", "GradientEnhancedLoss", "HybridLoss", "Loss", "SquaredLoss"],
-    "matrices": [
+    "networks.base": ["Network", "Params", "RidgeNetwork", "S"],
+    "networks.jets": ["CollapsedJets", "Stream", "SymmetricIncrements", "Taylor", "Value"],
+    "networks.matrices": [
         "Basis",
         "Fold",
         "LowRank",
@@ -97,14 +109,18 @@ _HOMES = {
         "orthonormal",
         "random_basis",
     ],
-    "network": ["MLP", "Network", "OffsetMLP", "Params", "RidgeNetwork", "S", "SeededMLP"],
-    "sharding": ["Spread", "coordinate_mesh", "divided", "places", "spread", "widened"],
-    "solver": ["BadHyperparameter", "Compiled", "Result", "Solver", "Trained", "on_device"],
-    "sparse": ["SparseMLP"],
-    "tensor_train": ["TTMLP", "TensorTrain"],
+    "networks.mlp": ["MLP", "OffsetMLP"],
+    "networks.seeded": ["SeededMLP"],
+    "networks.sparse": ["SparseMLP"],
+    "networks.tensor_train": ["TTMLP", "TensorTrain"],
+    "neural": ["Compiled", "NeuralSolver", "on_device"],
+    "sharding": ["ShardedDomain", "coordinate_mesh", "divided", "pad_to_mesh", "places", "spread"],
+    "solver": ["Result", "Solver"],
     "theory": ["Curve", "alignment", "gradient_moments", "kernel_error", "slope_variance"],
-    "trainer": ["Adam", "ForwardGradient", "LossFunction", "Trainer", "decayed", "trainable"],
-    "zeroth_order": ["ZOCGE", "ZOHybrid", "ZORGE", "ZOSignRGE"],
+    "trainers.adam": ["Adam", "ForwardGradient"],
+    "trainers.base": ["LossFunction", "Trainer", "decayed", "trainable"],
+    "trainers.subspace": ["SubspaceZO"],
+    "trainers.zeroth_order": ["ZOCGE", "ZOHybrid", "ZORGE", "ZOSignRGE"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -138,10 +154,11 @@ def make(name: str, **hyperparameters: Any) -> Solver:
 
     Raises UnknownName, BadHyperparameter, or BrokenPlugin, each a ValueError that says what to try.
     """
-    from .solver import BadHyperparameter, Trained, override
+    from .hyperparameters import BadHyperparameter, override
+    from .neural import NeuralSolver
 
     solver = _registry.factory(str(name))()
-    if isinstance(solver, Trained):
+    if isinstance(solver, NeuralSolver):
         try:
             return override(solver, hyperparameters)
         except BadHyperparameter:

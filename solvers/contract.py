@@ -25,8 +25,9 @@ import sympy as sp
 import pdezoo
 from pdezoo import Biharmonic, Coefficients, Diffusion, GradNorm1, GradNormSq, Laplacian, Points, X, r2, u
 
-from .field import Field
-from .solver import Solver, Trained, on_device
+from .derivatives.field import Field
+from .neural import NeuralSolver, on_device
+from .solver import Solver
 
 DRAWS = 4000
 """Estimates behind the mean of the clause `unbiased`."""
@@ -54,7 +55,7 @@ class Violation(Exception):
     """A clause does not hold; the message says what was seen."""
 
 
-class NotConcerned(Exception):
+class NotApplicable(Exception):
     """A clause has nothing to say; the message says why."""
 
 
@@ -71,7 +72,7 @@ class Clause:
         """What the test says about `subject`; anything else that it raises is a failure too."""
         try:
             return Finding(self.name, True, self.expected, self.test(subject))
-        except NotConcerned as reason:
+        except NotApplicable as reason:
             return Finding(self.name, None, self.expected, str(reason))
         except Violation as violation:
             seen = str(violation)
@@ -104,7 +105,7 @@ def findings(subject: Any, clauses: tuple[Clause, ...]) -> Iterator[Finding]:
 
 
 @dataclass(frozen=True)
-class Subject:
+class Candidate:
     """The solver under test, by name, and what the clauses need of it."""
 
     name: str
@@ -117,7 +118,7 @@ class Subject:
     @cached_property
     def small(self) -> Solver:
         """With a small network, where it has such hyperparameters."""
-        parts = self.solver.parts().values() if isinstance(self.solver, Trained) else ()
+        parts = self.solver.parts().values() if isinstance(self.solver, NeuralSolver) else ()
         own = {n for part in parts for n in asdict(part)}
         return _make(self.name, **{k: v for k, v in _SMALL.items() if k in own})
 
@@ -128,18 +129,18 @@ class Subject:
         for pde in first:
             if self.solver.unsupported(pde) is None:
                 return pde
-        raise NotConcerned("it supports no registered problem")
+        raise NotApplicable("it supports no registered problem")
 
-    def require_trained(self) -> Trained:
+    def require_trained(self) -> NeuralSolver:
         """The small solver. Raises NotConcerned where it is not made of estimator, trainer and network."""
-        if not isinstance(self.small, Trained):
-            raise NotConcerned("it has no estimator, trainer and network")
+        if not isinstance(self.small, NeuralSolver):
+            raise NotApplicable("it has no estimator, trainer and network")
         return self.small
 
 
 def check(name: str) -> tuple[Finding, ...]:
     """Hold the registered solver `name` to every clause. Raises UnknownName for a name nobody registered."""
-    return tuple(findings(Subject(name), CLAUSES))
+    return tuple(findings(Candidate(name), CLAUSES))
 
 
 def _make(name: str, **changes: Any) -> Solver:
@@ -170,7 +171,7 @@ def _lowered(pde: pdezoo.PDE) -> Any:
     return on_device(pde)
 
 
-def _made(subject: Subject) -> str:
+def _made(subject: Candidate) -> str:
     solver = subject.solver
     if not isinstance(solver, Solver):
         raise Violation(f"the registered function returned a {type(solver).__name__}")
@@ -179,7 +180,7 @@ def _made(subject: Subject) -> str:
     return f"a {type(solver).__name__}"
 
 
-def _hyperparameters(subject: Subject) -> str:
+def _hyperparameters(subject: Candidate) -> str:
     shown = subject.solver.hyperparameters()
     try:
         json.dumps(shown, allow_nan=False)
@@ -187,7 +188,7 @@ def _hyperparameters(subject: Subject) -> str:
         raise Violation(f"hyperparameters() are not JSON: {error}") from None
     if _make(subject.name).hyperparameters() != shown:
         raise Violation("two solvers made the same way have different hyperparameters")
-    parts = subject.solver.parts().values() if isinstance(subject.solver, Trained) else ()
+    parts = subject.solver.parts().values() if isinstance(subject.solver, NeuralSolver) else ()
     own = {n: v for part in parts for n, v in asdict(part).items() if isinstance(v, bool | int | float)}
     for name, value in own.items():
         if _make(subject.name, **{name: value}).hyperparameters() != shown:
@@ -195,12 +196,12 @@ def _hyperparameters(subject: Subject) -> str:
     return ", ".join(f"{n}={v!r}" for n, v in own.items()) or "none to change"
 
 
-def _crosses(subject: Subject) -> str:
+def _crosses(subject: Candidate) -> str:
     supported = [pde for pde in _problems() if not _reason(subject.solver, pde)]
     if not supported:
         raise Violation(f"it supports none of {len(_problems())} registered families")
     for pde in supported:
-        if isinstance(subject.small, Trained):
+        if isinstance(subject.small, NeuralSolver):
             _trace(subject.small, pde)
     refused = len(_problems()) - len(supported)
     return f"{len(supported)} families supported, {refused} refused with a reason"
@@ -219,7 +220,7 @@ def _reason(solver: Solver, pde: pdezoo.PDE) -> str | None:
     return None
 
 
-def _trace(solver: Trained, pde: pdezoo.PDE) -> None:
+def _trace(solver: NeuralSolver, pde: pdezoo.PDE) -> None:
     problem = _lowered(pde)
     try:
         jax.eval_shape(lambda: solver.step(problem, solver.init(problem, 0, 10), 4))
@@ -232,7 +233,7 @@ def atom_name(atom: Any) -> str:
     return str(atom) if atom == u or isinstance(atom, sp.Derivative) else type(atom).__name__
 
 
-def _shapes(subject: Subject) -> str:
+def _shapes(subject: Candidate) -> str:
     solver, problem = subject.require_trained(), _lowered(subject.pde)
 
     def estimates() -> tuple[Any, Any]:
@@ -252,10 +253,10 @@ def _shapes(subject: Subject) -> str:
     return f"{', '.join(values)} and the prediction, float32 of shape (7,)"
 
 
-def _repeatable(subject: Subject) -> str:
+def _repeatable(subject: Candidate) -> str:
     solver, pde, test = subject.small, subject.pde, pdezoo.TestSet(subject.pde, 50)
     one = test.predict(solver.fit(pde, steps=6, seed=1, batch=8, progress=None).predict)
-    if isinstance(solver, Trained):
+    if isinstance(solver, NeuralSolver):
         again, other = _two_seeds(solver, pde, test)
         if np.array_equal(one, other):
             raise Violation("seeds 1 and 2 give the same solution")
@@ -266,17 +267,17 @@ def _repeatable(subject: Subject) -> str:
     return f"the same bits at {test.size} points after 6 steps"
 
 
-def _two_seeds(solver: Trained, pde: pdezoo.PDE, test: pdezoo.TestSet) -> list[np.ndarray]:
+def _two_seeds(solver: NeuralSolver, pde: pdezoo.PDE, test: pdezoo.TestSet) -> list[np.ndarray]:
     """Six steps from seeds 1 and 2 in one compiled loop, compiled anew."""
     compiled = solver.compile(pde, steps=6, batch=8)
     ends = [compiled.advance(compiled.init(seed), 6)[0].params for seed in (1, 2)]
     return [test.predict(compiled.predictor(params)) for params in ends]
 
 
-def _unbiased(subject: Subject) -> str:
+def _unbiased(subject: Candidate) -> str:
     solver = subject.require_trained()
     if not solver.estimator.unbiased:
-        raise NotConcerned(f"{type(solver.estimator).__name__} declares itself biased")
+        raise NotApplicable(f"{type(solver.estimator).__name__} declares itself biased")
     problem = _probe(solver)
     with jax.enable_x64(True):
         at, field = _double_field(solver, problem)
@@ -292,7 +293,7 @@ def _unbiased(subject: Subject) -> str:
     return f"{', '.join(map(atom_name, problem.atoms))}: means over {DRAWS} keys"
 
 
-def _probe(solver: Trained) -> Any:
+def _probe(solver: NeuralSolver) -> Any:
     """Every atom the estimator takes, on a small problem whose ansatz has two parts that vary; or what it supports."""
     known = (Laplacian(u), GradNormSq(u), GradNorm1(u), Diffusion(u, r2), Biharmonic(u))
     atoms = [a for a in known if isinstance(a, solver.estimator.atoms[1:])]
@@ -305,10 +306,10 @@ def _probe(solver: Trained) -> Any:
             made = pdezoo.PDE(sum(chosen), pdezoo.Gaussian(5), ansatz, pdezoo.Exact(waves), source=0)
             if solver.unsupported(made) is None:
                 return made.lower()
-    return Subject(solver.name).pde.lower()
+    return Candidate(solver.name).pde.lower()
 
 
-def _double_field(solver: Trained, problem: Any) -> tuple[Points, Field]:
+def _double_field(solver: NeuralSolver, problem: Any) -> tuple[Points, Field]:
     """Three points and a field with generic parameters, float64; to be called under `enable_x64`."""
     wide = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), tree)
     params = solver.network.init(jax.random.key(0), problem.domain.dim, problem.has_time)
@@ -319,7 +320,7 @@ def _double_field(solver: Trained, problem: Any) -> tuple[Points, Field]:
     return at, Field(wide(problem), wide(jax.tree.unflatten(shape, moved)), solver.network)
 
 
-def _exact(solver: Trained, field: Field, at: Points) -> list[np.ndarray]:
+def _exact(solver: NeuralSolver, field: Field, at: Points) -> list[np.ndarray]:
     """By nested autodiff of the function that the estimator means: it knows nothing of estimators."""
     atoms = field.problem.atoms
     function = lambda f, p: pdezoo.nested_autodiff(lambda q: solver.estimator.value(f, q), p, atoms)
@@ -327,7 +328,7 @@ def _exact(solver: Trained, field: Field, at: Points) -> list[np.ndarray]:
     return [np.asarray(v) for v in values]
 
 
-def _drawn(solver: Trained, field: Field, at: Points) -> list[np.ndarray]:
+def _drawn(solver: NeuralSolver, field: Field, at: Points) -> list[np.ndarray]:
     """Each atom's estimates, (DRAWS, B)."""
     atoms = field.problem.atoms
 
@@ -339,10 +340,10 @@ def _drawn(solver: Trained, field: Field, at: Points) -> list[np.ndarray]:
     return [np.asarray(v) for v in many(field, at, jnp.arange(DRAWS))]
 
 
-def _coordinates(subject: Subject) -> str:
+def _coordinates(subject: Candidate) -> str:
     solver = subject.require_trained()
     if not solver.streams:
-        raise NotConcerned("a part of it needs x as an array, and says so")
+        raise NotApplicable("a part of it needs x as an array, and says so")
     pde, domain = _on_a_ball(solver)
     problem = _lowered(pde)
     params = jax.jit(lambda: solver.init(problem, 0, 10).params)()
@@ -359,7 +360,7 @@ def _coordinates(subject: Subject) -> str:
         return jnp.stack([found[a] for a in problem.atoms])
 
     for form, points in forms.items():
-        seen, want = estimates(points), estimates(points._replace(x=pdezoo.held(points.x)))
+        seen, want = estimates(points), estimates(points._replace(x=pdezoo.materialize(points.x)))
         error, size = jnp.abs(seen - want).max(axis=1), jnp.abs(want).max(axis=1)
         for atom, off, scale in zip(problem.atoms, error, size, strict=True):
             if not off <= 1e-3 * scale:
@@ -369,15 +370,15 @@ def _coordinates(subject: Subject) -> str:
     return f"{', '.join(map(atom_name, problem.atoms))} on {pde.name}, {' and '.join(forms)}"
 
 
-def _on_a_ball(solver: Trained) -> tuple[pdezoo.PDE, pdezoo.Ball]:
+def _on_a_ball(solver: NeuralSolver) -> tuple[pdezoo.PDE, pdezoo.Ball]:
     """The first problem there that it supports."""
     for pde in _problems():
         if isinstance(pde.domain, pdezoo.Ball) and solver.unsupported(pde) is None:
             return pde, pde.domain
-    raise NotConcerned("it supports no registered problem on a ball")
+    raise NotApplicable("it supports no registered problem on a ball")
 
 
-def _learns(subject: Subject) -> str:
+def _learns(subject: Candidate) -> str:
     solver = subject.require_trained()
     compiled = solver.compile(subject.pde, steps=_STEPS, batch=32, chunk=_CHUNK)
     state, losses = compiled(compiled.init(seed=0))
@@ -392,15 +393,15 @@ def _learns(subject: Subject) -> str:
     return seen
 
 
-def _memory(subject: Subject) -> str:
+def _memory(subject: Candidate) -> str:
     solver = subject.require_trained()
     try:
         problems = [pdezoo.make(subject.pde.name, dim=dim) for dim in FEW_AND_MANY]
     except pdezoo.BadDimension:
-        raise NotConcerned(f"{subject.pde.name} has few dimensions only") from None
+        raise NotApplicable(f"{subject.pde.name} has few dimensions only") from None
     for pde in problems:
         if reason := solver.unsupported(pde):
-            raise NotConcerned(f"at d = {pde.dim:,}: {reason}")
+            raise NotApplicable(f"at d = {pde.dim:,}: {reason}")
     small, large = (solver.compile(pde, steps=10, batch=8).bytes for pde in problems)
     return require_linear(small, large)
 

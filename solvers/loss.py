@@ -12,8 +12,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pdezoo import Points
 
-from .directions import Axes
-from .field import Field
+from .derivatives.directions import Axes
+from .derivatives.field import Field
 
 
 class Residual(NamedTuple):

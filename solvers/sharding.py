@@ -21,15 +21,15 @@ from jaxtyping import Array, Bool, PRNGKeyArray
 
 from pdezoo import Points, Problem
 
-from .matrices import LowRank
-from .solver import State
+from .networks.matrices import LowRank
+from .neural import State
 
 AXIS = "coordinates"
 _WINDOW = 16  # coefficients of window sums are fewer than d by less than this
 
 
 @dataclass(frozen=True)
-class Spread:
+class ShardedDomain:
     """A domain whose points are made split along the coordinates, and held."""
 
     whole: Any
@@ -81,7 +81,7 @@ def spread(problem: Problem, state: State, mesh: Mesh) -> tuple[Problem, State]:
     Raises ValueError where d, or the fold of the first weight, is no multiple of the number of devices.
     """
     dim = problem.domain.dim
-    wide = widened(problem, mesh), divided(state, dim, mesh)
+    wide = pad_to_mesh(problem, mesh), divided(state, dim, mesh)
     return jax.device_put(wide, places(wide, dim, mesh))
 
 
@@ -102,7 +102,7 @@ def divided(state: State, dim: int, mesh: Mesh) -> State:
     return jax.tree.map(divide, state, is_leaf=lambda leaf: isinstance(leaf, LowRank))
 
 
-def widened(problem: Problem, mesh: Mesh) -> Problem:
+def pad_to_mesh(problem: Problem, mesh: Mesh) -> Problem:
     """The problem with its points spread, and its coefficients filled up with zeros, which no window reads, to d of them."""
     dim, devices = problem.domain.dim, mesh.size
     if dim % devices:
@@ -111,7 +111,7 @@ def widened(problem: Problem, mesh: Mesh) -> Problem:
             f"try {dim - dim % devices} dimensions, or fewer devices"
         )
     fill = lambda a: jnp.pad(a, (0, dim - a.shape[0])) if dim - _WINDOW < a.shape[0] < dim else a
-    return replace(jax.tree.map(fill, problem), domain=Spread(problem.domain, mesh))
+    return replace(jax.tree.map(fill, problem), domain=ShardedDomain(problem.domain, mesh))
 
 
 def places(tree: Any, dim: int, mesh: Mesh) -> Any:

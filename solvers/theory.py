@@ -25,15 +25,17 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pdezoo import PDE, prng
+from pdezoo import PDE
+from pdezoo.lowering import prng
 
-from .matrices import Basis
-from .methods.sdze import Subspace, SubspaceZO, has_core, moved
-from .solver import Trained, on_device, override
+from .hyperparameters import override
+from .networks.matrices import Basis
+from .neural import NeuralSolver, on_device
+from .trainers.subspace import Subspace, SubspaceZO, has_core, moved
 
 _TOGETHER = 32  # directions in one batch
 
-Row = tuple[float, float, float]
+Statistics = tuple[float, float, float]
 """A number as seen, its standard error, and the prediction."""
 
 
@@ -89,7 +91,7 @@ class Restricted:
         return moved([jnp.zeros_like(leaf) for leaf in self.leaves], self.bases, z)
 
 
-def begin(solver: Trained, pde: PDE, batch: int, seed: int, **changes: Any) -> Beginning:
+def begin(solver: NeuralSolver, pde: PDE, batch: int, seed: int, **changes: Any) -> Beginning:
     """`solver` at its initial parameters, with fields of its trainer changed.
 
     Raises ValueError where the trainer is not `SubspaceZO`, or keeps a matrix of the network as `LowRank` or `Replayed`.
@@ -115,7 +117,7 @@ def begin(solver: Trained, pde: PDE, batch: int, seed: int, **changes: Any) -> B
 
 
 def slope_variance(
-    solver: Trained,
+    solver: NeuralSolver,
     pde: PDE,
     *,
     epsilons: Sequence[float] = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
@@ -133,7 +135,7 @@ def slope_variance(
     there, draw = begun.subspace(which), jax.random.split(noise, draws)
     z = begun.trainer.directions(there.cores, along)
 
-    def variances(common: bool, predicted: Callable[[float], float]) -> list[Row]:
+    def variances(common: bool, predicted: Callable[[float], float]) -> list[Statistics]:
         unit = replace(begun.trainer, common=common)
         quotient = lambda e, k: unit.slopes(there.loss, [e * d for d in z], k)[1] / e
         seen = _over(jnp.asarray(epsilons), lambda e: jax.lax.map(lambda k: quotient(e, k), draw))
@@ -150,7 +152,7 @@ def slope_variance(
 
 
 def gradient_moments(
-    solver: Trained,
+    solver: NeuralSolver,
     pde: PDE,
     *,
     ranks: Sequence[int] = (1, 3, 8, 20),
@@ -193,7 +195,7 @@ def _estimates(
 
 
 def alignment(
-    solver: Trained,
+    solver: NeuralSolver,
     pde: PDE,
     *,
     ranks: Sequence[int] = (1, 3, 8, 20),
@@ -246,7 +248,7 @@ def _expected_share(state: Subspace, gradient: list[Array]) -> tuple[int, float]
 
 
 def kernel_error(
-    solver: Trained,
+    solver: NeuralSolver,
     pde: PDE,
     *,
     widths: Sequence[int] = (4, 12, 40, 128),
@@ -306,7 +308,7 @@ def zeroth_order_kernels(
 
 
 def _values(
-    solver: Trained, pde: PDE, outputs: int, seed: int
+    solver: NeuralSolver, pde: PDE, outputs: int, seed: int
 ) -> tuple[Callable[[Array], Array], Float[Array, " parameters"]]:
     """u_θ at random points as a function of the flat parameters, and the initial ones."""
     problem, key = on_device(pde), prng.key(seed)
@@ -317,7 +319,7 @@ def _values(
     return lambda p: solver.predict(problem, eqx.combine(unravel(p), fixed), points), flat
 
 
-def _frobenius(tangents: np.ndarray, kernel: np.ndarray, queries: int) -> Row:
+def _frobenius(tangents: np.ndarray, kernel: np.ndarray, queries: int) -> Statistics:
     """√E|K̂ − K|²/|K|. With y = Jξ, normal of covariance K, E|yyᵀ − K|² = (tr K)² + |K|²."""
     norm, gaps = (kernel**2).sum(), zeroth_order_kernels(tangents, queries) - kernel
     square, error = _mean((gaps**2).sum((1, 2)) / norm)
@@ -325,7 +327,7 @@ def _frobenius(tangents: np.ndarray, kernel: np.ndarray, queries: int) -> Row:
     return root, error / (2 * root), math.sqrt((1 + np.trace(kernel) ** 2 / norm) / queries)
 
 
-def _largest(tangents: np.ndarray, kernel: np.ndarray, queries: int) -> Row:
+def _largest(tangents: np.ndarray, kernel: np.ndarray, queries: int) -> Statistics:
     """E max |K̂ − K|_ij/√(K_ii K_jj). An entry's variance is at most 2/q; n(n + 1)/2 of them are compared with normal numbers."""
     size, count = np.sqrt(np.diag(kernel)), len(kernel)
     gaps = np.abs(zeroth_order_kernels(tangents, queries) - kernel) / np.outer(size, size)
@@ -361,7 +363,10 @@ def _variance(drawn: Float[np.ndarray, "draws queries"]) -> tuple[float, float]:
 
 
 def _crossed(
-    quantity: str, down: tuple[str, Sequence[int]], across: tuple[str, Sequence[int]], rows: list[list[Row]]
+    quantity: str,
+    down: tuple[str, Sequence[int]],
+    across: tuple[str, Sequence[int]],
+    rows: list[list[Statistics]],
 ) -> tuple[Curve, ...]:
     """A table of rows `down` and columns `across`, as curves against `across`, and then against `down`."""
     columns = [list(column) for column in zip(*rows, strict=True)]
@@ -369,7 +374,10 @@ def _crossed(
 
 
 def _curves(
-    quantity: str, along: tuple[str, Sequence[int]], each: tuple[str, Sequence[int]], rows: list[list[Row]]
+    quantity: str,
+    along: tuple[str, Sequence[int]],
+    each: tuple[str, Sequence[int]],
+    rows: list[list[Statistics]],
 ) -> tuple[Curve, ...]:
     """A curve of each row, against `along`."""
     (variable, at), (name, values) = along, each
@@ -379,6 +387,8 @@ def _curves(
     )
 
 
-def _curve(quantity: str, variable: str, label: str, at: Iterable[float], rows: Iterable[Row]) -> Curve:
+def _curve(
+    quantity: str, variable: str, label: str, at: Iterable[float], rows: Iterable[Statistics]
+) -> Curve:
     seen, error, predicted = (tuple(map(float, column)) for column in zip(*rows, strict=True))
     return Curve(quantity, variable, label, tuple(map(float, at)), seen, error, predicted)

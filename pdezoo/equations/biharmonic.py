@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from pdezoo import PDE, Biharmonic, few_body, register, u
 
 

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from sympy import Rational, exp
 
 from pdezoo import (

@@ -5,8 +5,7 @@ from typing import Any
 from sympy import Rational, sech, sqrt
 
 from pdezoo import PDE, Box, D, Exact, register, t, u, x
-
-from .kdv import channel, narrow
+from pdezoo.equations.kdv import channel, narrow
 
 
 @register("gkdv", variants=("p1", "p2", "p3", "gradient-enhanced"))

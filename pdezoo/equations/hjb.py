@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from sympy import Expr, Rational, erf, erfc, exp, log, pi, sqrt
 
 from pdezoo import (

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from pdezoo import PDE, Dt, Exact, Gaussian, GradNorm1, Laplacian, X, d, register, t, terminal, u, window_sum
 
 

@@ -5,8 +5,7 @@ from typing import Any
 from sympy import Rational, sech, sqrt
 
 from pdezoo import PDE, Ansatz, Box, D, Exact, Side, boundary_data, register, t, u, x
-
-from ._solitons import two_phase_curvature
+from pdezoo.families.solitons import two_phase_curvature
 
 
 @register("kdv", variants=("one-soliton", "two-solitons", "narrow"))

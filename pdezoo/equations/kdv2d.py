@@ -5,8 +5,7 @@ from typing import Any
 from sympy import Rational
 
 from pdezoo import PDE, Box, D, Exact, Side, boundary_data, register, t, u, x, y
-
-from ._solitons import logistic, two_phase_slope
+from pdezoo.families.solitons import logistic, two_phase_slope
 
 
 @register("kdv2d", variants=("kink", "two-solitons", "lump"))

@@ -5,8 +5,7 @@ from typing import Any
 from sympy import Rational, sech
 
 from pdezoo import PDE, Box, D, Exact, Side, boundary_data, register, t, u, x, y
-
-from ._solitons import two_phase_curvature
+from pdezoo.families.solitons import two_phase_curvature
 
 
 @register("kp", variants=("line-soliton", "two-solitons", "lump"))

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from pdezoo import FEW_BODY, PDE, Laplacian, few_body, register, u
 
 

@@ -1,9 +1,11 @@
+from __future__ import annotations
+
 import numpy as np
 from sympy import atan, tanh
 
 from pdezoo import PDE, Ansatz, BadDimension, BrownianTube, Formula, Reference, coordinate_max, register, u
+from pdezoo.families.semilinear import HORIZON, Semilinear, manufactured, soft_condition
 from pdezoo.references import ALLEN_CAHN_VALUES, allen_cahn_mean_field
-from pdezoo.semilinear import HORIZON, Semilinear, manufactured, soft_condition
 
 _ALLEN_CAHN = Semilinear("semilinear Allen-Cahn", u - u**3, tanh)
 

@@ -1,8 +1,10 @@
+from __future__ import annotations
+
 from sympy import tanh
 
 from pdezoo import PDE, register, u
+from pdezoo.families.semilinear import Semilinear, manufactured, radial
 from pdezoo.references import HEAT
-from pdezoo.semilinear import Semilinear, manufactured, radial
 
 _HEAT = Semilinear("semilinear heat", (1 - u**2) / (1 + u**2), tanh)
 

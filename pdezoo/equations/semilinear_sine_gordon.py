@@ -1,8 +1,10 @@
+from __future__ import annotations
+
 from sympy import atan, exp, pi, sin
 
 from pdezoo import PDE, d, register, u
+from pdezoo.families.semilinear import Semilinear, manufactured, radial
 from pdezoo.references import SINE
-from pdezoo.semilinear import Semilinear, manufactured, radial
 
 # u is of the order 1/d: the papers solve for d·u, which is the same problem
 _SINE_GORDON = Semilinear("semilinear Sine-Gordon", sin(u), lambda v: 4 * atan(exp(v)) - pi, size=1 / d)

@@ -1,7 +1,9 @@
-from solvers import Exact, Solver, Trained, register
+from __future__ import annotations
+
+from solvers import Exact, NeuralSolver, Solver, register
 
 
 @register("exact")
 def exact() -> Solver:
     """All second derivatives by forward-over-reverse mode, Adam: the reference row."""
-    return Trained("exact", Exact())
+    return NeuralSolver("exact", Exact())

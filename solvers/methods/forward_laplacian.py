@@ -16,12 +16,12 @@ from jaxtyping import Array, PRNGKeyArray
 from pdezoo import Points
 from solvers import (
     COORDINATEWISE,
+    CollapsedJets,
     Estimator,
     Field,
-    Jets2,
+    NeuralSolver,
     RidgeNetwork,
     Solver,
-    Trained,
     exact_atoms,
     register,
 )
@@ -45,7 +45,7 @@ class ForwardLaplacian(Estimator):
 
 def forward_trace(field: Field, network: RidgeNetwork, z: Array) -> tuple[Array, Array]:
     """(Δn, |∇n|²), each (B,), by one collapsed pass along min(d, h) directions."""
-    jets = network.head(field.params, Jets2(z, _rows(field, network)[:, None], jnp.zeros_like(z)))
+    jets = network.head(field.params, CollapsedJets(z, _rows(field, network)[:, None], jnp.zeros_like(z)))
     return jets.second[:, 0], jnp.sum(jets.first[..., 0] ** 2, axis=0)
 
 
@@ -61,4 +61,4 @@ def _rows(field: Field, network: RidgeNetwork) -> Array:
 @register("forward-laplacian")
 def forward_laplacian() -> Solver:
     """The exact Laplacian in one forward pass along min(d, h) directions; Adam. Li et al. 2024."""
-    return Trained("forward-laplacian", ForwardLaplacian())
+    return NeuralSolver("forward-laplacian", ForwardLaplacian())

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from solvers import MLP, Params, RidgeNetwork, S, Solver, Trained, register
-from solvers.methods.stde import STDE
+from solvers import MLP, NeuralSolver, Params, RidgeNetwork, S, Solver, register
+from solvers.estimators.stde import STDE
 
 
 @dataclass(frozen=True)
@@ -61,4 +61,4 @@ class SharedMLP(RidgeNetwork):
 @register("stde-shared")
 def stde_shared() -> Solver:
     """Sparse STDE on a network whose first layer shares one filter over blocks of 16 coordinates; Adam. Shi et al. 2024."""
-    return Trained("stde-shared", STDE(), network=SharedMLP())
+    return NeuralSolver("stde-shared", STDE(), network=SharedMLP())

@@ -1,4 +1,4 @@
-"""STDE (Shi et al. 2024), sparse: second derivatives along K sampled axes by Taylor mode, collapsed."""
+"""Rows of STDE (Shi et al. 2024) with sparse directions."""
 
 from __future__ import annotations
 
@@ -6,54 +6,26 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import jax.numpy as jnp
-import sympy as sp
 from jaxtyping import Array, PRNGKeyArray
 
 from pdezoo import PDE, Points
 from solvers import (
-    COORDINATEWISE,
     Axes,
+    CollapsedJets,
     DoubleSampledLoss,
     Estimator,
     Field,
     ForwardGradient,
     GradientEnhancedLoss,
-    Jets2,
     Network,
+    NeuralSolver,
     OffsetMLP,
     RidgeNetwork,
     Solver,
-    Trained,
-    by_directions,
     exact_atoms,
-    is_low_dimensional,
-    partial_derivatives,
     register,
 )
-
-
-@dataclass(frozen=True)
-class STDE(Estimator):
-    """Δu ≈ (d/K) Σ_{i∈I} ∂²_i u, I a random set of K axes shared by the batch.
-
-    Unbiased; its variance is that of a sample without replacement of the numbers d ∂²_i u:
-    (1 − K/d)/K · Σ_i (d ∂²_i u − Δu)² / (d − 1).
-    """
-
-    samples: int = 16
-    unbiased: ClassVar[bool] = True
-    streams: ClassVar[bool] = True
-    atoms: ClassVar[tuple] = (*Estimator.atoms, *COORDINATEWISE, sp.Derivative)
-
-    def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise ValueError(f"samples is the number of sampled axes, at least 1, got {self.samples}")
-
-    def __call__(self, field: Field, atoms: tuple, points: Points, key: PRNGKeyArray) -> dict:
-        """The atoms' estimates; partial derivatives in x, y, t are exact."""
-        if is_low_dimensional(atoms):
-            return partial_derivatives(field, atoms, points)
-        return by_directions(field, atoms, points, Axes.draw(key, self.samples, field.dim))
+from solvers.estimators.stde import STDE
 
 
 @dataclass(frozen=True)
@@ -78,7 +50,7 @@ class ExactGradientSTDE(Estimator):
 
         def trace(field: Field, network: RidgeNetwork, z: Array) -> tuple[Array, Array]:
             rows = axes.rows(network, field.params)[:, None]
-            jets = network.head(field.params, Jets2(z, rows, jnp.zeros_like(z)))
+            jets = network.head(field.params, CollapsedJets(z, rows, jnp.zeros_like(z)))
             first = jnp.sum(jets.first[..., 0] ** 2, axis=0)
             return axes.weight * jets.second[:, 0], axes.weight * first
 
@@ -94,40 +66,40 @@ class ExactGradientSTDE(Estimator):
 @register("stde")
 def stde() -> Solver:
     """Sparse STDE: K axes by collapsed Taylor mode; Adam. Shi et al. 2024."""
-    return Trained("stde", STDE())
+    return NeuralSolver("stde", STDE())
 
 
 @register("stde-exact-gradient")
 def stde_exact_gradient() -> Solver:
     """Sparse STDE of the network alone, the ansatz' first-order term exact: less variance; Adam."""
-    return Trained("stde-exact-gradient", ExactGradientSTDE())
+    return NeuralSolver("stde-exact-gradient", ExactGradientSTDE())
 
 
 @register("stde-offset-input")
 def stde_offset_input() -> Solver:
     """Sparse STDE of the network alone, which also reads the ansatz' known part b(x, t); Adam."""
-    return Trained("stde-offset-input", ExactGradientSTDE(), network=OffsetMLP())
+    return NeuralSolver("stde-offset-input", ExactGradientSTDE(), network=OffsetMLP())
 
 
 @register("stde-unbiased")
 def stde_unbiased() -> Solver:
     """Sparse STDE, the loss from two independent sets of axes (unbiased); Adam. Shi et al. 2024."""
-    return Trained("stde-unbiased", STDE(), loss=DoubleSampledLoss())
+    return NeuralSolver("stde-unbiased", STDE(), loss=DoubleSampledLoss())
 
 
 @register("stde-unbiased-one-factor")
 def stde_unbiased_one_factor() -> Solver:
     """The unbiased loss with the gradient through one of its two factors: half the memory of a reverse pass; Adam."""
-    return Trained("stde-unbiased-one-factor", STDE(), loss=DoubleSampledLoss(both_factors=False))
+    return NeuralSolver("stde-unbiased-one-factor", STDE(), loss=DoubleSampledLoss(both_factors=False))
 
 
 @register("stde-gradient-enhanced")
 def stde_gradient_enhanced() -> Solver:
     """Sparse STDE, the squared residual and its squared gradient along sampled axes; Adam. Yu et al. 2022."""
-    return Trained("stde-gradient-enhanced", STDE(), loss=GradientEnhancedLoss())
+    return NeuralSolver("stde-gradient-enhanced", STDE(), loss=GradientEnhancedLoss())
 
 
 @register("stde-forward-gradient")
 def stde_forward_gradient() -> Solver:
     """Sparse STDE, no reverse mode anywhere: Adam on forward gradients. Baydin et al. 2022."""
-    return Trained("stde-forward-gradient", STDE(), trainer=ForwardGradient())
+    return NeuralSolver("stde-forward-gradient", STDE(), trainer=ForwardGradient())

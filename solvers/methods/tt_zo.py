@@ -8,17 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from solvers import (
-    MLP,
-    TTMLP,
-    Exact,
-    Solver,
-    SparseMLP,
-    Trained,
-    ZOHybrid,
-    register,
-)
-from solvers.methods.stein import FiniteDifference, SteinMC, SteinSparseGrid
+from solvers import MLP, TTMLP, Exact, NeuralSolver, Solver, SparseMLP, ZOHybrid, register
+from solvers.estimators.stencils import FiniteDifference, SteinMC, SteinSparseGrid
 
 PUBLISHED = {
     (21, 768): ((7, 8), (1, 6), (3, 16)),
@@ -42,70 +33,70 @@ class PublishedTTMLP(TTMLP):
 @register("tt-zo")
 def tt_zo() -> Solver:
     """Tensor-train network, Stein's identity on a sparse grid, zeroth-order hybrid training. Zhao et al. 2023."""
-    return Trained("tt-zo", SteinSparseGrid(), ZOHybrid(), PublishedTTMLP(rank=2))
+    return NeuralSolver("tt-zo", SteinSparseGrid(), ZOHybrid(), PublishedTTMLP(rank=2))
 
 
 @register("tt-zo-fd")
 def tt_zo_fd() -> Solver:
     """Tensor-train network, finite differences, zeroth-order hybrid training. Zhao et al. 2023."""
-    return Trained("tt-zo-fd", FiniteDifference(), ZOHybrid(), PublishedTTMLP(rank=2))
+    return NeuralSolver("tt-zo-fd", FiniteDifference(), ZOHybrid(), PublishedTTMLP(rank=2))
 
 
 @register("tt-zo-se")
 def tt_zo_se() -> Solver:
     """Tensor-train network, Stein's identity by Monte Carlo, zeroth-order hybrid training. Zhao et al. 2023."""
-    return Trained("tt-zo-se", SteinMC(), ZOHybrid(), PublishedTTMLP(rank=2))
+    return NeuralSolver("tt-zo-se", SteinMC(), ZOHybrid(), PublishedTTMLP(rank=2))
 
 
 @register("tt-fo")
 def tt_fo() -> Solver:
     """Tensor-train network, exact derivatives, Adam. Zhao et al. 2023."""
-    return Trained("tt-fo", Exact(), network=PublishedTTMLP(rank=2))
+    return NeuralSolver("tt-fo", Exact(), network=PublishedTTMLP(rank=2))
 
 
 @register("tt-fo-fd")
 def tt_fo_fd() -> Solver:
     """Tensor-train network, finite differences, Adam. Zhao et al. 2023."""
-    return Trained("tt-fo-fd", FiniteDifference(), network=PublishedTTMLP(rank=2))
+    return NeuralSolver("tt-fo-fd", FiniteDifference(), network=PublishedTTMLP(rank=2))
 
 
 @register("tt-fo-se")
 def tt_fo_se() -> Solver:
     """Tensor-train network, Stein's identity by Monte Carlo, Adam. Zhao et al. 2023."""
-    return Trained("tt-fo-se", SteinMC(), network=PublishedTTMLP(rank=2))
+    return NeuralSolver("tt-fo-se", SteinMC(), network=PublishedTTMLP(rank=2))
 
 
 @register("tt-fo-sg")
 def tt_fo_sg() -> Solver:
     """Tensor-train network, Stein's identity on a sparse grid, Adam. Zhao et al. 2023."""
-    return Trained("tt-fo-sg", SteinSparseGrid(), network=PublishedTTMLP(rank=2))
+    return NeuralSolver("tt-fo-sg", SteinSparseGrid(), network=PublishedTTMLP(rank=2))
 
 
 @register("fc-zo")
 def fc_zo() -> Solver:
     """Dense network, Stein's identity on a sparse grid, zeroth-order hybrid training: what tensor trains are to beat."""
-    return Trained("fc-zo", SteinSparseGrid(), ZOHybrid(), MLP(768, 3))
+    return NeuralSolver("fc-zo", SteinSparseGrid(), ZOHybrid(), MLP(768, 3))
 
 
 @register("fc-zo-fd")
 def fc_zo_fd() -> Solver:
     """Dense network, finite differences, zeroth-order hybrid training. Zhao et al. 2023."""
-    return Trained("fc-zo-fd", FiniteDifference(), ZOHybrid(), MLP(768, 3))
+    return NeuralSolver("fc-zo-fd", FiniteDifference(), ZOHybrid(), MLP(768, 3))
 
 
 @register("fc-zo-se")
 def fc_zo_se() -> Solver:
     """Dense network, Stein's identity by Monte Carlo, zeroth-order hybrid training. Zhao et al. 2023."""
-    return Trained("fc-zo-se", SteinMC(), ZOHybrid(), MLP(768, 3))
+    return NeuralSolver("fc-zo-se", SteinMC(), ZOHybrid(), MLP(768, 3))
 
 
 @register("sp-zo")
 def sp_zo() -> Solver:
     """Network pruned by GraSP, Stein's identity on a sparse grid, zeroth-order hybrid training. Zhao et al. 2023."""
-    return Trained("sp-zo", SteinSparseGrid(), ZOHybrid(), SparseMLP())
+    return NeuralSolver("sp-zo", SteinSparseGrid(), ZOHybrid(), SparseMLP())
 
 
 @register("sp-fo")
 def sp_fo() -> Solver:
     """Network pruned by GraSP, exact derivatives, Adam. Zhao et al. 2023."""
-    return Trained("sp-fo", Exact(), network=SparseMLP())
+    return NeuralSolver("sp-fo", Exact(), network=SparseMLP())

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from harness_fake import LIBRARY
 
-from benchmarks.matrix import Request
-from benchmarks.plan import resolve
-from benchmarks.protocol import Protocol, protocol
-from benchmarks.record import Cause, Cell, Environment, Errors, Metrics, Record, Solver, Status
-from benchmarks.store import Store
+from benchmarks.planning.matrix import Request
+from benchmarks.planning.resolve import resolve
+from benchmarks.records.protocol import Protocol, protocol
+from benchmarks.records.record import Cause, Cell, Environment, Errors, Metrics, Record, SolverKey, Status
+from benchmarks.records.store import Store
 
 HERE = Environment(
     platform="cpu", device="toy", python="3.11", os="toy", cpu="toy", cpu_count=2, commit="a" * 40
@@ -53,7 +53,7 @@ def make_record(make_cell: Callable[..., Cell]) -> Callable[..., Record]:
         **fields: Any,
     ) -> Record:
         cell = make_cell("good", seed, dim)
-        named = Solver(name=solver, given=given or {}, hyperparameters=given or {})
+        named = SolverKey(name=solver, given=given or {}, hyperparameters=given or {})
         nulls = NULLS | {"affine": Errors(relative_l2=affine, relative_l1=affine)}
         return Record(
             **{

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import harness_fake
 
-from benchmarks.matrix import Request
-from benchmarks.measure import measure
-from benchmarks.plan import resolve
-from benchmarks.protocol import protocol
-from benchmarks.store import Store
-from benchmarks.sweep import Journal, Sweep, todo
+from benchmarks.execution.journal import Journal
+from benchmarks.execution.measure import measure
+from benchmarks.execution.sweep import Sweep, todo
+from benchmarks.planning.matrix import Request
+from benchmarks.planning.resolve import resolve
+from benchmarks.records.protocol import protocol
+from benchmarks.records.store import Store
 
 CELLS = 40
 

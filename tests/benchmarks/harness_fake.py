@@ -1,6 +1,6 @@
 """A small pair of packages to test the harness with: quick, without JAX, and able to fail in every way.
 
-Run as a script it is a child process like `benchmarks.measure`, with these packages instead of the real ones.
+Run as a script it is a child process like `benchmarks.execution.measure`, with these packages instead of the real ones.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from benchmarks import measure
-from benchmarks.isolate import Place
-from benchmarks.library import Device, Library
+from benchmarks.execution import measure
+from benchmarks.execution.isolate import Slot
+from benchmarks.planning.subjects import Device, Subjects
 
 # How many times the usual number of random cases: PDEZOO_FUZZ=10 makes more than ten thousand.
 FUZZ = int(os.environ.get("PDEZOO_FUZZ", "1"))
@@ -188,7 +188,7 @@ def null_errors(test: Any) -> dict[str, dict[str, float]]:
     return {name: {"relative_l2": value, "relative_l1": value} for name, value in errors.items()}
 
 
-LIBRARY = Library(
+LIBRARY = Subjects(
     start=lambda dtype: Device("cpu", "cpu"),
     make_pde=make_pde,
     make_solver=make_solver,
@@ -197,7 +197,7 @@ LIBRARY = Library(
     bad_dimension=BadDimension,
     bad_hyperparameter=BadHyperparameter,
 )
-PLACE = Place(command=(sys.executable, "-P", __file__))
+PLACE = Slot(command=(sys.executable, "-P", __file__))
 
 
 if __name__ == "__main__":

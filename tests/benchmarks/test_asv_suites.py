@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import benchmarks
-from benchmarks import library, suite
+from benchmarks import suite
+from benchmarks.planning import subjects
 
 EXPECTED = {
     "bench_accuracy.Accuracy.track_error_over_constant_null",
@@ -48,7 +49,7 @@ def test_asv_discovers_what_is_meant_and_nothing_else():
 
 
 def test_the_suites_run_over_the_registries():
-    pdes, solvers = library.names()
+    pdes, solvers = subjects.names()
     assert {name.partition("/")[0] for name in pdes} == set(suite.PROBLEMS)
     assert [name for name in solvers if not name.startswith("null-")] == suite.SOLVERS
 

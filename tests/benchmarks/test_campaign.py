@@ -6,8 +6,8 @@ from itertools import groupby
 
 import pytest
 
-from benchmarks import campaign
-from benchmarks.errors import UserError
+from benchmarks.planning import campaign
+from benchmarks.records.errors import UserError
 
 MATRIX = """
 protocol = "quick"

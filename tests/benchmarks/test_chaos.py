@@ -11,8 +11,8 @@ from pathlib import Path
 import harness_chaos
 import pytest
 
-from benchmarks.store import Store
-from benchmarks.sweep import todo
+from benchmarks.execution.sweep import todo
+from benchmarks.records.store import Store
 
 SCRIPT = Path(harness_chaos.__file__)
 KILLS = 200

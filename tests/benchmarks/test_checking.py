@@ -11,8 +11,9 @@ import pytest
 from test_cli import call
 
 import pdezoo
-from benchmarks import checking
-from pdezoo import PDE, Ball, Exact, Laplacian, X, r2, u, verification, window_sum
+from benchmarks.commands import check
+from pdezoo import PDE, Ball, Exact, Laplacian, X, r2, u, window_sum
+from pdezoo.evidence import verification
 from solvers import Finding
 
 
@@ -31,7 +32,7 @@ def plant():
     def register(factory: Any) -> None:
         pdezoo.register("planted")(factory)
         entry = pdezoo.Entry("planted", (factory.__doc__ or "").strip())
-        patch.setattr(checking, "catalogues", lambda: ({"planted": entry}, {}))
+        patch.setattr(check, "catalogues", lambda: ({"planted": entry}, {}))
         patch.setattr(pdezoo._registry, "catalogue", lambda: {"planted": entry})
 
     with pytest.MonkeyPatch.context() as patch:
@@ -42,7 +43,7 @@ def plant():
 
 def failed(name: str = "planted") -> dict[str, Finding]:
     """The findings that are failures, by clause."""
-    found = checking._Problem(name, 10).findings()
+    found = check._Problem(name, 10).findings()
     return {f.name: f for f in found if f.ok is False}
 
 
@@ -99,13 +100,13 @@ def test_a_planted_defect_is_found_and_explained(factory, plant):
 
 def test_every_check_of_the_proof_has_its_own_advice():
     source = Path(verification.__file__).read_text(encoding="utf-8")
-    assert set(re.findall(r'Check\(\s*"(\w+)"', source)) == set(checking._ADVICE)
+    assert set(re.findall(r'Check\(\s*"(\w+)"', source)) == set(check._ADVICE)
 
 
 def test_a_problem_that_is_kept_as_published_is_not_failed():
     check = pdezoo.Check("residual", False, "method", 1.0)
-    assert checking._explained(check, "wrong in print").ok is None
-    assert checking._explained(check, "").ok is False
+    assert check._explained(check, "wrong in print").ok is None
+    assert check._explained(check, "").ok is False
 
 
 def test_the_words_of_a_failure(capsys):
@@ -116,7 +117,7 @@ def test_the_words_of_a_failure(capsys):
         "seen": "it rises",
         "advice": "turn round",
     }
-    checking._print(
+    check._print(
         {"ok": False, "kind": "solver", "name": "a", "origin": "me", "findings": [finding], "audit": {}}
     )
     out = capsys.readouterr().out
@@ -141,8 +142,8 @@ def every_problem() -> list[Any]:
 
 @pytest.mark.parametrize("name", every_problem())
 def test_every_registered_problem_keeps_the_rest_of_its_contract(name):
-    before, after = checking._clauses()
-    subject = checking._Problem(name, 100)
+    before, after = check._clauses()
+    subject = check._Problem(name, 100)
     found = [clause.finding(subject) for clause in (*before, *after) if clause.name != "proof"]
     assert [f for f in found if f.ok is False] == []
     assert len(found) == 4

@@ -15,10 +15,12 @@ from harness_fake import FUZZ
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from benchmarks import citing, cli, running
-from benchmarks.measure import Outcome
-from benchmarks.record import Status
-from benchmarks.store import Store
+from benchmarks import cli
+from benchmarks.commands import replay, show
+from benchmarks.leaderboard import bibliography
+from benchmarks.records.outcome import Outcome
+from benchmarks.records.record import Status
+from benchmarks.records.store import Store
 
 COMMANDS = [
     "list",
@@ -257,30 +259,29 @@ def test_every_entry_of_the_bibliography_is_complete():
     from importlib.resources import files
 
     text = (files("benchmarks") / "references.bib").read_text()
-    entries = citing._ENTRY.findall(text)
+    entries = bibliography._ENTRY.findall(text)
     assert len(entries) == text.count("\n@")
-    assert all(citing._keywords(entry) for entry in entries)
+    assert all(bibliography._keywords(entry) for entry in entries)
 
 
 def test_replay_judges_bits_on_the_same_machine_and_closeness_elsewhere(make_record):
     old = make_record("a", 0.05)
-    assert running.reproduces(old, make_record("a", 0.05, minutes=9))["reproduces"]
-    other = running.reproduces(old, make_record("a", 0.0501))
+    assert replay.reproduces(old, make_record("a", 0.05, minutes=9))["reproduces"]
+    other = replay.reproduces(old, make_record("a", 0.0501))
     assert not other["reproduces"]
     assert other["differences"]["relative_l2"] == (0.05, 0.0501)
     elsewhere = old.environment.model_copy(update={"cpu": "other"})
-    assert running.reproduces(old, make_record("a", 0.0501, environment=elsewhere))["reproduces"]
-    assert not running.reproduces(old, make_record("a", 0.09, environment=elsewhere))["reproduces"]
-    assert not running.reproduces(old, make_record("a", None))["reproduces"]
+    assert replay.reproduces(old, make_record("a", 0.0501, environment=elsewhere))["reproduces"]
+    assert not replay.reproduces(old, make_record("a", 0.09, environment=elsewhere))["reproduces"]
+    assert not replay.reproduces(old, make_record("a", None))["reproduces"]
 
 
 def test_an_internal_error_is_one_line(monkeypatch):
-    from benchmarks import inspecting
 
     def broken(*_):
         raise RuntimeError("it broke")
 
-    monkeypatch.setattr(inspecting, "show_list", broken)
+    monkeypatch.setattr(show, "show_list", broken)
     code, _, err = call("list")
     assert code == 1
     assert "it broke" in err

@@ -17,12 +17,12 @@ import psutil
 import pytest
 from test_cli import call
 
-from benchmarks import cluster
-from benchmarks.errors import UserError
-from benchmarks.plan import Job
-from benchmarks.record import Cause, Record, Status
-from benchmarks.store import Store
-from benchmarks.sweep import Sweep
+from benchmarks.execution import cluster
+from benchmarks.execution.sweep import Sweep
+from benchmarks.planning.resolve import Job
+from benchmarks.records.errors import UserError
+from benchmarks.records.record import Cause, Record, Status
+from benchmarks.records.store import Store
 
 distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 COMMAND = harness_fake.PLACE.command

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from test_cli import call
 
 import pdezoo
-from benchmarks import creating
-from benchmarks.errors import UserError
-from benchmarks.record import Problem
+from benchmarks.commands import new
+from benchmarks.records.errors import UserError
+from benchmarks.records.record import ProblemKey
 
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that looks like a checkout, the working folder somewhere inside it."""
-    for kind in creating.KINDS.values():
+    for kind in new.KINDS.values():
         (tmp_path / kind.folder).mkdir(parents=True)
         (tmp_path / kind.folder / "__init__.py").touch()
     inside = tmp_path / "docs"
@@ -36,45 +36,45 @@ def registered(path: Path) -> list[str]:
     return [entry.name for entry in pdezoo.registry.scan_source(path.read_text())]
 
 
-@pytest.mark.parametrize("kind", creating.KINDS)
+@pytest.mark.parametrize("kind", new.KINDS)
 def test_in_a_checkout_one_file_is_written(kind, checkout, capsys):
-    creating.new(kind, "brand-new.2", None)
-    path = checkout / creating.KINDS[kind].folder / "brand_new_2.py"
+    new.new(kind, "brand-new.2", None)
+    path = checkout / new.KINDS[kind].folder / "brand_new_2.py"
     assert registered(path) == ["brand-new.2"]
     out, err = capsys.readouterr()
     assert "pdezoo check brand-new.2" in out
     assert "pip install -e" in err  # the tests import another copy
     with pytest.raises(UserError, match="exists already"):
-        creating.new(kind, "brand-new.2", None)
+        new.new(kind, "brand-new.2", None)
 
 
-@pytest.mark.parametrize("kind", creating.KINDS)
+@pytest.mark.parametrize("kind", new.KINDS)
 def test_what_is_written_is_in_the_style_of_the_repository(kind, checkout):
     if importlib.util.find_spec("ruff") is None:
         pytest.skip("ruff is not installed")
-    creating.new(kind, "brand-new", None)
-    path = Path(creating.KINDS[kind].folder) / "brand_new.py"
-    root = Path(creating.__file__).resolve().parent.parent
+    new.new(kind, "brand-new", None)
+    path = Path(new.KINDS[kind].folder) / "brand_new.py"
+    root = Path(new.__file__).resolve().parent.parent
     for command in (["check"], ["format", "--check"]):
         ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "--stdin-filename", path, "-"]
         done = subprocess.run(ruff, cwd=root, input=(checkout / path).read_bytes(), check=False)
         assert done.returncode == 0
 
 
-@pytest.mark.parametrize("kind", creating.KINDS)
+@pytest.mark.parametrize("kind", new.KINDS)
 def test_a_package_names_its_module_and_its_entry_point(kind, tmp_path):
     folder = tmp_path / "mine"
-    creating.new(kind, "brand-new", folder)
+    new.new(kind, "brand-new", folder)
     project = tomllib.loads((folder / "pyproject.toml").read_text())
     assert project["project"]["name"] == "pdezoo-brand-new"
     (points,) = project["project"]["entry-points"].values()
     assert points == {"brand-new": "pdezoo_brand_new"}
     assert registered(folder / "pdezoo_brand_new.py") == ["brand-new"]
     with pytest.raises(UserError, match="not an empty folder"):
-        creating.new(kind, "brand-new", folder)
+        new.new(kind, "brand-new", folder)
 
 
-@given(st.from_regex(creating._NAME, fullmatch=True).filter(lambda name: len(name) <= creating._LONGEST))
+@given(st.from_regex(new._NAME, fullmatch=True).filter(lambda name: len(name) <= new._LONGEST))
 @example("lambda")
 @example("u")
 @example("d")
@@ -82,9 +82,9 @@ def test_a_package_names_its_module_and_its_entry_point(kind, tmp_path):
 @example("estimator")
 def test_every_accepted_name_gives_a_module_that_means_what_it_says(name):
     """No placeholder is left, and the contribution's own names hide none that it uses."""
-    Problem(name=name, dim=3)
-    for kind in creating.KINDS.values():
-        tree = ast.parse(creating._source(kind, name))
+    ProblemKey(name=name, dim=3)
+    for kind in new.KINDS.values():
+        tree = ast.parse(new._source(kind, name))
         made = [n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
         imported = [a.asname or a.name for n in tree.body if isinstance(n, ast.ImportFrom) for a in n.names]
         assert len({*made, *imported}) == len(made) + len(imported)

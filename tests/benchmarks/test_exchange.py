@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 from test_cli import call
 
-from benchmarks import exchange, suite
-from benchmarks.record import Cause, Metrics, Status
-from benchmarks.store import Store
+from benchmarks import suite
+from benchmarks.commands import asv
+from benchmarks.records.record import Cause, Metrics, Status
+from benchmarks.records.store import Store
 
-ROOT = Path(exchange.__file__).resolve().parent.parent
+ROOT = Path(asv.__file__).resolve().parent.parent
 RUN = [sys.executable, "-m", "asv"]
 
 
 def head(revision: str = "HEAD") -> str:
-    found = exchange._git("rev-parse", revision)
+    found = asv._git("rev-parse", revision)
     if found is None:
         pytest.skip("this is no git checkout of two commits")
     return found
@@ -86,7 +87,7 @@ def test_asv_itself_compares_and_publishes_what_was_exported(exported):
     assert "0.05" in worse
     subprocess.run([*RUN, "publish"], cwd=exported, capture_output=True, check=True)
     pages = json.loads((exported / "html" / "index.json").read_text())
-    assert set(pages["benchmarks"]) == {f"records.{name}" for name in exchange.MEASURES}
+    assert set(pages["benchmarks"]) == {f"records.{name}" for name in asv.MEASURES}
 
 
 def result(
@@ -94,7 +95,7 @@ def result(
 ) -> dict[str, Any]:
     """What asv would store of poisson × stde × 100, and of a cell it skipped."""
     params = [["'poisson'"], ["'stde'", "'hte'"], ["100"]]
-    names = {field: name for name, field in exchange._FIELDS.items()}
+    names = {field: name for name, field in asv._FIELDS.items()}
     return {
         "commit_hash": commit,
         "date": 1_700_000_000_000,
@@ -107,7 +108,7 @@ def result(
             "os": "Linux",
             "gpu": "none",
         },
-        "result_columns": list(exchange._COLUMNS),
+        "result_columns": list(asv._COLUMNS),
         "results": {names[k]: [[v, math.nan], params, version] for k, v in numbers.items()},
         "version": 2,
     }
@@ -115,7 +116,7 @@ def result(
 
 @pytest.fixture
 def same_sources(monkeypatch):
-    monkeypatch.setattr(exchange, "_same_sources", lambda commit: True)
+    monkeypatch.setattr(asv, "_same_sources", lambda commit: True)
 
 
 def imported(tmp_path: Path, value: Any) -> tuple[int, str, list[Any]]:
@@ -140,7 +141,7 @@ def test_what_the_suites_measured_becomes_a_record(tmp_path, same_sources):
     )
     about = record.environment
     assert (about.commit, about.cpu, about.cpu_count, about.python) == ("a" * 40, "fast", 4, "3.11")
-    assert exchange._version("/somewhere/bin/python") == "unknown"
+    assert asv._version("/somewhere/bin/python") == "unknown"
 
 
 def test_a_failure_under_asv_is_a_row(tmp_path, same_sources):

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from test_cli import call
 
-from benchmarks import history
-from benchmarks.errors import UserError
+from benchmarks.commands import history
+from benchmarks.records.errors import UserError
 
 ROOT = Path(history.__file__).resolve().parent.parent
 CELL = r"'poisson', 'stde', 100\)"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import plain_step, replay, sharded, step_cost
-from benchmarks.step_cost import COMMON, Dispatch, measure, report
+from benchmarks.instruments import plain_step, replay_cost, sharded_memory, step_cost
+from benchmarks.instruments.step_cost import COMMON, Dispatch, measure, report
 
 
 def test_rows_take_turns_and_time_is_that_of_a_step() -> None:
@@ -57,13 +57,13 @@ def test_mistakes_in_the_comparison_are_one_line(
 
 
 def test_replayed_steps_are_reported_one_by_one() -> None:
-    plan, *steps = replay.measured(64, 4, 2)
+    plan, *steps = replay_cost.measured(64, 4, 2)
     assert plan["compiled_bytes"] > plan["weight_bytes"] == 4 * 64 * 128
     assert len(steps) == 2
     assert all(step["loss"] > 0 and step["seconds"] > 0 for step in steps)
 
 
 def test_a_plan_counts_the_weights() -> None:
-    plan = sharded.planned("sdze", 4096, 1, 4)
+    plan = sharded_memory.planned("sdze", 4096, 1, 4)
     assert plan["weight"] == 4 * 4096 * 128
     assert plan["weight"] < plan["arguments"] < plan["total"] < 3 * plan["weight"]

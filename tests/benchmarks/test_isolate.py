@@ -8,9 +8,9 @@ import time
 import harness_fake
 import pytest
 
-from benchmarks import isolate, measure
-from benchmarks.isolate import Place
-from benchmarks.record import Cause, Status
+from benchmarks.execution import isolate, measure
+from benchmarks.execution.isolate import Slot
+from benchmarks.records.record import Cause, Status
 
 ENDINGS = [
     ("good", Status.OK, None, ""),
@@ -71,13 +71,13 @@ def test_a_memory_hog_ends_at_the_memory_limit(make_cell, solver):
 
 
 def test_a_child_that_cannot_be_started_is_a_row(make_cell):
-    record = isolate.isolate(make_cell(), Place(command=("/nowhere/python",)))
+    record = isolate.isolate(make_cell(), Slot(command=("/nowhere/python",)))
     assert (record.status, record.cause) == (Status.ERROR, Cause.EXIT)
     assert "could not be started" in record.reason
 
 
 def test_a_child_that_cannot_import_the_harness_is_a_row(make_cell):
-    place = Place(command=(*harness_fake.PLACE.command[:1], "-c", "import nothing_of_that_name"))
+    place = Slot(command=(*harness_fake.PLACE.command[:1], "-c", "import nothing_of_that_name"))
     record = isolate.isolate(make_cell(), place)
     assert (record.status, record.cause) == (Status.ERROR, Cause.IMPORT)
 

@@ -11,10 +11,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from benchmarks import figure, page, render
-from benchmarks.leaderboard import leaderboard, rank_intervals, result_digest
-from benchmarks.papers import beside, published
-from benchmarks.record import Cause, Status
+from benchmarks.leaderboard import figure, html, tables
+from benchmarks.leaderboard.published import comparisons, published
+from benchmarks.leaderboard.ranking import leaderboard, rank_intervals, result_digest
+from benchmarks.records.record import Cause, Status
 
 
 def only(board):
@@ -159,7 +159,7 @@ def hostile_board(make_record):
 
 
 def test_a_hostile_record_stays_text_in_html(hostile_board):
-    text = page.html(hostile_board, beside(hostile_board, published()))
+    text = html.html(hostile_board, comparisons(hostile_board, published()))
     outline = Outline()
     outline.feed(text)
     assert "script" not in outline.tags
@@ -169,7 +169,7 @@ def test_a_hostile_record_stays_text_in_html(hostile_board):
 
 
 def test_the_page_asks_nobody_for_anything(make_record):
-    text = page.html(leaderboard([make_record(dim=d) for d in (10, 100)]))
+    text = html.html(leaderboard([make_record(dim=d) for d in (10, 100)]))
     outline = Outline()
     outline.feed(text)
     links = [value for name, value in outline.attributes if name in ("src", "href", "xlink:href", "data")]
@@ -182,27 +182,27 @@ def test_the_page_asks_nobody_for_anything(make_record):
 
 
 def test_markdown_rows_keep_their_columns(hostile_board):
-    text = render.markdown(hostile_board, [])
+    text = tables.markdown(hostile_board, [])
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {len(render.COLUMNS) + 1}
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {len(tables.COLUMNS) + 1}
     assert "<script" not in text
 
 
 def test_latex_has_no_foreign_commands(hostile_board):
-    text = render.latex(hostile_board, [])
+    text = tables.latex(hostile_board, [])
     assert r"\input{" not in text
     assert r"\textbackslash{}input\{" in text
 
 
 def test_csv_has_one_line_a_row_and_no_formulas(hostile_board, make_record):
-    rows = list(csv.DictReader(io.StringIO(render.comma_separated(hostile_board))))
+    rows = list(csv.DictReader(io.StringIO(tables.comma_separated(hostile_board))))
     assert len(rows) == sum(len(group.rows) for group in hostile_board.groups)
     assert not [value for row in rows for value in row.values() if value and value[0] in "=@+"]
 
 
 def test_json_is_strict(make_record):
     board = leaderboard([make_record("a", None, seed=0), make_record("a", 0.1, seed=1)])
-    content = json.loads(render.as_json(board, []), parse_constant=lambda name: pytest.fail(name))
+    content = json.loads(tables.as_json(board, []), parse_constant=lambda name: pytest.fail(name))
     assert content["result_set"] == board.digest
 
 
@@ -210,7 +210,7 @@ def test_terminal_tables_do_not_read_markup(hostile_board):
     from rich.console import Console
 
     console = Console(width=400, record=True, file=io.StringIO())
-    for part in render.terminal(hostile_board, []):
+    for part in tables.terminal(hostile_board, []):
         console.print(part)
     assert "[red]r[/red]" in console.export_text()
 
@@ -243,7 +243,7 @@ def test_papers_are_set_beside_ours_where_the_cell_is_the_same(make_record):
     record = make_record("stde", dim=100)
     problem = record.cell.problem.model_copy(update={"name": "allen-cahn/two-body"})
     record = record.model_copy(update={"cell": record.cell.model_copy(update={"problem": problem})})
-    found = beside(leaderboard([record]), cells)
+    found = comparisons(leaderboard([record]), cells)
     (speed,) = [b for b in found if b.published.solver == "stde" and b.published.metric == "speed"]
     assert speed.ours == 100.0
     assert speed.ratio == pytest.approx(100.0 / speed.published.number)

@@ -10,11 +10,12 @@ from harness_fake import FUZZ, LIBRARY, PDES, SOLVERS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from benchmarks import library, parsing
-from benchmarks.errors import UserError
-from benchmarks.matrix import expand, load, parse
-from benchmarks.plan import resolve
-from benchmarks.record import Cause, Status
+from benchmarks.planning import subjects
+from benchmarks.planning.matrix import expand, load, parse
+from benchmarks.planning.resolve import resolve
+from benchmarks.records.errors import UserError
+from benchmarks.records.record import Cause, Status
+from benchmarks.terminal import parsing
 
 SMALL = Path(__file__).resolve().parents[2] / "benchmarks" / "matrices" / "small.toml"
 TEXT = """
@@ -108,7 +109,7 @@ def test_a_matrix_file_never_breaks_the_program(content):
 
 def test_the_small_matrix_names_what_exists():
     matrix = load(SMALL)
-    assert len(expand(matrix, *library.names())) == 60
+    assert len(expand(matrix, *subjects.names())) == 60
 
 
 def test_a_matrix_that_is_not_there(tmp_path):

@@ -9,7 +9,7 @@ import optax
 
 import pdezoo
 import solvers
-from benchmarks.plain_step import plain_loss, plain_step
+from benchmarks.instruments.plain_step import plain_loss, plain_step
 from solvers import Axes
 
 DIM, STEPS, BATCH, SAMPLES = 30, 12, 20, 4

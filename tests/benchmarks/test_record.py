@@ -11,22 +11,23 @@ from harness_fake import FUZZ
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import display, measure
-from benchmarks.errors import UserError
-from benchmarks.protocol import PROTOCOLS, Protocol
-from benchmarks.record import (
+from benchmarks.records.errors import UserError
+from benchmarks.records.metrics import skill
+from benchmarks.records.protocol import PROTOCOLS, Protocol
+from benchmarks.records.record import (
     Cell,
     Environment,
     Errors,
     Metrics,
     Moment,
-    Problem,
+    ProblemKey,
     Record,
-    Solver,
+    SolverKey,
     Status,
     clip,
     parse,
 )
+from benchmarks.terminal import format
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,20}(/[A-Za-z0-9][A-Za-z0-9._+-]{0,20})?", fullmatch=True)
 words = st.text(
@@ -54,9 +55,9 @@ metrics = st.builds(
 cells = st.builds(
     Cell,
     problem=st.builds(
-        Problem, name=names, dim=st.integers(1, 2**53 - 1), seed=counts, fingerprint=st.just("ab" * 32)
+        ProblemKey, name=names, dim=st.integers(1, 2**53 - 1), seed=counts, fingerprint=st.just("ab" * 32)
     ),
-    solver=st.builds(Solver, name=names, given=settings_, hyperparameters=settings_),
+    solver=st.builds(SolverKey, name=names, given=settings_, hyperparameters=settings_),
     protocol=st.sampled_from(list(PROTOCOLS.values())),
     seed=counts,
 )
@@ -225,19 +226,19 @@ def test_clipped_text_may_go_into_a_record(text, limit, end):
 
 def test_the_null_itself_has_skill_zero_in_spite_of_rounding():
     null = Errors(relative_l2=0.06, relative_l1=0.06)
-    assert measure.skill(0.06 * (1 + 2**-52), null) == 0.0
-    assert measure.skill(0.06, null) == 0.0
-    assert measure.skill(0.03, null) == pytest.approx(0.5)
-    assert measure.skill(0.12, null) == pytest.approx(-1.0)
-    assert measure.skill(0.06 * 0.999, null) == pytest.approx(1e-3)
-    assert measure.skill(None, null) is None
+    assert skill(0.06 * (1 + 2**-52), null) == 0.0
+    assert skill(0.06, null) == 0.0
+    assert skill(0.03, null) == pytest.approx(0.5)
+    assert skill(0.12, null) == pytest.approx(-1.0)
+    assert skill(0.06 * 0.999, null) == pytest.approx(1e-3)
+    assert skill(None, null) is None
 
 
 @pytest.mark.parametrize(
     ("value", "shown"), [(-2e-16, "0.000"), (0.1234, "0.123"), (-0.5, "-0.500"), (-1e3, "-1000"), (None, "–")]
 )
 def test_a_skill_that_rounds_to_zero_has_no_sign(value, shown):
-    assert display.signed(value) == shown
+    assert format.signed(value) == shown
 
 
 def test_a_field_that_came_later_changes_no_name(make_record):

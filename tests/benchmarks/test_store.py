@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.errors import UserError
-from benchmarks.store import Store, StoreError, read_record
+from benchmarks.records.errors import UserError
+from benchmarks.records.store import Store, StoreError, read_record
 
 WRITER = """
 import sys, pathlib
-from benchmarks.record import parse
-from benchmarks.store import Store
+from benchmarks.records.record import parse
+from benchmarks.records.store import Store
 record = parse(pathlib.Path(sys.argv[2]).read_bytes())
 store = Store.writing(pathlib.Path(sys.argv[1]))
 for k in range(int(sys.argv[3]), int(sys.argv[4])):

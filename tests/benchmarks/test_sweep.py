@@ -10,14 +10,16 @@ import time
 import harness_fake
 import pytest
 
-from benchmarks.errors import UserError
-from benchmarks.forecast import Forecaster
-from benchmarks.isolate import Stopped
-from benchmarks.measure import Outcome, measure
-from benchmarks.plan import Job
-from benchmarks.record import Cause, Status
-from benchmarks.store import Store
-from benchmarks.sweep import Journal, Sweep, journals, latest, places, todo
+from benchmarks.execution.isolate import Stopped
+from benchmarks.execution.journal import Journal, journals
+from benchmarks.execution.measure import measure
+from benchmarks.execution.sweep import Sweep, slots, todo
+from benchmarks.planning.forecast import Forecaster
+from benchmarks.planning.resolve import Job
+from benchmarks.records.errors import UserError
+from benchmarks.records.outcome import Outcome
+from benchmarks.records.record import Cause, Status
+from benchmarks.records.store import Store, latest
 
 
 def in_process(cell, place, report, stop):
@@ -148,7 +150,7 @@ def test_the_journal_tells_of_running_and_killed_sweeps(store, jobs, make_record
 
 def test_a_killed_sweep_is_told_from_a_running_one(store, jobs):
     code = (
-        "import sys, os, pathlib; from benchmarks.sweep import Journal; from benchmarks.store import Store\n"
+        "import sys, os, pathlib; from benchmarks.execution.sweep import Journal; from benchmarks.records.store import Store\n"
         "Journal(Store.writing(pathlib.Path(sys.argv[1])), [], 1); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(store.root)], check=False)
@@ -159,10 +161,10 @@ def test_a_killed_sweep_is_told_from_a_running_one(store, jobs):
 
 
 def test_workers_share_the_cores():
-    (alone,) = places(1)
+    (alone,) = slots(1)
     assert alone.cores is None
     with pytest.raises(UserError, match="workers"):
-        places(10_000)
+        slots(10_000)
 
 
 def test_a_forecast_is_the_nearest_record(make_record, make_cell):

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 import solvers
-from benchmarks import theory
-from benchmarks.errors import UserError
+from benchmarks.commands import theory
+from benchmarks.records.errors import UserError
 from solvers import Curve
 
 CURVES = tuple(

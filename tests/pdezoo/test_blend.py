@@ -11,9 +11,9 @@ import sympy as sp
 
 import pdezoo
 from pdezoo import PDE, Box, D, Exact, Side, boundary_data, in_float64, t, u, x, y
-from pdezoo.blend import Blended, lower_blended
-from pdezoo.lower import lower
-from pdezoo.pde import down_closure
+from pdezoo.lowering.boundary import Blended, lower_blended
+from pdezoo.lowering.lowered import lower
+from pdezoo.problem import down_closure
 
 
 @pytest.fixture(scope="module")

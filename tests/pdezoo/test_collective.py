@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from toys import NAMED, SQUARE, Function, S, Sum
 
 from pdezoo import Coefficients, X, r2, t, window_sum
-from pdezoo import collective as calculus
-from pdezoo.collective import window_sums
+from pdezoo.calculus import collective as calculus
+from pdezoo.calculus.collective import window_sums
 
 DIGITS = 40
 TIME = sp.Rational(3, 7)

@@ -11,8 +11,8 @@ import pytest
 
 import pdezoo
 from pdezoo import Points, TestSet, d, in_float64, null_errors, verify
-from pdezoo.atoms import apply
-from pdezoo.lower import lower
+from pdezoo.calculus.atoms import apply
+from pdezoo.lowering.lowered import lower
 from pdezoo.references import hopf_cole_l1
 
 SIZE = 2000
@@ -43,7 +43,7 @@ def test_as_printed_the_claimed_solution_is_none() -> None:
     [("printed", True, True), ("corrected-leaking", True, True), ("corrected", False, True)],
 )
 def test_leaks_are_flagged(variant: str, leak: bool, degenerate: bool) -> None:
-    from pdezoo.verification import audit
+    from pdezoo.evidence.verification import audit
 
     found = audit(TestSet(pdezoo.make(f"hjb/{variant}", 20), size=SIZE))
     assert (found["leak"], found["degenerate"]) == (leak, degenerate)

@@ -10,7 +10,7 @@ from scipy import stats
 
 import pdezoo
 from pdezoo import Ball, Points, in_float64
-from pdezoo.lower import lower
+from pdezoo.lowering.lowered import lower
 
 RADII = [1, 2, sp.sqrt(pdezoo.d)]
 

@@ -15,9 +15,9 @@ import pdezoo
 import solvers
 from pdezoo import Ansatz, D, Points, in_float64, nested_autodiff, t, u, x, y
 from pdezoo.equations import kdv2d, kp
-from pdezoo.equations._solitons import two_phase_curvature, two_phase_slope
-from pdezoo.lower import lower
-from pdezoo.pde import _closed_expressions
+from pdezoo.families.solitons import two_phase_curvature, two_phase_slope
+from pdezoo.lowering.lowered import lower
+from pdezoo.problem import _closed_expressions
 from solvers import Field, partial_derivatives
 
 EVERY = sorted(n for n in pdezoo.names() if n.startswith(("kdv", "kp", "gkdv")))

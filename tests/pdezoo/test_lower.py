@@ -12,7 +12,7 @@ import sympy as sp
 from toys import NAMED, SQUARE, Function, S, Sum, points
 
 from pdezoo import Lowered, Points, X, in_float64, jet2, t
-from pdezoo.lower import lower
+from pdezoo.lowering.lowered import lower
 
 
 def lowered_of(function: Function, dim: int) -> Lowered:

@@ -8,7 +8,7 @@ import pytest
 
 import pdezoo
 from pdezoo import TestSet, fit_nulls, null_errors
-from pdezoo.nulls import degenerate
+from pdezoo.evidence.nulls import degenerate
 
 
 def arrays(test: TestSet) -> tuple[np.ndarray, np.ndarray]:

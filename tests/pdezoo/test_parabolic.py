@@ -12,9 +12,9 @@ import pytest
 
 import pdezoo
 from pdezoo import BadDimension, Points, TestSet, fit_nulls, in_float64, null_errors, verify
-from pdezoo.lower import lower
+from pdezoo.families.semilinear import HORIZON, RADIAL_ERROR, radial
+from pdezoo.lowering.lowered import lower
 from pdezoo.references import HEAT, SINE, radial_solution
-from pdezoo.semilinear import HORIZON, RADIAL_ERROR, radial
 from solvers.loss import condition_loss
 
 HEAT_VALUES = {10: 0.4695498713521, 100: 0.3166278075858, 1000: 0.2874683916039}
@@ -151,7 +151,7 @@ def test_fokker_planck_conserves_mass(variant: str, time: float) -> None:
 
 def test_clamped_problems_declare_their_leak() -> None:
     """Δ²(1 − |x|²)² = 8d(d + 2), so the leak's formula gives S back where S is constant."""
-    from pdezoo.atoms import Biharmonic, apply, u
+    from pdezoo.calculus.atoms import Biharmonic, apply, u
 
     bump = (1 - pdezoo.r2) ** 2
     assert (apply(Biharmonic(u), bump) - 8 * pdezoo.d * (pdezoo.d + 2)).expand() == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pdezoo import prng
+from pdezoo.lowering import prng
 
 COUNT = 2**18
 RARE = 1e-5

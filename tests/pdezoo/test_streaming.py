@@ -11,7 +11,8 @@ import pytest
 from scipy.stats import kstest
 
 import pdezoo
-from pdezoo import Ball, Points, held, stream_normals, streamed_product, streaming
+from pdezoo import Ball, Points, materialize, stream_normals, streamed_product
+from pdezoo.lowering import coordinates
 
 
 def test_blocks_and_columns_are_the_same_numbers() -> None:
@@ -39,7 +40,7 @@ def test_points_of_a_ball_have_its_measure(size: int) -> None:
     """By the same statistics as held points; |x|² as it is declared."""
     ball = Ball(5000, radius=2)
     x = ball.stream(jax.random.key(1), 300, size).x
-    whole = Points(held(x))
+    whole = Points(materialize(x))
     assert bool(ball.contains(whole).all())
     np.testing.assert_allclose(x.squares, jnp.sum(whole.x**2, 1), rtol=1e-4)
     for values in ball.uniforms(whole).values():
@@ -58,10 +59,10 @@ def forms(ball: Ball) -> dict[str, Points]:
 @pytest.mark.parametrize("name", ["allen-cahn/two-body", "poisson/sin-three-body", "biharmonic/two-body"])
 def test_sources_and_ansatz_are_those_of_arrays(name: str, form: str, monkeypatch: Any) -> None:
     """Windows of two and three coordinates cross the blocks' and the pieces' ends."""
-    monkeypatch.setattr(streaming, "_MANY", 0)
+    monkeypatch.setattr(coordinates, "_MANY", 0)
     pde = pdezoo.make(name, dim=1000)
     problem, points = pde.lower(), forms(pde.domain)[form]
-    array = Points(held(points.x))
+    array = Points(materialize(points.x))
     for function in (problem.source, problem.ansatz):
         for one, other in zip(function(points), function(array), strict=True):
             np.testing.assert_allclose(one, other, rtol=2e-4, atol=1e-3 * float(jnp.abs(other).max()))
@@ -78,7 +79,7 @@ def test_sources_and_ansatz_are_those_of_arrays(name: str, form: str, monkeypatc
 def test_coordinates_are_those_of_the_array(form: str) -> None:
     """Columns, blocks, products and multiples, |x|² with them."""
     points = forms(Ball(1000, radius=3))[form]
-    x, array = points.x, held(points.x)
+    x, array = points.x, materialize(points.x)
     assert x.shape == array.shape
     places = jnp.asarray([[0, 999], [5, 5]])
     np.testing.assert_allclose(x.columns(places), array[:, places], rtol=1e-6)
@@ -86,19 +87,19 @@ def test_coordinates_are_those_of_the_array(form: str) -> None:
     weight = jax.random.normal(jax.random.key(5), (1000, 3))
     np.testing.assert_allclose(x @ weight, array @ weight, rtol=1e-4, atol=1e-5)
     doubled = x * jnp.full((4, 1), 2.0)
-    np.testing.assert_allclose(held(doubled), 2 * array, rtol=1e-6)
-    np.testing.assert_allclose(doubled.squares, jnp.sum(held(doubled) ** 2, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(materialize(doubled), 2 * array, rtol=1e-6)
+    np.testing.assert_allclose(doubled.squares, jnp.sum(materialize(doubled) ** 2, axis=1), rtol=1e-4)
 
 
 @pytest.mark.parametrize("many", [0, 2**22])
 @pytest.mark.parametrize("count", [1, 2, 5, 999, 1000])
 def test_every_coordinate_is_in_one_piece(count: int, many: int, monkeypatch: Any) -> None:
-    monkeypatch.setattr(streaming, "_MANY", many)
+    monkeypatch.setattr(coordinates, "_MANY", many)
     x = forms(Ball(1000))["factored"].x
     part = lambda start, n: [jnp.sum(x.block(start, n), axis=1), jnp.asarray(n)]
     total, numbers = x.accumulate(part, count)
     assert int(numbers) == count
-    np.testing.assert_allclose(total, jnp.sum(held(x)[:, :count], axis=1), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(total, jnp.sum(materialize(x)[:, :count], axis=1), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 50])
@@ -111,7 +112,7 @@ def test_factored_points_are_the_sampled_ones(dim: int) -> None:
     want = g * (radius / np.linalg.norm(g, axis=1))[:, None]
     np.testing.assert_allclose(ball.sample(key, 30).x, want, rtol=1e-5, atol=1e-6)
     points = ball.factored(key, 30)
-    np.testing.assert_allclose(held(points.x), want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(materialize(points.x), want, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(points.x.squares, radius**2, rtol=1e-6)
 
 

@@ -10,7 +10,8 @@ import pytest
 import sympy as sp
 
 import pdezoo
-from pdezoo import TestSet, testset
+from pdezoo import TestSet
+from pdezoo.evidence import testset
 
 DIM, SIZE = 6, 500
 

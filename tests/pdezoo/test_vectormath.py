@@ -10,7 +10,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from pdezoo import in_float64, vectormath
+from pdezoo import in_float64
+from pdezoo.lowering import vectormath
 
 PAIRS = [(vectormath.sin, np.sin), (vectormath.cos, np.cos)]
 SLOPES = [(vectormath.sin, np.cos), (vectormath.cos, lambda x: -np.sin(x))]

@@ -16,9 +16,9 @@ from toys import NAMED, points, small
 
 import pdezoo
 from pdezoo import PDE, Ball, Exact, Laplacian, Points, Report, X, in_float64, r2, u, verify, window_sum
-from pdezoo.atoms import Dt, EulerDerivative, GradNormSq, apply_atom
-from pdezoo.lower import lower
-from pdezoo.verification import nested_autodiff
+from pdezoo.calculus.atoms import Dt, EulerDerivative, GradNormSq, apply_atom
+from pdezoo.evidence.oracles import nested_autodiff
+from pdezoo.lowering.lowered import lower
 
 
 def representatives() -> list[Any]:

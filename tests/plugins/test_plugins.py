@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import creating
+from benchmarks.commands import new
 
 TOY = Path(__file__).parent / "toy_zoo"
 
@@ -242,7 +242,7 @@ def test_what_pdezoo_new_writes_can_be_installed_and_passes_its_check(tmp_path: 
     target = tmp_path / "site"
     target.mkdir()
     for kind, name in (("pde", "fresh-problem"), ("solver", "fresh-solver")):
-        creating.new(kind, name, tmp_path / name)
+        new.new(kind, name, tmp_path / name)
         (tmp_path / "source").exists() and shutil.rmtree(tmp_path / "source")
         install(tmp_path / name, target)
     code, reports = checked(target, "fresh-problem", "fresh-solver")

@@ -12,7 +12,7 @@ from toys import mixed, points
 
 import solvers
 from pdezoo import EulerDerivative, GradNormSq, Laplacian, Points, u
-from pdezoo.verification import nested_autodiff
+from pdezoo.evidence.oracles import nested_autodiff
 from solvers import MLP, Field, Network
 
 SPACE = (u, Laplacian(u), GradNormSq(u), EulerDerivative(u))

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import pytest
 
 import solvers
-from pdezoo import Biharmonic, Laplacian, Scaled, u
-from solvers import MLP, Adam, Axes, Estimator, Trained, by_directions
-from solvers.contract import CLAUSES, Subject, check
+from pdezoo import Biharmonic, FactoredCoordinates, Laplacian, u
+from solvers import MLP, Adam, Axes, Estimator, NeuralSolver, by_directions
+from solvers.contract import CLAUSES, Candidate, check
 
 QUICK = ("made", "hyperparameters", "shapes", "learns")
 BY_NAME = {clause.name: clause for clause in CLAUSES}
@@ -24,7 +24,7 @@ def crosses() -> set[str]:
     seen: set[Any] = set()
     found = set()
     for name in sorted(solvers.names(), key=lambda n: n.count("-")):
-        if isinstance(solver := solvers.make(name), Trained):
+        if isinstance(solver := solvers.make(name), NeuralSolver):
             parts = set(solver.parts().values())
             found |= {name} if parts <= seen else set()
             seen |= parts
@@ -42,7 +42,7 @@ def cases() -> list[Any]:
 
 @pytest.mark.parametrize(("name", "clause"), cases())
 def test_every_solver_keeps_its_contract(name: str, clause: str) -> None:
-    found = BY_NAME[clause].finding(Subject(name))
+    found = BY_NAME[clause].finding(Candidate(name))
     assert found.ok is not False, found
     assert found.seen
 
@@ -50,13 +50,13 @@ def test_every_solver_keeps_its_contract(name: str, clause: str) -> None:
 def declared_unbiased() -> list[str]:
     """One row for every registered estimator that declares itself unbiased."""
     made = {name: solvers.make(name) for name in reversed(solvers.names())}
-    rows = {s.estimator: name for name, s in made.items() if isinstance(s, Trained)}
+    rows = {s.estimator: name for name, s in made.items() if isinstance(s, NeuralSolver)}
     return [name for estimator, name in rows.items() if estimator.unbiased]
 
 
 @pytest.mark.parametrize("name", declared_unbiased())
 def test_estimators_that_declare_it_are_unbiased(name: str) -> None:
-    found = BY_NAME["unbiased"].finding(Subject(name))
+    found = BY_NAME["unbiased"].finding(Candidate(name))
     assert found.ok is True, found
 
 
@@ -64,14 +64,16 @@ def declared_streaming() -> list[str]:
     """One row for every pair of estimator and network that declare it."""
     made = {name: solvers.make(name) for name in reversed(solvers.names())}
     rows = {
-        (s.estimator, s.network): name for name, s in made.items() if isinstance(s, Trained) and s.streams
+        (s.estimator, s.network): name
+        for name, s in made.items()
+        if isinstance(s, NeuralSolver) and s.streams
     }
     return list(rows.values())
 
 
 @pytest.mark.parametrize("name", declared_streaming())
 def test_estimators_that_declare_it_need_no_array(name: str) -> None:
-    found = BY_NAME["coordinates"].finding(Subject(name))
+    found = BY_NAME["coordinates"].finding(Candidate(name))
     assert found.ok is True, found
 
 
@@ -147,7 +149,7 @@ class Lengthless(Sparse):
 
     def __call__(self, field: Any, atoms: tuple, points: Any, key: Any) -> dict:
         """The atoms' estimates, elsewhere."""
-        x = points.x.rows if isinstance(points.x, Scaled) else points.x
+        x = points.x.rows if isinstance(points.x, FactoredCoordinates) else points.x
         return super().__call__(field, atoms, points._replace(x=x), key)
 
 
@@ -161,7 +163,7 @@ class Uphill(Adam):
         return jax.tree.map(lambda p, q: 2 * p - q, params, after), later, value
 
 
-ROW = Trained("planted", Sparse(), network=MLP(width=16, depth=3))
+ROW = NeuralSolver("planted", Sparse(), network=MLP(width=16, depth=3))
 PLANTED = {
     "no solver": ("made", lambda: "a string", "returned a str"),
     "another name": ("made", lambda: replace(ROW, name="other"), "'other'"),
@@ -202,7 +204,7 @@ def planted() -> list[Any]:
 def test_a_planted_defect_is_found_and_explained(defect: str, plant: Any) -> None:
     clause, factory, words = PLANTED[defect]
     plant(factory)
-    found = BY_NAME[clause].finding(Subject("planted"))
+    found = BY_NAME[clause].finding(Candidate("planted"))
     assert found.ok is False
     assert words in found.seen
     assert found.expected
@@ -215,7 +217,7 @@ def test_a_planted_defect_is_found_and_explained(defect: str, plant: Any) -> Non
 )
 def test_without_the_defect_nothing_is_found(clause: str, plant: Any) -> None:
     plant(lambda: ROW)
-    found = BY_NAME[clause].finding(Subject("planted"))
+    found = BY_NAME[clause].finding(Candidate("planted"))
     assert found.ok is True, found
 
 

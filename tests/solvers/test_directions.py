@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from solvers import MLP, Axes, Rademacher, directions
-from solvers.directions import distinct
+from solvers import MLP, Axes, Rademacher
+from solvers.derivatives import directions
+from solvers.derivatives.directions import distinct
 
 
 @pytest.mark.parametrize(("count", "dim"), [(3, 5), (1, 4), (4, 5), (2, 6)])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pdezoo import in_float64
-from solvers import MLP, Jets2, Taylor, Value
+from solvers import MLP, CollapsedJets, Taylor, Value
 
 RNG = np.random.default_rng(0)
 
@@ -54,7 +54,7 @@ def test_collapsed_tanh() -> None:
         RNG.standard_normal((4, 2, 3)),
         RNG.standard_normal((4, 2, 3)),
     )
-    found = in_float64(lambda v, f, w: Jets2(v, f, jnp.sum(w, 0)).tanh(), value, first, second)
+    found = in_float64(lambda v, f, w: CollapsedJets(v, f, jnp.sum(w, 0)).tanh(), value, first, second)
     each = [
         derivatives(lambda s, a=a, w=w: jnp.tanh(value + s * a + s**2 / 2 * w), 2)
         for a, w in zip(first, second, strict=True)
@@ -74,7 +74,7 @@ def test_streams_share_one_definition_of_the_layers() -> None:
         zero = jnp.zeros_like(z)
         return (
             network.head(p, Value(z)).value,
-            network.head(p, Jets2(z, v[None], zero)),
+            network.head(p, CollapsedJets(z, v[None], zero)),
             network.head(p, Taylor(jnp.stack([z, v, zero]), (0, 1, 2))).coefficients,
         )
 

@@ -11,8 +11,8 @@ from fields import Plain
 
 import pdezoo
 import solvers
-from solvers import MLP, Compiled, Trained
-from solvers.solver import block_size
+from solvers import MLP, Compiled, NeuralSolver
+from solvers.neural import block_size
 
 DIM, BATCH, SAMPLES, WIDTH = 10_007, 5, 11, 8  # K is the largest, so that K·d is beyond what is allowed
 ROWS = ["stde", "hte", "sdgd-backward", "sdgd-parallel", "sdgd-forward-over-backward"]
@@ -26,7 +26,7 @@ def largest_array(compiled: Compiled) -> int:
     return max(math.prod(map(int, s.split(","))) for s in shapes)
 
 
-def compiled_step(solver: Trained) -> Compiled:
+def compiled_step(solver: NeuralSolver) -> Compiled:
     return solver.compile(pdezoo.make("allen-cahn/two-body", dim=DIM), steps=10, batch=BATCH)
 
 

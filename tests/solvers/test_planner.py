@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from solvers import planner
-from solvers.planner import DENSE, SPARSE, Cost, Jet, clean_slots, plan
+from solvers.derivatives import planner
+from solvers.derivatives.planner import DENSE, SPARSE, Cost, Jet, clean_slots, plan
 
 X, Y, T = (1, 0, 0), (0, 1, 0), (0, 0, 1)
 O = (0, 0, 0)

@@ -13,8 +13,8 @@ import pytest
 import pdezoo
 import solvers
 from solvers import MLP, Field, LowRank, Replayed, near_square, orthonormal
-from solvers.methods import sdze as module
-from solvers.methods.sdze import SubspaceZO
+from solvers.trainers import subspace
+from solvers.trainers.subspace import SubspaceZO
 
 SMALL = {"width": 12, "depth": 3}
 DRAWS = 4000
@@ -43,7 +43,7 @@ def quadratic(params: Any, key: Any = None) -> Any:
 
 @pytest.fixture
 def implicit(monkeypatch: Any) -> None:
-    monkeypatch.setattr(module, "_FORMED", 100)
+    monkeypatch.setattr(subspace, "_FORMED", 100)
 
 
 def begun(trainer: SubspaceZO, params: Any = None, steps: int = 100) -> tuple[Any, Any]:
@@ -61,12 +61,12 @@ def projector(params: Any, state: Any) -> np.ndarray:
     leaves, _ = jax.tree.flatten(params, is_leaf=lambda a: isinstance(a, LowRank))
     flat = lambda moved: np.concatenate([np.asarray(dense(leaf)).ravel() for leaf in moved])
     zeros = [jnp.zeros_like(a) for a in state.first]
-    base, columns = flat(module.moved(leaves, state.bases, zeros)), []
+    base, columns = flat(subspace.moved(leaves, state.bases, zeros)), []
     for k, like in enumerate(zeros):
         for j in range(like.size):
             unit = jnp.zeros(like.size).at[j].set(1.0).reshape(like.shape)
             columns.append(
-                flat(module.moved(leaves, state.bases, [*zeros[:k], unit, *zeros[k + 1 :]])) - base
+                flat(subspace.moved(leaves, state.bases, [*zeros[:k], unit, *zeros[k + 1 :]])) - base
             )
     return np.stack(columns, 1)
 
@@ -90,7 +90,7 @@ def test_kept_apart_or_formed_is_the_same_training(monkeypatch: Any) -> None:
         [],
     )
     for formed in (100, 10**9):
-        monkeypatch.setattr(module, "_FORMED", formed)
+        monkeypatch.setattr(subspace, "_FORMED", formed)
         params, state = trainer.start(tree(), 40)
         step = jax.jit(lambda p, s, k: trainer.step(quadratic, p, s, k))
         for k in range(13):
@@ -134,7 +134,7 @@ def slopes(trainer: SubspaceZO, loss: Any, seeds: Any) -> np.ndarray:
     """ρ along one z for many keys, in one subspace."""
     params, state = begun(trainer)
     leaves, structure = jax.tree.flatten(params)
-    at = lambda z, k: loss(jax.tree.unflatten(structure, module.moved(leaves, state.bases, z)), k)
+    at = lambda z, k: loss(jax.tree.unflatten(structure, subspace.moved(leaves, state.bases, z)), k)
     z = trainer.directions(state.first, jax.random.key(3))
     one = lambda seed: trainer.slopes(at, z, jax.random.key(seed))[1][0]
     return np.asarray(jax.jit(lambda s: jax.lax.map(one, s))(seeds))
@@ -164,7 +164,7 @@ def test_queries_together_are_queries_apart() -> None:
     state = solver.init(problem, 0, 10)
     key = jax.random.key(1)
     at = lambda z, k: solver.evaluate(
-        problem, jax.tree.unflatten(structure, module.moved(leaves, bases, z)), k, 8
+        problem, jax.tree.unflatten(structure, subspace.moved(leaves, bases, z)), k, 8
     )
     leaves, structure = jax.tree.flatten(state.params)
     leaves, inner = solver.trainer.refreshed(leaves, state.trainer, key)
@@ -243,9 +243,9 @@ def test_columns_of_a_basis_are_orthonormal(rows: int) -> None:
 
 def test_streamed_training_is_a_training(monkeypatch: Any) -> None:
     """With points that are never held the loss falls as with held ones, by Adam and in subspaces."""
-    monkeypatch.setattr("solvers.solver._HELD", 0)
-    monkeypatch.setattr("solvers.solver._BLOCK", 16)
-    monkeypatch.setattr(module, "_FORMED", 100)
+    monkeypatch.setattr("solvers.neural._HELD", 0)
+    monkeypatch.setattr("solvers.neural._BLOCK", 16)
+    monkeypatch.setattr(subspace, "_FORMED", 100)
     pde = pdezoo.make("poisson/two-body", dim=40)
     for name, settings in (("stde", {}), ("sdze-adam", {"queries": 4, "rank": 6})):
         solver = solvers.make(name, samples=4, learning_rate=1e-2, **SMALL, **settings)
@@ -268,8 +268,8 @@ def trained(params: Any, solver: Any, problem: Any, state: Any, steps: int) -> t
 
 def test_replay_trains_as_stored_weights_do(monkeypatch: Any) -> None:
     """Four subspaces; the same streamed points, subspaces and directions; losses to the rounding of float32 differences."""
-    monkeypatch.setattr("solvers.solver._HELD", 0)
-    monkeypatch.setattr("solvers.solver._BLOCK", 16)
+    monkeypatch.setattr("solvers.neural._HELD", 0)
+    monkeypatch.setattr("solvers.neural._BLOCK", 16)
     settings = {"rank": 4, "refresh": 5, "epsilon": 0.1, "learning_rate": 1e-3, "width": 12, "depth": 2}
     solver = solvers.make("sdze-replay", **settings)
     problem = pdezoo.make("poisson/two-body", dim=40).lower()

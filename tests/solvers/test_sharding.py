@@ -15,8 +15,8 @@ import pytest
 
 import pdezoo
 import solvers
-from solvers import Spread, coordinate_mesh, on_device, spread, widened
-from solvers.methods import sdze as module
+from solvers import ShardedDomain, coordinate_mesh, on_device, pad_to_mesh, spread
+from solvers.trainers import subspace
 
 DIM, WIDTH, DEVICES, STEPS = 1024, 16, 8, 7
 SMALL = {"width": WIDTH, "depth": 2, "samples": 4}
@@ -67,26 +67,26 @@ def small() -> Any:
 
 def test_filled_up_coefficients_are_never_read() -> None:
     problem = small()
-    wide = widened(problem, Row(range(8)))
+    wide = pad_to_mesh(problem, Row(range(8)))
     points = problem.sample(jax.random.key(0), 5)
     np.testing.assert_allclose(wide.source(points), problem.source(points), rtol=1e-5)
     assert all(a.shape == (24,) for a in jax.tree.leaves(wide.source))
-    assert isinstance(wide.domain, Spread)
+    assert isinstance(wide.domain, ShardedDomain)
     assert (wide.domain.measure, wide.domain.scale) == (problem.domain.measure, problem.domain.scale)
 
 
 def test_dimensions_that_cannot_be_split_are_refused() -> None:
     with pytest.raises(ValueError, match="multiple of that of devices, got 24 on 7; try 21 dimensions"):
-        widened(small(), Row(range(7)))
+        pad_to_mesh(small(), Row(range(7)))
 
 
 def test_a_fold_that_cannot_be_split_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FORMED", 100)
+    monkeypatch.setattr(subspace, "_FORMED", 100)
     state = jax.eval_shape(lambda: solvers.make("sdze", **SMALL).init(small(), 0, 10))
     with pytest.raises(ValueError, match="24 rows is folded in"):
         solvers.divided(state, 24, Row(range(24)))
 
 
 if __name__ == "__main__":
-    module._FORMED = 100
+    subspace._FORMED = 100
     print(json.dumps([trained(sys.argv[1], 1), trained(sys.argv[1], DEVICES)]))

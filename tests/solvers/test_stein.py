@@ -16,9 +16,9 @@ from fields import SMALL, SPACE, Plain, estimates, field_at, in_float32, referen
 import pdezoo
 import solvers
 from pdezoo import Dt, Laplacian, Points, in_float64, u
-from solvers import MLP, Field, Pairs, Value
-from solvers.methods import stein
-from solvers.methods.stein import ByStencil, FiniteDifference, SteinMC, SteinSparseGrid, smolyak
+from solvers import MLP, Field, SymmetricIncrements, Value
+from solvers.estimators import stencils
+from solvers.estimators.stencils import ByStencil, FiniteDifference, SteinMC, SteinSparseGrid, smolyak
 
 ATOMS = (*SPACE, Dt(u), Dt(u, 2))
 DIM = 3  # space dimensions of the polynomials; time is a fourth input
@@ -127,7 +127,9 @@ def increments(step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     exact = in_float64(jax.jit(subtracted), params, z, odd)
     narrow = [jnp.asarray(a, jnp.float32) for a in (z, odd)]
-    pairs = jax.jit(network.head)(params, Pairs(narrow[0], jnp.zeros_like(narrow[1]), narrow[1]))
+    pairs = jax.jit(network.head)(
+        params, SymmetricIncrements(narrow[0], jnp.zeros_like(narrow[1]), narrow[1])
+    )
     return np.asarray(pairs.even[..., 0]), np.asarray(jax.jit(subtracted)(params, *narrow)), np.asarray(exact)
 
 
@@ -143,7 +145,7 @@ def test_increments_keep_their_digits(step: float) -> None:
 
 def test_saturated_increments_stay_finite() -> None:
     z, odd = jnp.full((1, 1), 30.0), jnp.asarray([[[30.0]], [[60.0]], [[1e-20]]])
-    for part in Pairs(z, jnp.zeros_like(odd), odd).tanh():
+    for part in SymmetricIncrements(z, jnp.zeros_like(odd), odd).tanh():
         assert jnp.isfinite(part).all()
 
 
@@ -194,9 +196,9 @@ def test_blocks_of_a_stencil_add_up(estimator: ByStencil, monkeypatch: pytest.Mo
         return jax.value_and_grad(total)(f.params)
 
     # a new function for each, since jit keeps what it traced with the other block
-    monkeypatch.setattr(stein, "_BLOCK", 10**9)
+    monkeypatch.setattr(stencils, "_BLOCK", 10**9)
     whole = in_float64(jax.jit(lambda f, p: found(f, p)), field, at)
-    monkeypatch.setattr(stein, "_BLOCK", 3 * numbers)
+    monkeypatch.setattr(stencils, "_BLOCK", 3 * numbers)
     parts = in_float64(jax.jit(lambda f, p: found(f, p)), field, at)
     for one, other in zip(*map(jax.tree.leaves, (whole, parts)), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-10, atol=1e-10)
@@ -242,7 +244,7 @@ def test_tested_values_are_smoothed() -> None:
 def test_the_exact_solution_of_hjb_has_no_loss(variant: str, constant: float, estimator: ByStencil) -> None:
     """|x|₁ has kinks at the faces of the box, and points close to them: only the network may be smoothed. In float32."""
     pde = pdezoo.make(f"hjb/{variant}", dim=20)
-    solver = solvers.Trained("toy", estimator, network=SMALL)
+    solver = solvers.NeuralSolver("toy", estimator, network=SMALL)
     problem = pde.lower()
     params = jax.tree.map(jnp.zeros_like, SMALL.init(jax.random.key(0), 20, True))
     (*hidden, (weight, bias)) = params["layers"]

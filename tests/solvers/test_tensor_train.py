@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import solvers
 from pdezoo import in_float64
 from solvers import TTMLP, Field, TensorTrain
-from solvers.tensor_train import fold
+from solvers.networks.tensor_train import fold
 
 
 def dense(train: TensorTrain) -> np.ndarray:

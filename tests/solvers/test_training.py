@@ -22,8 +22,8 @@ from solvers import (
     Exact,
     ForwardGradient,
     HybridLoss,
+    NeuralSolver,
     SquaredLoss,
-    Trained,
 )
 from solvers.loss import Residual
 
@@ -174,12 +174,12 @@ def test(pde: PDE) -> TestSet:
 
 
 @pytest.fixture(scope="module")
-def stde() -> Trained:
+def stde() -> NeuralSolver:
     return solvers.make("stde", samples=2, **SMALL)
 
 
 @pytest.fixture(scope="module")
-def fitted(stde: Trained, pde: PDE, test: TestSet) -> tuple:
+def fitted(stde: NeuralSolver, pde: PDE, test: TestSet) -> tuple:
     """A result and everything that its progress callback was told."""
     calls: list[tuple] = []
     result = stde.fit(
@@ -229,7 +229,7 @@ def same(one: Any, other: Any) -> None:
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
-def test_the_same_seed_gives_the_same_bits(stde: Trained, pde: PDE, fitted: tuple) -> None:
+def test_the_same_seed_gives_the_same_bits(stde: NeuralSolver, pde: PDE, fitted: tuple) -> None:
     """However the training is watched, and however its steps are cut into dispatches."""
     result, _ = fitted
     again = stde.fit(pde, steps=60, seed=1, batch=8, progress=None)
@@ -243,7 +243,7 @@ def test_the_same_seed_gives_the_same_bits(stde: Trained, pde: PDE, fitted: tupl
     assert before == pdezoo.make(pde.name, dim=4).fingerprint  # the instance has a seed of its own
 
 
-def test_chunks_do_not_change_numbers(stde: Trained, pde: PDE) -> None:
+def test_chunks_do_not_change_numbers(stde: NeuralSolver, pde: PDE) -> None:
     compiled = stde.compile(pde, steps=30, batch=8)
     ends = []
     for cuts in ([30], [1] * 30, [7, 7, 7, 7, 2]):
@@ -289,13 +289,13 @@ def test_a_large_learning_rate_diverges_cleanly(pde: PDE) -> None:
     assert math.isfinite(result.loss)
 
 
-def test_a_budget_of_seconds_ends_training(stde: Trained, pde: PDE) -> None:
+def test_a_budget_of_seconds_ends_training(stde: NeuralSolver, pde: PDE) -> None:
     result = stde.fit(pde, steps=10**7, batch=8, seconds=1e-6, progress=None)
     assert result.status == "ok"
     assert 1 <= result.steps < 10**6
 
 
-def test_no_seconds_is_no_training_and_none_is_no_limit(stde: Trained, pde: PDE, test: TestSet) -> None:
+def test_no_seconds_is_no_training_and_none_is_no_limit(stde: NeuralSolver, pde: PDE, test: TestSet) -> None:
     untrained = stde.fit(pde, steps=20, batch=8, seconds=0, test=test, progress=None)
     assert (untrained.status, untrained.steps, untrained.loss, untrained.history) == ("ok", 0, None, [])
     begin = stde.compile(pde, steps=20, batch=8).init(seed=0)
@@ -307,7 +307,7 @@ def test_no_seconds_is_no_training_and_none_is_no_limit(stde: Trained, pde: PDE,
             stde.fit(pde, steps=1, batch=8, seconds=bad, progress=None)
 
 
-def test_bad_progress_is_refused(stde: Trained, pde: PDE) -> None:
+def test_bad_progress_is_refused(stde: NeuralSolver, pde: PDE) -> None:
     with pytest.raises(ValueError, match="progress"):
         stde.fit(pde, steps=1, progress="bar")
 

@@ -17,7 +17,7 @@ import solvers
 from pdezoo import in_float64
 from solvers import MLP, ZOCGE, Exact, Field, SparseMLP
 from solvers.methods.tt_zo import PublishedTTMLP
-from solvers.sparse import Kept
+from solvers.networks.sparse import Kept
 
 
 def parameters(network: Any) -> int:

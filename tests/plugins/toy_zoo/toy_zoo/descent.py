@@ -4,7 +4,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from solvers import Exact, Solver, Trained, Trainer, register
+from solvers import Exact, NeuralSolver, Solver, Trainer, register
 
 
 @dataclass(frozen=True)
@@ -27,4 +27,4 @@ class Descent(Trainer):
 @register("toy-descent")
 def descent() -> Solver:
     """The exact estimator with plain gradient descent."""
-    return Trained("toy-descent", Exact(), trainer=Descent())
+    return NeuralSolver("toy-descent", Exact(), trainer=Descent())

@@ -1,0 +1,1 @@
+"""The commands of `pdezoo`, one module each; `benchmarks.cli` reads their arguments."""

@@ -1,0 +1,328 @@
+"""`pdezoo asv export` and `import`: records as asv results, and results of the asv suites as records.
+
+A record says more than an asv result can hold, and an asv result less than a record must: docs/harness.md has the mapping
+and what is lost in each direction.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import json
+import math
+import re
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from benchmarks.records.canonical import sha256
+from benchmarks.records.environment import source_state
+from benchmarks.records.errors import UserError
+from benchmarks.records.record import Cause, Cell, Environment, Metrics, Record, Status, clip
+from benchmarks.records.store import Store, latest
+
+_ROOT = Path(__file__).resolve().parent.parent
+_COLUMNS = ("result", "params", "version")
+_MAX_BYTES = 100_000_000
+_SETTLED = "records"  # asv's name for the environment of exported records
+
+MEASURES: dict[str, tuple[str, Callable[[Metrics], float | None]]] = {
+    "relative_l2": ("relative L2", lambda m: m.relative_l2),
+    "error_over_constant_null": ("ratio", lambda m: None if m.skill is None else 1.0 - m.skill),
+    "seconds_per_step": ("seconds", lambda m: 1.0 / m.steps_per_second if m.steps_per_second else None),
+    "compile_seconds": ("seconds", lambda m: m.compile_seconds),
+    "compiled_bytes": ("bytes", lambda m: m.compiled_bytes),
+    "peak_bytes": ("bytes", lambda m: m.peak_bytes),
+}
+"""What is exported, all lower is better: asv's name → its unit and its value."""
+
+
+def export(store: Path, folder: Path) -> None:
+    """Write the records of a store as an asv project of its own, for `asv publish`, `compare` and `show`."""
+    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
+        raise UserError(f"{folder} exists and is not an empty folder; name a new one")
+    records = list(Store.reading(store).read().records.values())
+    usable = [r for r in records if r.environment.commit is not None and not r.environment.dirty]
+    if not usable:
+        raise UserError(f"none of the {len(records)} records in {store} was made by a commit that is known")
+    cells = {r.cell.identity: r.cell for r in sorted(usable, key=lambda r: r.cell.label)}
+    configuration = {"version": 1, "project": "pdezoo", "repo": str(_ROOT), "branches": ["HEAD"]}
+    folders = {"results_dir": "results", "html_dir": "html", "env_dir": "env", "benchmark_dir": str(_ROOT)}
+    _write(folder / "asv.conf.json", configuration | folders)
+    _write(folder / "results" / "benchmarks.json", _benchmarks(cells))
+    for (machine, commit), group in _groups(usable).items():
+        where = folder / "results" / machine
+        _write(where / "machine.json", _machine(machine, group[0].environment) | {"version": 1})
+        _write(where / f"{commit[:8]}-{_SETTLED}.json", _results(machine, commit, group, cells))
+    left = len(records) - len(usable)
+    told = f"; {left} were left out, whose commit is not known or had been changed" if left else ""
+    print(f"{len(usable)} records exported{told}\nnext: cd {folder} && asv publish")
+
+
+def _groups(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
+    """By machine and commit."""
+    found: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        found[_machine_name(record.environment), str(record.environment.commit)].append(record)
+    return found
+
+
+def _machine_name(environment: Environment) -> str:
+    """Readable, and different for machines whose speeds must not be compared."""
+    words = re.sub(r"[^a-z0-9]+", "-", environment.machine.lower()).strip("-")[:60]
+    return f"{words}-{sha256(environment.machine)[:8]}"
+
+
+def _machine(name: str, environment: Environment) -> dict[str, Any]:
+    return {
+        "machine": name,
+        "os": environment.os,
+        "cpu": environment.cpu,
+        "num_cpu": str(environment.cpu_count),
+        "ram": str(environment.memory or ""),
+        "arch": "",
+        "gpu": "none" if environment.platform == "cpu" else environment.device,
+    }
+
+
+def _label(cell: Cell) -> str:
+    """One line for people, and enough of the identity to tell hyperparameters and protocols apart."""
+    return f"{cell.label} {cell.identity[:12]}"
+
+
+def _benchmarks(cells: dict[str, Cell]) -> dict[str, Any]:
+    labels = [repr(_label(cell)) for cell in cells.values()]
+    common = {
+        "type": "track",
+        "version": "1",
+        "code": "",
+        "timeout": 60,
+        "param_names": ["cell"],
+        "params": [labels],
+    }
+    found = {
+        f"records.{k}": common | {"name": f"records.{k}", "unit": unit} for k, (unit, _) in MEASURES.items()
+    }
+    return found | {"version": 2}
+
+
+def _results(machine: str, commit: str, group: list[Record], cells: dict[str, Cell]) -> dict[str, Any]:
+    newest, environment = latest(group), group[0].environment
+    labels = [[repr(_label(cell)) for cell in cells.values()]]
+    columns = {
+        f"records.{name}": [[_value(newest.get(identity), value) for identity in cells], labels, "1"]
+        for name, (_, value) in MEASURES.items()
+    }
+    return {
+        "commit_hash": commit,
+        "date": _commit_time(commit) or min(int(r.start.timestamp() * 1000) for r in group),
+        "env_name": _SETTLED,
+        "python": environment.python,
+        "requirements": {},
+        "env_vars": {},
+        "params": _machine(machine, environment) | {"python": environment.python},
+        "result_columns": list(_COLUMNS),
+        "results": columns,
+        "durations": {},
+        "version": 2,
+    }
+
+
+def _value(record: Record | None, value: Callable[[Metrics], float | None]) -> float | None:
+    """asv's numbers: null is "failed", NaN "skipped"."""
+    if record is None or record.status is Status.UNSUPPORTED:
+        return math.nan
+    if record.status is not Status.OK:
+        return None
+    found = value(record.metrics)
+    return math.nan if found is None else found
+
+
+def _commit_time(commit: str) -> int | None:
+    seconds = _git("show", "--no-patch", "--format=%ct", commit)
+    return int(seconds) * 1000 if seconds and seconds.isdigit() else None
+
+
+def _write(path: Path, value: Any) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value, indent=1), encoding="utf-8")  # with NaN, as asv has it
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror or error})") from None
+
+
+@dataclass(frozen=True)
+class Found:
+    """One cell of the suites at one commit, as asv stored it."""
+
+    problem: str
+    solver: str
+    dim: int
+    numbers: dict[str, float | None]
+
+
+_FIELDS = {
+    "bench_accuracy.Accuracy.track_relative_l2": "relative_l2",
+    "bench_accuracy.Accuracy.track_error_over_constant_null": "error_over_null",
+    "bench_accuracy.Accuracy.track_seconds_to_train": "train_seconds",
+    "bench_compile.Compilation.track_compile_seconds": "compile_seconds",
+    "bench_memory.Compiled.track_compiled_bytes": "compiled_bytes",
+    "bench_memory.Device.track_peak_bytes": "peak_bytes",
+    "bench_speed.Speed.time_step": "seconds_per_step",
+}
+
+
+def import_(results: Path, store: Path) -> int:
+    """Add what the suites measured to a store. 1 if a file could not be read.
+
+    Only results of commits whose `pdezoo` and `solvers` are those of this checkout: nothing else says which problem and which
+    hyperparameters a name meant.
+    """
+    if not results.is_dir():
+        raise UserError(f"there are no asv results at {results}; `pdezoo history` makes some in .asv/results")
+    target, count, left, damaged = Store.writing(store), 0, Counter[str](), 0
+    for path in sorted(results.glob("*/*.json")):
+        if path.name == "machine.json":
+            continue
+        try:
+            records, reasons = _records(path)
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            SyntaxError,
+            ValidationError,
+            RecursionError,
+        ) as error:
+            print(f"skipped {path}: {clip(str(error), 200)}", file=sys.stderr)
+            damaged += 1
+            continue
+        left.update(reasons)
+        for record in records:
+            target.add(record)
+            count += 1
+    print(f"{count} cells imported")
+    for reason, times in left.items():
+        print(f"{times} left out: {reason}", file=sys.stderr)
+    return 1 if damaged else 0
+
+
+def _records(path: Path) -> tuple[list[Record], list[str]]:
+    """The records that a result file makes, and why its other cells make none."""
+    if path.stat().st_size > _MAX_BYTES:
+        raise ValueError(f"it has more than {_MAX_BYTES:,} bytes")
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    found = _found(stored)
+    commit = str(stored["commit_hash"])
+    if not _same_sources(commit):
+        return [], [f"{commit[:8]} has another pdezoo or other solvers than this checkout"] * len(found)
+    environment = _environment(stored)
+    made = [_record(one, environment, stored) for one in found]
+    return [m for m in made if isinstance(m, Record)], [m for m in made if isinstance(m, str)]
+
+
+def _found(stored: dict[str, Any]) -> list[Found]:
+    """Every cell of which some suite has a result that was not skipped."""
+    from benchmarks import suite
+
+    numbers: dict[tuple[Any, ...], dict[str, float | None]] = defaultdict(dict)
+    for name, field in _FIELDS.items():
+        row = dict(zip(stored["result_columns"], stored["results"].get(name, []), strict=False))
+        if row.get("version") == suite.Cross.version:
+            for cell, value in _flat(row):
+                if value is None or math.isfinite(value):
+                    numbers[cell][field] = value
+    return [Found(str(p), str(s), int(d), found) for (p, s, d), found in numbers.items()]
+
+
+def _flat(row: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], float | None]]:
+    """Parameters and values; a benchmark that failed as a whole has one null for all."""
+    cells = list(itertools.product(*([ast.literal_eval(str(v)) for v in axis] for axis in row["params"])))
+    values = row["result"] if isinstance(row["result"], list) else [None] * len(cells)
+    for cell, value in zip(cells, values, strict=True):
+        yield cell, None if value is None else float(value)
+
+
+def _record(found: Found, environment: Environment, stored: dict[str, Any]) -> Record | str:
+    """The record of a cell, or why there is none."""
+    from benchmarks import suite
+
+    numbers = found.numbers
+    if "relative_l2" not in numbers:
+        return "no error was measured: the suite Accuracy was not run on it"
+    try:
+        cell = suite.cell(found.problem, found.solver, found.dim)
+    except NotImplementedError as error:
+        return clip(str(error), 200)
+    failed = numbers["relative_l2"] is None
+    return Record(
+        cell=cell,
+        status=Status.ERROR if failed else Status.OK,
+        cause=Cause.NO_RECORD if failed else None,
+        reason="it failed under asv, which keeps no reason" if failed else "",
+        metrics=Metrics() if failed else _metrics(numbers),
+        environment=environment,
+        start=datetime.fromtimestamp(int(stored["date"]) / 1000, UTC),
+        duration=numbers.get("train_seconds") or 0.0,
+    )
+
+
+def _metrics(numbers: dict[str, float | None]) -> Metrics:
+    over, step = numbers.get("error_over_null"), numbers.get("seconds_per_step")
+    peak, planned = numbers.get("peak_bytes"), numbers.get("compiled_bytes")
+    return Metrics(
+        relative_l2=numbers["relative_l2"],
+        skill=None if over is None else 1.0 - over,
+        train_seconds=numbers.get("train_seconds"),
+        compile_seconds=numbers.get("compile_seconds"),
+        steps_per_second=1.0 / step if step else None,
+        compiled_bytes=None if planned is None else int(planned),
+        peak_bytes=None if peak is None else int(peak),
+        peak_of=None if peak is None else "device",
+    )
+
+
+def _environment(stored: dict[str, Any]) -> Environment:
+    about = {key: clip(str(value), 200) for key, value in stored["params"].items()}
+    gpu = about.get("gpu", "none")
+    cpu = about.get("cpu") or about["machine"]
+    return Environment(
+        platform="cpu" if gpu in ("", "none") else "gpu",
+        device=cpu if gpu in ("", "none") else gpu,
+        python=_version(str(stored["python"])),
+        os=about.get("os") or "unknown",
+        cpu=cpu,
+        cpu_count=int(about["num_cpu"]) if about.get("num_cpu", "").isdigit() else 1,
+        memory=int(about["ram"]) if about.get("ram", "").isdigit() else None,
+        commit=stored["commit_hash"],
+        dirty=False,
+    )
+
+
+def _version(python: str) -> str:
+    """asv names an environment's Python by its version, and the one at hand by its path."""
+    return python if re.fullmatch(r"[0-9.]{1,20}", python) else "unknown"
+
+
+def _same_sources(commit: str) -> bool:
+    """Whether `pdezoo` and `solvers` at a commit are those of this checkout, file for file."""
+    if not re.fullmatch(r"[0-9a-f]{7,64}", commit) or source_state()[1] is not False:
+        return False
+    trees = [_git("rev-parse", f"{c}:{folder}") for folder in ("pdezoo", "solvers") for c in (commit, "HEAD")]
+    return None not in trees and trees[0] == trees[1] and trees[2] == trees[3]
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(_ROOT), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,303 @@
+"""`pdezoo check`: the contract of every contribution, each failure with what was expected, seen, and what to do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from benchmarks.planning.subjects import catalogues
+from benchmarks.terminal.parsing import dimension, require_known
+
+_MARKS = {True: "ok  ", False: "FAIL", None: "–   "}
+_AUDIT_POINTS = 2_000
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A contribution to check; `error` says what is broken about one that cannot be imported."""
+
+    kind: str
+    name: str
+    origin: str
+    error: str | None = None
+
+
+def check(patterns: list[str], dim: str, as_json: bool) -> int:
+    """Hold every contribution that matches to its contract and print what came out. 1 if one fails."""
+    size = dimension(dim)
+    chosen = _chosen(patterns or ["*"])
+    reports = []
+    for contribution in chosen:
+        print(f"checking {contribution.name} …", file=sys.stderr, flush=True)
+        reports.append(_report(contribution, size))
+        if not as_json:
+            _print(reports[-1])
+    if as_json:
+        from benchmarks.terminal.output import print_json
+
+        print_json(reports)
+    else:
+        _conclude(reports)
+    return 0 if all(report["ok"] for report in reports) else 1
+
+
+def _chosen(patterns: list[str]) -> list[Chosen]:
+    known = [
+        c for kind, entries in zip(("pde", "solver"), catalogues(), strict=True) for c in _all(kind, entries)
+    ]
+    found: dict[Chosen, None] = {}
+    for pattern in patterns:
+        matches = [c for c in known if _matches(c.name, pattern)]
+        if not matches:
+            require_known("problem or solver", pattern, sorted({c.name for c in known}))
+        found |= dict.fromkeys(matches)
+    return list(found)
+
+
+def _all(kind: str, entries: dict[str, Any]) -> Iterator[Chosen]:
+    for key, entry in entries.items():
+        for name in [key] if entry.error else entry.full_names():
+            yield Chosen(kind, name, entry.origin, entry.error)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """A full name or a glob of one; a family stands for its variants."""
+    return fnmatchcase(name, pattern) or name.partition("/")[0] == pattern
+
+
+def _report(contribution: Chosen, dim: int) -> dict[str, Any]:
+    audit: dict[str, Any] = {}
+    if contribution.error is not None:
+        findings = [_broken(contribution)]
+    elif contribution.kind == "solver":
+        import solvers
+
+        findings = [asdict(f) for f in solvers.check(contribution.name)]
+    else:
+        subject = _Problem(contribution.name, dim)
+        findings, audit = [asdict(f) for f in subject.findings()], subject.audit
+    ok = all(finding["ok"] is not False for finding in findings)
+    about = {"name": contribution.name, "kind": contribution.kind, "origin": contribution.origin}
+    return about | {"ok": ok, "findings": findings, "audit": audit}
+
+
+def _broken(contribution: Chosen) -> dict[str, Any]:
+    return {
+        "name": "imports",
+        "ok": False,
+        "expected": "the plug-in can be imported and registers the name it announces, which is free",
+        "seen": contribution.error,
+        "advice": "import the module that the entry point names, and compare the two names",
+    }
+
+
+@dataclass
+class _Problem:
+    """A problem under test, and what its proof found on the way."""
+
+    name: str
+    dim: int
+    report: Any = None
+
+    def findings(self) -> Iterator[Any]:
+        """The contract's clauses, and between them the proof's checks."""
+        import solvers
+
+        before, after = _clauses()
+        yield from (first := list(solvers.findings(self, before)))
+        if first[0].ok:
+            yield from (_explained(c, self.report.caveat) for c in self.report.checks) if self.report else ()
+            yield from solvers.findings(self, after)
+
+    def make(self, dim: int | None = None, seed: int = 0) -> Any:
+        """At `dim`, by default the one asked for; a problem of one dimension at its own."""
+        import pdezoo
+
+        try:
+            return pdezoo.make(self.name, dim=dim or self.dim, seed=seed)
+        except pdezoo.BadDimension:
+            if dim is not None:
+                raise
+            return pdezoo.make(self.name, seed=seed)
+
+    @property
+    def audit(self) -> dict[str, Any]:
+        """Of the proof; empty where there is none."""
+        return self.report.audit if self.report else {}
+
+
+def _clauses() -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Those before the proof and those after it."""
+    from solvers import Clause
+
+    before = (
+        Clause(
+            "made",
+            "make(name, dim) gives a PDE, and the docstring's first line says which",
+            "return a PDE, with the equation in the first line of the function's docstring",
+            _made,
+        ),
+        Clause(
+            "instance",
+            "the same seed gives the same fingerprint; another seed another one, where the function takes a seed",
+            "take all random coefficients from Coefficients(seed), or leave the argument out",
+            _instance,
+        ),
+        Clause(
+            "proof",
+            "verify runs to its end, and finds what the problem declares",
+            "evaluate the solution and the ansatz at a few points by hand; `pdezoo verify` with PDEZOO_TRACEBACK=1 shows where",
+            _proof,
+        ),
+    )
+    after = (
+        Clause(
+            "memory",
+            "residual and source need at most 8.8 times the bytes at 8 times the dimension",
+            "build the solution of window sums, |x|², d and t: their derivatives cost O(d)",
+            _memory,
+        ),
+        Clause(
+            "solvable",
+            "at least one registered solver supports it",
+            "`pdezoo run` with a solver gives its reason; usually an atom of the operator that no estimator gives",
+            _solvable,
+        ),
+    )
+    return before, after
+
+
+def _made(problem: _Problem) -> str:
+    import pdezoo
+    from solvers import Violation
+
+    pde = problem.make()
+    if not isinstance(pde, pdezoo.PDE):
+        raise Violation(f"the registered function returned a {type(pde).__name__}")
+    if not catalogues()[0][problem.name.partition("/")[0]].summary:
+        raise Violation("the function has no docstring")
+    return f"{pde.name}, d = {pde.dim:,}"
+
+
+def _instance(problem: _Problem) -> str:
+    from solvers import NotApplicable, Violation
+
+    one, again, other = (problem.make(seed=seed).fingerprint for seed in (0, 0, 1))
+    if one != again:
+        raise Violation(f"made twice, its fingerprint is {one[:12]}… and {again[:12]}…")
+    if one == other:
+        raise NotApplicable("its coefficients do not depend on a seed")
+    return f"{one[:12]}… from seed 0"
+
+
+def _proof(problem: _Problem) -> str:
+    import pdezoo
+    from solvers import Violation
+
+    problem.report = pdezoo.verify(problem.make(), test_size=_AUDIT_POINTS)
+    if problem.report.caveat and not problem.report.ok and all(c.ok for c in problem.report.checks):
+        raise Violation("a caveat says that the solution does not solve the equation, but it does")
+    return f"{len(problem.report.checks)} checks"
+
+
+def _memory(problem: _Problem) -> str:
+    import pdezoo
+    from solvers import FEW_AND_MANY, NotApplicable, require_linear
+
+    try:
+        small, large = (_source_bytes(problem.make(dim)) for dim in FEW_AND_MANY)
+    except pdezoo.BadDimension:
+        raise NotApplicable("it has few dimensions only") from None
+    return require_linear(small, large)
+
+
+def _source_bytes(pde: Any) -> int:
+    """What the compiler plans for the source at eight points."""
+    import jax
+
+    problem = pde.lower()
+    points = jax.eval_shape(lambda: problem.sample(jax.random.key(0), 8))
+    plan: Any = (
+        jax.jit(lambda lowered, p: lowered.source(p)).lower(problem, points).compile().memory_analysis()
+    )
+    return plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
+
+
+def _solvable(problem: _Problem) -> str:
+    import solvers
+    from solvers import NeuralSolver, Violation
+
+    pde = problem.make()
+    rows = [made for name in solvers.names() if isinstance(made := _made_or_none(name), NeuralSolver)]
+    able = [row.name for row in rows if row.unsupported(pde) is None]
+    if not able:
+        raise Violation(
+            f"none of {len(rows)} does; the first says: {rows[0].unsupported(pde) if rows else ''}"
+        )
+    return f"{len(able)} of {len(rows)}: {', '.join(able)}"
+
+
+def _made_or_none(name: str) -> Any:
+    """The solver, or None where another contribution is at fault."""
+    import solvers
+
+    try:
+        return solvers.make(name)
+    except (Exception, SystemExit):
+        return None
+
+
+_ADVICE: dict[str, tuple[str, str]] = {
+    "residual": (
+        "the operator, applied to the solution by SymPy's own differentiation, is the source",
+        "compare the declared source with the operator on paper, or leave it out: it is then derived",
+    ),
+    "source": (
+        "the O(d) source agrees with nested autodiff of the solution in float64",
+        "the lowered code loses digits: rewrite a kernel with a huge range or a cancellation (1 − cos x near 0)",
+    ),
+    "ansatz": (
+        "the closed derivatives of the ansatz agree with derivatives of the ansatz itself",
+        "the lowered ansatz loses digits: rewrite a kernel with a huge range or a cancellation",
+    ),
+    "reference": ("the solution is quoted with its source and its error", "give both"),
+    "condition": (
+        "the ansatz is the solution wherever the condition holds, for any network",
+        "evaluate both there: often the factor belongs to another radius or another time",
+    ),
+    "inside": ("samples lie in the domain", "compare `sample` and `contains` of your domain"),
+    "measure": (
+        "samples follow the measure that the domain declares",
+        "compare `sample` and `uniforms` of your domain, or name the measure that it follows",
+    ),
+}
+
+
+def _explained(check: Any, caveat: str) -> Any:
+    """A check of the proof as a finding. A caveat says that the equation may not be solved, and that is then as expected."""
+    from solvers import Finding
+
+    expected, advice = _ADVICE.get(check.name, ("the check holds", "docs/adding-a-pde.md describes it"))
+    seen = f"{check.method}, deviation {check.value:.2g}{'. ' + check.detail if check.detail else ''}"
+    if caveat and check.name in ("residual", "source") and not check.ok:
+        return Finding(check.name, None, expected, f"{seen}. Kept as published: {caveat}")
+    return Finding(check.name, bool(check.ok), expected, seen, "" if check.ok else advice)
+
+
+def _print(report: dict[str, Any]) -> None:
+    origin = "" if report["origin"] == "pdezoo" else f"  [{report['origin']}]"
+    print(f"{_MARKS[report['ok']]} {report['kind']} {report['name']}{origin}")
+    for finding in report["findings"]:
+        print(f"  {_MARKS[finding['ok']]} {finding['name']}: {finding['seen']}")
+        if finding["ok"] is False:
+            print(f"         expected: {finding['expected']}\n         try: {finding['advice']}")
+    for key, value in report["audit"].items():
+        print(f"  audit {key}: {value}")
+
+
+def _conclude(reports: list[dict[str, Any]]) -> None:
+    failed = [report["name"] for report in reports if not report["ok"]]
+    print(f"{len(reports)} checked, {len(failed)} failed{': ' if failed else ''}{', '.join(failed)}")

@@ -1,0 +1,41 @@
+"""`pdezoo cite`: BibTeX for a row, and the hash that names a result set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.leaderboard.bibliography import entries, suite_entry
+from benchmarks.leaderboard.ranking import leaderboard
+from benchmarks.planning.subjects import names
+from benchmarks.records.record import Record
+from benchmarks.records.store import Store
+from benchmarks.terminal.output import print_json
+from benchmarks.terminal.parsing import require_known
+
+TABLE = "table"
+
+
+def cite(name: str, root: Path, as_json: bool) -> None:
+    """Print the entries of a problem, a solver or the whole table, with the hash of the result set."""
+    pdes, solvers = names()
+    families = {pde.partition("/")[0] for pde in pdes}
+    if name != TABLE:
+        require_known("problem, solver or 'table'", name, [TABLE, *sorted(families), *pdes, *solvers])
+    records = _records(root)
+    wanted = _used(records) if name == TABLE else {name.partition("/")[0]}
+    chosen = [r for r in records if name == TABLE or wanted & _used([r])]
+    digest = leaderboard(chosen).digest if chosen else None
+    found = [suite_entry(digest), *entries(wanted)]
+    if as_json:
+        print_json({"bibtex": found, "result_set": digest, "records": len(chosen)})
+    else:
+        print("\n\n".join(found))
+
+
+def _records(root: Path) -> list[Record]:
+    return list(Store.reading(root).read().records.values()) if root.is_dir() else []
+
+
+def _used(records: list[Record]) -> set[str]:
+    families = {record.cell.problem.name.partition("/")[0] for record in records}
+    return families | {record.cell.solver.name for record in records}

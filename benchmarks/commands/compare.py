@@ -1,0 +1,88 @@
+"""`pdezoo compare`: records of the same cells made by two commits."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.records.errors import UserError
+from benchmarks.records.record import Record, Status
+from benchmarks.terminal.output import print_json, stdout
+from benchmarks.terminal.records import read
+
+# What `compare` looks at: the measure, and whether more of it is worse.
+_COMPARED = {"steps_per_second": False, "relative_l2": True, "compiled_bytes": True, "compile_seconds": True}
+
+
+def compare(before: str, after: str, factor: str, root: Path, as_json: bool) -> int:
+    """Print what changed between two commits by more than `factor`; 1 if something became worse."""
+    try:
+        bound = float(factor)
+    except ValueError:
+        bound = 0.0
+    if not 1.0 <= bound < 1e6:
+        raise UserError(f"--factor is a number from 1 such as 1.1, got {factor[:40]!r}")
+    records = list(read(root).records.values())
+    old, new = (_of_commit(revision, records) for revision in (before, after))
+    shared = sorted(old.keys() & new.keys())
+    if not shared:
+        raise UserError(f"no cell was measured by both {before[:40]} and {after[:40]} on one machine")
+    changes = [c for key in shared for c in _changes(old[key], new[key], bound)]
+    if as_json:
+        print_json({"cells": len(shared), "changes": changes})
+    else:
+        _print_changes(changes, len(shared), bound)
+    return 1 if any(change["worse"] for change in changes) else 0
+
+
+def _of_commit(revision: str, records: list[Record]) -> dict[tuple[str, str], Record]:
+    """The newest record of every cell and machine made by a commit, given as git names it or by its hash."""
+    commit = _resolved(revision)
+    members = [r for r in records if r.environment.commit and r.environment.commit.startswith(commit)]
+    if not members:
+        known = sorted({r.environment.commit[:12] for r in records if r.environment.commit})
+        raise UserError(
+            f"no record was made by {revision[:40]!r}; there are {', '.join(known[:8]) or 'none'}"
+        )
+    members.sort(key=lambda r: (r.start, r.digest))
+    return {(r.cell.identity, r.environment.machine): r for r in members}
+
+
+def _resolved(revision: str) -> str:
+    """The commit's hash where git knows the revision; else the revision itself, a hash's beginning."""
+    command = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return revision
+    return done.stdout.strip() if done.returncode == 0 and done.stdout.strip() else revision
+
+
+def _changes(old: Record, new: Record, bound: float) -> list[dict[str, Any]]:
+    found = []
+    if old.status != new.status:
+        found.append(_change(new, "status", str(old.status), str(new.status), new.status is not Status.OK))
+    for measure, more_is_worse in _COMPARED.items():
+        a, b = getattr(old.metrics, measure), getattr(new.metrics, measure)
+        if a and b and max(a / b, b / a) > bound:
+            found.append(_change(new, measure, a, b, (b > a) == more_is_worse))
+    return found
+
+
+def _change(record: Record, what: str, old: Any, new: Any, worse: bool) -> dict[str, Any]:
+    return {"cell": record.cell.label, "what": what, "before": old, "after": new, "worse": worse}
+
+
+def _print_changes(changes: list[dict[str, Any]], count: int, bound: float) -> None:
+    table = Table("cell", "what", "before", "after", "")
+    for change in changes:
+        shown = [f"{v:.4g}" if isinstance(v, float) else str(v) for v in (change["before"], change["after"])]
+        verdict = Text("worse", "red") if change["worse"] else Text("better", "green")
+        table.add_row(Text(change["cell"]), Text(change["what"]), *map(Text, shown), verdict)
+    if changes:
+        stdout().print(table)
+    print(f"{count} cells compared, {len(changes)} changes beyond a factor of {bound:g}")

@@ -1,0 +1,131 @@
+"""`pdezoo history`: the asv suites over commits, under a machine name that says which accelerator it has."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.records.environment import host_environment
+from benchmarks.records.errors import UserError
+from benchmarks.records.files import write_whole
+from benchmarks.records.record import clip
+
+CONFIGURATION = "asv.conf.json"
+MACHINES = Path("~/.asv-machine.json")
+_MEASURED = ("pdezoo", "solvers")
+
+
+def history(
+    commits: Sequence[str], benches: Sequence[str], machine: str | None, quick: bool, publish: bool
+) -> int:
+    """Run the suites and publish. 1 if asv says that something failed.
+
+    Each of `commits` is a range as git names it (HEAD~3..HEAD), run in environments of asv's own, one for each Python; without
+    any, this commit's sources are measured with what is installed here. What has been measured is not measured again,
+    unless the benchmark's version or the commit changed.
+    """
+    root = _root(Path.cwd())
+    _require_asv()
+    if not commits:
+        _require_clean(root)
+    name = machine or machine_name()
+    name_machine(name)
+    chosen = [part for bench in benches for part in ("--bench", bench)]
+    common = ["--machine", name, "--skip-existing-successful", *chosen, *(["--quick"] if quick else [])]
+    own = {} if commits else {"ASV_PYTHONPATH": str(root)}  # asv hides PYTHONPATH from its benchmarks
+    spans: Sequence[str | None] = commits or [None]
+    codes = [_asv(root, "run", *_what(root, span), *common, **own) for span in spans]
+    if publish:
+        codes.append(_asv(root, "publish"))
+        print(f"the pages are in {_html(root)}; `asv preview` shows them", file=sys.stderr)
+    return 1 if any(codes) else 0
+
+
+def machine_name() -> str:
+    """This machine's name for asv: the host's, and the accelerator's."""
+    host = host_environment()
+    accelerator = host.device if host.platform != "cpu" else "cpu"
+    words = f"{platform.node() or 'machine'} {accelerator}".lower()
+    return re.sub(r"[^a-z0-9]+", "-", words).strip("-")[:100]
+
+
+def name_machine(name: str) -> None:
+    """Tell asv about this machine and its accelerator, for which asv has no field. `asv machine` drops what equals its defaults."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name == "version":
+        raise UserError(f"a machine's name has letters, digits, '.', '_' and '-', got {clip(name, 60)!r}")
+    host, path = host_environment(), MACHINES.expanduser()
+    try:
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"version": 1}
+        known[name] = {
+            "machine": name,
+            "os": host.os,
+            "arch": platform.machine(),
+            "cpu": host.cpu,
+            "num_cpu": str(host.cpu_count),
+            "ram": str(host.memory),
+            "gpu": host.device if host.platform != "cpu" else "none",
+        }
+        write_whole(path, json.dumps(known, indent=4).encode())
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"asv's machine file {path} cannot be read or written ({clip(str(error), 200)})"
+        ) from None
+
+
+def _what(root: Path, span: str | None) -> list[str]:
+    if span is None:
+        return ["--python=same", "--set-commit-hash", _git(root, "rev-parse", "HEAD")]
+    if span.startswith("-"):
+        raise UserError(f"a range of commits is one such as HEAD~3..HEAD, got {clip(span, 60)!r}")
+    if not _git(root, "rev-list", "--max-count=1", span, "--"):
+        raise UserError(
+            f"there is no commit in {span}; one commit alone is written {span.rpartition('..')[2]}^!"
+        )
+    return [span]
+
+
+def _root(start: Path) -> Path:
+    found = next((f for f in (start, *start.parents) if (f / CONFIGURATION).is_file()), None)
+    if found is None:
+        raise UserError(f"there is no {CONFIGURATION} here or above; go to a checkout of pdezoo")
+    return found
+
+
+def _require_asv() -> None:
+    if importlib.util.find_spec("asv") is None:
+        raise UserError("asv is not installed; pip install -e '.[dev]'")
+
+
+def _require_clean(root: Path) -> None:
+    """What is measured here is filed under HEAD, so it must be HEAD."""
+    if changed := _git(root, "status", "--porcelain", "--", *_MEASURED):
+        first = changed.splitlines()[0].strip()
+        raise UserError(
+            f"the sources differ from HEAD ({first}); commit first, or name the commits: --commits HEAD^!"
+        )
+
+
+def _html(root: Path) -> Path:
+    configured = json.loads((root / CONFIGURATION).read_text(encoding="utf-8")).get("html_dir", "html")
+    return root / configured
+
+
+def _asv(root: Path, *arguments: str, **environment: str) -> int:
+    command = [sys.executable, "-m", "asv", *arguments]
+    return subprocess.run(command, cwd=root, env=os.environ | environment, check=False).returncode
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError) as error:
+        words = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
+        raise UserError(f"git {arguments[0]}: {clip(words, 200)}") from None

@@ -1,0 +1,79 @@
+"""`pdezoo leaderboard`: the records' tables in one of several formats."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.leaderboard.published import Comparison, comparisons, published
+from benchmarks.leaderboard.ranking import Leaderboard
+from benchmarks.leaderboard.ranking import leaderboard as make_leaderboard
+from benchmarks.records.errors import UserError
+from benchmarks.terminal.output import stdout, write_file
+from benchmarks.terminal.records import read
+
+FORMATS = ("text", "html", "md", "csv", "latex", "json", "png")
+
+
+def leaderboard(shape: str, output: Path | None, against: str | None, pattern: str, root: Path) -> None:
+    """Write the leaderboard in one of FORMATS, to a file or to standard output."""
+    if shape not in FORMATS:
+        raise UserError(f"a format is one of {', '.join(FORMATS)}, got {shape[:40]!r}")
+    if against not in (None, "published"):
+        raise UserError(f"a leaderboard can be set against 'published', got {str(against)[:40]!r}")
+    if shape == "png" and output is None:
+        raise UserError("a figure needs a file: --output leaderboard.png")
+    chosen = [r for r in read(root).records.values() if fnmatchcase(r.cell.problem.name, pattern)]
+    if not chosen:
+        raise UserError(f"there are no records of {pattern[:60]!r} in {root}; `pdezoo run` makes some")
+    board = make_leaderboard(chosen)
+    cells = comparisons(board, published()) if against else []
+    if shape == "text" and output is None:
+        _print_tables(board, cells)
+    else:
+        _write(_rendered(shape, board, cells), output)
+
+
+def _print_tables(board: Leaderboard, cells: list[Comparison]) -> None:
+    from benchmarks.leaderboard import tables
+
+    console = stdout()
+    for part in tables.terminal(board, cells):
+        console.print(part)
+
+
+def _rendered(shape: str, board: Leaderboard, cells: list[Comparison]) -> bytes:
+    from benchmarks.leaderboard import figure, html, tables
+
+    makers: dict[str, Callable[[], str | bytes]] = {
+        "text": lambda: _as_text(board, cells),
+        "html": lambda: html.html(board, cells),
+        "md": lambda: tables.markdown(board, cells),
+        "csv": lambda: tables.comma_separated(board),
+        "latex": lambda: tables.latex(board, cells),
+        "json": lambda: tables.as_json(board, cells) + "\n",
+        "png": lambda: figure.png(figure.comparable(board.groups), figure.series_names(board.groups)),
+    }
+    made = makers[shape]()
+    return made if isinstance(made, bytes) else made.encode("utf-8")
+
+
+def _as_text(board: Leaderboard, cells: list[Comparison]) -> str:
+    from benchmarks.leaderboard import tables
+
+    console = Console(width=160, color_system=None)
+    with console.capture() as captured:
+        for part in tables.terminal(board, cells):
+            console.print(part)
+    return captured.get()
+
+
+def _write(content: bytes, output: Path | None) -> None:
+    if output is None:
+        sys.stdout.buffer.write(content)
+    else:
+        write_file(output, content)

@@ -1,0 +1,61 @@
+"""`pdezoo run`: the cells of one problem and one solver."""
+
+from __future__ import annotations
+
+from benchmarks.planning.matrix import Request, unique
+from benchmarks.planning.resolve import keep_off_accelerators
+from benchmarks.planning.subjects import make, names, subjects
+from benchmarks.records.errors import UserError
+from benchmarks.records.protocol import Protocol, protocol
+from benchmarks.terminal.parsing import (
+    dimensions,
+    duration,
+    hyperparameter,
+    require_known,
+    seeds,
+    size,
+    whole,
+)
+
+
+def adjusted(name: str, **options: str | None) -> Protocol:
+    """The named protocol with what the command line changes of it."""
+    read = {
+        "steps": lambda text: whole(text, "the number of steps", 1, 10**12),
+        "batch": lambda text: whole(text, "the batch", 1, 10**9),
+        "wall_limit": duration,
+        "memory_limit": size,
+    }
+    return protocol(name).but(**{key: read[key](text) for key, text in options.items() if text is not None})
+
+
+def requests(
+    pde: str, solver: str, dim: str | None, seed_text: str, instance: str, settings: list[str], used: Protocol
+) -> list[Request]:
+    """The cells of one problem and one solver. Raises UserError for anything that cannot be meant."""
+    pdes, solvers = names()
+    require_known("problem", pde, pdes)
+    require_known("solver", solver, solvers)
+    given = tuple(hyperparameter(text) for text in settings)
+    chosen, own = seeds(seed_text), whole(instance, "an instance seed", 0, 2**31 - 1)
+    dims = dimensions(dim) if dim is not None else [_only_dimension(pde)]
+    for d in dims:
+        _require_dimension(pde, d)
+    return unique(Request(pde, d, own, solver, given, used, seed) for d in dims for seed in chosen)
+
+
+def _require_dimension(pde: str, dim: int) -> None:
+    """A dimension that the problem cannot have is a mistake here, while in a sweep it is a row."""
+    keep_off_accelerators()
+    lib = subjects()
+    try:
+        lib.make_pde(pde, dim=dim)
+    except lib.bad_dimension as error:
+        raise UserError(str(error)) from None
+    except Exception:  # the contribution is broken: planning meets this again and makes the row
+        return
+
+
+def _only_dimension(pde: str) -> int:
+    keep_off_accelerators()
+    return make(pde, None).dim

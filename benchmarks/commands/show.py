@@ -1,0 +1,93 @@
+"""`pdezoo list` and `pdezoo show`: what is registered, and one problem or solver in full."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import asdict
+from typing import Any
+
+from benchmarks.planning.subjects import catalogues, make, names, subjects
+from benchmarks.records.errors import UserError
+from benchmarks.terminal.output import print_json
+from benchmarks.terminal.parsing import dimension, require_known
+
+_KINDS = ("all", "pdes", "solvers")
+_USUAL = 100  # the dimension of a problem that exists at every one, where none is asked for
+_AUDIT_POINTS = 2_000
+
+
+def show_list(kind: str, as_json: bool) -> None:
+    """Print the catalogues; a broken plug-in is listed with what is wrong with it."""
+    if kind not in _KINDS:
+        raise UserError(f"expected one of {', '.join(_KINDS)}, got {kind[:40]!r}")
+    pdes, solvers = catalogues()
+    chosen = {"pdes": pdes, "solvers": solvers}
+    chosen = chosen if kind == "all" else {kind: chosen[kind]}
+    if as_json:
+        print_json({key: [asdict(entry) for entry in entries.values()] for key, entries in chosen.items()})
+        return
+    for key, entries in chosen.items():
+        print(f"{key}:")
+        for entry in entries.values():
+            origin = f"  [{entry.origin}]" if entry.origin != "pdezoo" else ""
+            print(f"  {entry.name:<28}{'BROKEN: ' + entry.error if entry.error else entry.summary}{origin}")
+            for variant in entry.variants:
+                print(f"    {entry.name}/{variant}")
+
+
+def show(name: str, dim: str | None, latex: bool, as_json: bool) -> None:
+    """Print one problem or one solver."""
+    pdes, solvers = names()
+    families = {n.partition("/")[0] for n in pdes}
+    require_known("problem or solver", name, [*pdes, *families, *solvers])
+    described = _solver(name) if name in solvers else _problem(name, dim, latex)
+    if as_json:
+        print_json(described)
+        return
+    for key, value in described.items():
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        print(f"{key:<16}{shown}")
+
+
+def _problem(name: str, dim: str | None, latex: bool) -> dict[str, Any]:
+    import pdezoo
+
+    pde = _at_its_usual(name) if dim is None else make(name, dimension(dim))
+    audit = pdezoo.audit(pdezoo.TestSet(pde, _AUDIT_POINTS))
+    return {
+        "name": pde.name,
+        "dim": pde.dim,
+        "instance": pde.seed,
+        "summary": catalogues()[0][pde.name.partition("/")[0]].summary,
+        **pdezoo.describe(pde, latex),
+        "references": ", ".join(_citations(pde.name.partition("/")[0])) or "none recorded",
+        "null errors": {null: f"{error:.3g}" for null, error in audit["null_errors"].items()},
+        "degenerate": "yes: an affine function solves it for practical purposes"
+        if audit["degenerate"]
+        else "no",
+        "leak": "yes: the ansatz alone is the solution" if audit["leak"] else "no",
+        "caveat": pde.caveat or "none",
+        "fingerprint": pde.fingerprint,
+    }
+
+
+def _citations(family: str) -> list[str]:
+    """Titles and years of the papers that the bibliography files under a family."""
+    from benchmarks.leaderboard.bibliography import titles
+
+    return titles(family)
+
+
+def _solver(name: str) -> dict[str, Any]:
+    solver = subjects().make_solver(name)
+    words = inspect.cleandoc(catalogues()[1][name].summary)
+    return {"name": solver.name, "summary": words, "hyperparameters": solver.hyperparameters()}
+
+
+def _at_its_usual(name: str) -> Any:
+    """The problem in its own dimension, or in 100 where it exists in every one."""
+    lib = subjects()
+    try:
+        return lib.make_pde(name, dim=None)
+    except lib.bad_dimension:
+        return make(name, _USUAL)

@@ -1,0 +1,138 @@
+"""`pdezoo status`: sweeps that run or were killed, and what the records say."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+from rich.tree import Tree
+
+from benchmarks.execution.journal import JournalPlan, JournalState, journals
+from benchmarks.planning.forecast import Forecaster
+from benchmarks.records.record import Cell, Record, Status
+from benchmarks.records.store import Store, latest
+from benchmarks.terminal.format import COLOURS, seconds
+from benchmarks.terminal.output import print_json, stdout
+from benchmarks.terminal.records import read
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """Where a sweep stands: its cells' newest records, the ones in flight, and the seconds left."""
+
+    plan: JournalPlan
+    state: JournalState
+    records: dict[str, Record]
+    remaining: float | None
+
+    def standing(self, cell: Cell) -> str:
+        record = self.records.get(cell.identity)
+        if record is not None:
+            return str(record.status)
+        return "running" if self.state.alive and cell.identity in self.state.running else "pending"
+
+
+def status(root: Path, as_json: bool) -> None:
+    """Print a tree of every sweep that runs or was killed, and of the records if there is none."""
+    store = Store.reading(root)
+    contents = read(root)
+    newest = latest(contents.records.values())
+    found = [_progress(plan, state, newest) for _, plan, state in journals(store)]
+    if as_json:
+        rows = [_status_row(digest, record) for digest, record in sorted(contents.records.items())]
+        damaged = [{"file": d.path.name, "reason": d.reason} for d in contents.damaged]
+        print_json({"sweeps": [_sweep_row(p) for p in found], "records": rows, "damaged": damaged})
+        return
+    console = stdout()
+    for progress in found:
+        console.print(_sweep_tree(progress))
+    console.print(
+        _tree(
+            f"{root}: {len(contents.records)} records",
+            [(r.cell, str(r.status), r.reason) for r in newest.values()],
+        )
+    )
+
+
+def _progress(plan: JournalPlan, state: JournalState, newest: dict[str, Record]) -> _Progress:
+    left = [cell for cell in plan.cells if cell.identity not in newest]
+    return _Progress(plan, state, newest, Forecaster(newest.values()).remaining(left, state.workers))
+
+
+def _status_row(digest: str, record: Record) -> dict[str, Any]:
+    cell = record.cell
+    return {
+        "digest": digest,
+        "identity": cell.identity,
+        "problem": cell.problem.name,
+        "dim": cell.problem.dim,
+        "solver": cell.solver.name,
+        "seed": cell.seed,
+        "status": str(record.status),
+        "cause": None if record.cause is None else str(record.cause),
+        "reason": record.reason,
+    }
+
+
+def _sweep_row(progress: _Progress) -> dict[str, Any]:
+    state = progress.state
+    standing = Counter(progress.standing(cell) for cell in progress.plan.cells)
+    return {
+        "alive": state.alive,
+        "pid": state.pid,
+        "host": state.host,
+        "cells": dict(standing),
+        "seconds": progress.remaining,
+    }
+
+
+def _sweep_tree(progress: _Progress) -> Tree:
+    state, total = progress.state, len(progress.plan.cells)
+    done = sum(cell.identity in progress.records for cell in progress.plan.cells)
+    verb = "runs" if state.alive else "was stopped"
+    left = f", about {seconds(progress.remaining)} left" if progress.remaining else ""
+    heading = f"sweep {state.pid} on {state.host} {verb}: {done} of {total} cells{left}"
+    if not state.alive:
+        heading += "; the same command goes on from there"
+    rows = [(cell, progress.standing(cell), _doing(progress, cell)) for cell in progress.plan.cells]
+    return _tree(heading, rows)
+
+
+def _doing(progress: _Progress, cell: Cell) -> str:
+    running = progress.state.running.get(cell.identity)
+    if cell.identity in progress.records:
+        return progress.records[cell.identity].reason
+    if running is None or not progress.state.alive:
+        return ""
+    step = (
+        f"step {running.step:,} of {running.steps:,}, " if running.step is not None and running.steps else ""
+    )
+    return f"{step}since {seconds(time.time() - running.since)}"
+
+
+def _tree(heading: str, rows: list[tuple[Cell, str, str]]) -> Tree:
+    """Problems, then dimensions with their counts, then whatever is not simply done or waiting."""
+    tree = Tree(Text(heading, style="bold"))
+    problems: dict[str, dict[int, list[tuple[Cell, str, str]]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        problems[row[0].problem.name][row[0].problem.dim].append(row)
+    for problem, dims in sorted(problems.items()):
+        branch = tree.add(Text(problem))
+        for dim, members in sorted(dims.items()):
+            counts = Counter(standing for _, standing, _ in members)
+            words = ", ".join(f"{count} {standing}" for standing, count in sorted(counts.items()))
+            leaf = branch.add(Text(f"d = {dim:,}: {words}"))
+            for cell, standing, detail in members:
+                if standing not in ("ok", "pending"):
+                    leaf.add(_line(cell, standing, detail))
+    return tree
+
+
+def _line(cell: Cell, standing: str, detail: str) -> Text:
+    style = COLOURS[Status(standing)] if standing in set(Status) else "cyan"
+    first = detail.splitlines()[0][:200] if detail else ""
+    return Text(f"{cell.solver.name} seed {cell.seed}: ") + Text(standing, style=style) + Text(f" {first}")

@@ -1,0 +1,186 @@
+"""`pdezoo sweep` and what every measuring command shares: plan, measure what is left, print the rows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.execution import progress
+from benchmarks.execution.cluster import Cluster, connect
+from benchmarks.execution.isolate import Slot, isolate
+from benchmarks.execution.journal import Journal
+from benchmarks.execution.sweep import Sweep, Todo, slots, todo
+from benchmarks.planning.forecast import Forecaster
+from benchmarks.planning.matrix import Request, expand, load
+from benchmarks.planning.resolve import Job, keep_off_accelerators, resolve
+from benchmarks.planning.subjects import names, subjects
+from benchmarks.records.record import Record, Status
+from benchmarks.records.store import Store
+from benchmarks.terminal import format, output
+from benchmarks.terminal.output import print_json
+from benchmarks.terminal.parsing import duration, size, whole
+
+
+def matrix_requests(path: Path, wall_limit: str | None, memory_limit: str | None) -> list[Request]:
+    """The cells of a matrix file, under other limits if the command line gives some."""
+    matrix = load(path)
+    limits = {
+        "wall_limit": wall_limit and duration(wall_limit),
+        "memory_limit": memory_limit and size(memory_limit),
+    }
+    found = expand(matrix, *names())
+    changes = {key: value for key, value in limits.items() if value}
+    return [r.under(**changes) for r in found]
+
+
+def measure_all(
+    asked: Sequence[Request],
+    root: Path,
+    workers: str | None,
+    redo: str | None,
+    as_json: bool,
+    strict: bool = False,
+    cluster: str | None = None,
+    budget: float | None = None,
+) -> int:
+    """Measure what is left and print the rows. 1 if a cell failed or, with `strict`, is unsupported.
+
+    After `budget` seconds the cells in flight are stopped; they and those not begun are left for the next call.
+
+    `cluster` is the address of a Dask scheduler; `workers` then says how many cells may be under way, by default
+    as many as the cluster has threads.
+    """
+    with _where(workers, cluster) as (used, remote):
+        store = Store.writing(root)
+        work, known = _planned(asked, store, redo)
+        if work.done:
+            told = f"{len(work.done)} cell(s) have a record already; --redo all measures them again"
+            print(told, file=sys.stderr)
+        ended = _measured(work, store, used, known, remote, budget)
+    left = len(work.jobs) - len(ended)
+    if left:
+        print(f"{left} cell(s) left: the time is over; the same command goes on", file=sys.stderr)
+    records = [*work.done, *ended]
+    if as_json:
+        print_json([{"digest": r.digest} | r.model_dump(mode="json") for r in records])
+    else:
+        _print_records(records)
+    accepted = {Status.OK} if strict else {Status.OK, Status.UNSUPPORTED}
+    return 0 if all(record.status in accepted for record in records) else 1
+
+
+@contextmanager
+def _where(workers: str | None, cluster: str | None) -> Iterator[tuple[list[Slot], Cluster | None]]:
+    """The places cells are measured at: on this machine, or so many threads that wait for a cluster."""
+    count = None if workers is None else whole(workers, "the number of workers", 1, 10_000)
+    if cluster is None:
+        yield slots(count or 1), None
+        return
+    with connect(cluster) as remote:
+        yield [Slot()] * (count or remote.threads), remote
+
+
+def _planned(asked: Sequence[Request], store: Store | None, redo: str | None) -> tuple[Todo, list[Record]]:
+    keep_off_accelerators()
+    contents = store.read() if store else None
+    for damage in contents.damaged if contents else ():
+        print(f"skipped {damage.path.name}: {damage.reason}", file=sys.stderr)
+    records = list(contents.records.values()) if contents else []
+    return todo(resolve(asked, subjects()), records, redo), records
+
+
+def _measured(
+    work: Todo,
+    store: Store,
+    used: list[Slot],
+    known: list[Record],
+    remote: Cluster | None,
+    budget: float | None,
+) -> list[Record]:
+    cells = [job.cell for job in work.jobs]
+    if not cells:
+        return []
+    if remote is not None:
+        remote.require_room(job.cell for job in work.jobs if job.outcome is None)
+    execute = isolate if remote is None else remote.execute
+    journal = Journal(store, [*cells, *(record.cell for record in work.done)], len(used))
+    with progress.following(cells, len(used), known) as screen:
+        records = Sweep(store, used, (journal, screen), execute).run(work.jobs, budget)
+    journal.close()  # not after an interrupt: `pdezoo status` then shows what is left
+    return records
+
+
+def _print_records(records: Sequence[Record]) -> None:
+    """A table, and below it why cells failed."""
+    console = output.stdout()
+    table = Table()
+    for head in ("problem", "d", "solver", "seed", "status", "rel. L2", "skill", "vs affine", "it/s", "peak"):
+        table.add_column(head, overflow="fold", justify="left" if head in ("problem", "solver") else "right")
+    records = sorted(records, key=lambda r: (r.cell.problem.name, r.cell.problem.dim))
+    for record in records:
+        table.add_row(*map(Text, _cells(record)), style=_style(record))
+    console.print(table)
+    for record in records:
+        if record.status is not Status.OK:
+            line = Text(f"{record.cell.label}: {format.outcome(record)}", style=_style(record))
+            console.print(line, Text(f"  {record.status.message}", style="bright_black"), sep="\n")
+
+
+def _style(record: Record) -> str:
+    return "" if record.status is Status.OK else format.COLOURS[record.status]
+
+
+def _cells(record: Record) -> tuple[str, ...]:
+    cell, metrics = record.cell, record.metrics
+    error, rate = (
+        "–" if value is None else f"{value:.3g}" for value in (metrics.relative_l2, metrics.steps_per_second)
+    )
+    skills = (format.signed(metrics.skill), format.signed(metrics.skill_affine))
+    identity = (cell.problem.name, f"{cell.problem.dim:,}", cell.solver.name, str(cell.seed))
+    return (*identity, str(record.status), error, *skills, rate, format.size(metrics.peak_bytes))
+
+
+def dry_run(
+    asked: Sequence[Request], root: Path, workers: str | None, redo: str | None, as_json: bool
+) -> None:
+    """Print the cells that are left, and what the records so far say they will take."""
+    with _where(workers, None) as (used, _):
+        count = len(used)
+    work, known = _planned(asked, Store.reading(root) if root.exists() else None, redo)
+    forecaster = Forecaster(known)
+    rows = [_forecast(job, forecaster) for job in work.jobs]
+    total = forecaster.remaining([job.cell for job in work.jobs], count)
+    if as_json:
+        print_json({"done": len(work.done), "seconds": total, "cells": rows})
+        return
+    table = Table("problem", "d", "solver", "seed", "predicted time", "predicted memory", "limits")
+    for row in rows:
+        limits = f"{format.seconds(row['wall_limit'])}, {format.size(row['memory_limit'])}"
+        predicted = (format.seconds(row["seconds"]), format.size(row["peak_bytes"]))
+        table.add_row(row["problem"], f"{row['dim']:,}", row["solver"], str(row["seed"]), *predicted, limits)
+    output.stdout().print(table)
+    left = f"{len(rows)} cells to measure, {len(work.done)} done"
+    print(f"{left}; about {format.seconds(total)} with {count} worker(s)" if total else left)
+
+
+def _forecast(job: Job, forecaster: Forecaster) -> dict[str, Any]:
+    cell, predicted = job.cell, forecaster(job.cell)
+    return {
+        "identity": cell.identity,
+        "problem": cell.problem.name,
+        "dim": cell.problem.dim,
+        "solver": cell.solver.name,
+        "hyperparameters": cell.solver.hyperparameters,
+        "seed": cell.seed,
+        "seconds": 0.0 if job.outcome else predicted.seconds,
+        "peak_bytes": 0 if job.outcome else predicted.peak_bytes,
+        "foregone": str(job.outcome.status) if job.outcome else None,
+        "wall_limit": cell.protocol.wall_limit,
+        "memory_limit": cell.protocol.memory_limit,
+    }

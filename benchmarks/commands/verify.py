@@ -1,0 +1,68 @@
+"""`pdezoo verify`: the proof and the audit of every problem asked for."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from fnmatch import fnmatchcase
+from typing import Any
+
+from benchmarks.planning.subjects import names
+from benchmarks.terminal.output import print_json
+from benchmarks.terminal.parsing import dimension, require_known
+
+_VERIFIERS = 8  # processes at a time, about 1 GB each
+
+
+def verify(patterns: list[str], dim: str, as_json: bool) -> int:
+    """Verify every problem that matches, and print proofs and audits. 1 if one does not hold."""
+    known, _ = names()
+    chosen = list(dict.fromkeys(name for pattern in patterns for name in _matches(pattern, known)))
+    reports = []
+    for report in _verified_all(chosen, dimension(dim)):
+        reports.append(report)
+        if not as_json:
+            _print_report(report)
+    if as_json:
+        print_json(reports)
+    return 0 if all(report["ok"] for report in reports) else 1
+
+
+def _verified_all(names: list[str], dim: int) -> Iterator[dict[str, Any]]:
+    """Reports in the order asked for, as they come; several problems share the cores, a process each."""
+    count = min(os.cpu_count() or 1, _VERIFIERS, len(names))
+    if count < 2:
+        yield from (_verified(name, dim) for name in names)
+        return
+    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(_verified, names, [dim] * len(names))
+
+
+def _matches(pattern: str, known: list[str]) -> list[str]:
+    return [n for n in known if fnmatchcase(n, pattern)] or [require_known("problem", pattern, known)]
+
+
+def _verified(name: str, dim: int) -> dict[str, Any]:
+    import pdezoo
+
+    print(f"verifying {name} …", file=sys.stderr, flush=True)
+    try:
+        pde = pdezoo.make(name, dim=dim)
+    except pdezoo.BadDimension:
+        pde = pdezoo.make(name)
+    return pdezoo.verify(pde).json()
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    print(f"{'ok  ' if report['ok'] else 'FAIL'} {report['name']}  d = {report['dim']:,}")
+    for check in report["checks"]:
+        found = f"{check['name']}: {check['method']}, deviation {check['value']:.2g}"
+        print(
+            f"  {'ok  ' if check['ok'] else 'FAIL'} {found}{'. ' + check['detail'] if check['detail'] else ''}"
+        )
+    for key, value in report["audit"].items():
+        print(f"  audit {key}: {json.dumps(value, default=str)}")

@@ -1,0 +1,277 @@
+"""One cell in a fresh child process, under wall-clock and memory limits: one record, whatever happens to it.
+
+The memory limit on the host is enforced by watching the resident memory of the child and its descendants and
+killing them when it is passed: JAX reserves far more address space than it uses, so RLIMIT_AS cannot be used.
+On an accelerator the limit is emulated: XLA's allocator gets that share of the device, and a program whose
+compiled size is already above it is not started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+
+import psutil
+from pydantic import ValidationError
+
+from benchmarks.execution import measure
+from benchmarks.records.environment import host_environment
+from benchmarks.records.record import Cause, Cell, Environment, Moment, Record, Status, clip, now, parse
+
+POLL_SECONDS = 0.05
+MEASURE = (sys.executable, "-P", "-m", "benchmarks.execution.measure")
+Report = Callable[[Moment, int], None]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a child runs: its command, the cores it is pinned to, and the devices it may see."""
+
+    command: tuple[str, ...] = MEASURE
+    cores: frozenset[int] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """How the child ended, as seen from outside."""
+
+    code: int
+    seconds: float
+    stopped: tuple[Status, Cause, str] | None = None
+    kernel_kills: int = 0
+
+
+class Stopped(Exception):
+    """The measurement was called off; there is no record."""
+
+
+def isolate(
+    cell: Cell, place: Slot | None = None, report: Report | None = None, stop: Event | None = None
+) -> Record:
+    """Measure `cell` in a child process and return its record. `report(moment, steps)` follows its progress.
+
+    Never raises for anything the child does. When `stop` is set the child is killed and Stopped is raised.
+    """
+    place = place or Slot()
+    host = place_environment(place)
+    with tempfile.TemporaryDirectory(prefix="pdezoo-cell-", ignore_cleanup_errors=True) as scratch:
+        folder, start = Path(scratch), now()
+        ending = _run(cell, place, host, folder, report or (lambda moment, steps: None), stop or Event())
+        log = _tail(folder / "log")
+        record = _written(folder, cell)
+        if record is not None:  # it is the last thing a child writes, so the measurement was complete
+            return record if record.status is Status.OK else record.model_copy(update={"log_tail": log})
+        status, cause, reason = ending.stopped or _post_mortem(ending, log)
+        return Record(
+            cell=cell,
+            status=status,
+            cause=cause,
+            reason=clip(reason, 4_000),
+            log_tail=log,
+            last=_last_moment(folder),
+            environment=host,
+            start=start,
+            duration=ending.seconds,
+        )
+
+
+def place_environment(place: Slot) -> Environment:
+    """The environment of a child at that place, as far as it is known before the child has started."""
+    host = host_environment()
+    limit = "host" if host.platform == "cpu" else "emulated on the device"
+    cores = len(place.cores) if place.cores else host.cpu_count
+    return host.model_copy(update={"cpu_count": cores, "memory_limit": limit})
+
+
+def _run(cell: Cell, place: Slot, host: Environment, folder: Path, report: Report, stop: Event) -> _Ending:
+    clock, kills = time.monotonic(), _kernel_kills()
+    with (folder / "log").open("wb") as log:
+        try:
+            child = subprocess.Popen(
+                [*place.command, str(folder)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=_environment(cell, place, host),
+                start_new_session=True,
+            )
+        except OSError as error:
+            stopped = (Status.ERROR, Cause.EXIT, f"the child process could not be started: {error}")
+            return _Ending(code=-1, seconds=time.monotonic() - clock, stopped=stopped)
+    try:
+        _pin(child, place)
+        _hand_over(child, cell)
+        outcome = _watch(child, cell, host, folder, report, stop, clock)
+    finally:
+        _kill(child)
+    seconds = time.monotonic() - clock
+    return _Ending(child.returncode, seconds, outcome, _kernel_kills() - kills)
+
+
+def _watch(
+    child: subprocess.Popen,
+    cell: Cell,
+    host: Environment,
+    folder: Path,
+    report: Report,
+    stop: Event,
+    clock: float,
+) -> tuple[Status, Cause, str] | None:
+    """Wait for the child; None when it ended by itself, else why it has to be stopped."""
+    protocol = cell.protocol
+    seen: int | None = None
+    memory_limit = protocol.memory_limit if host.platform == "cpu" else None
+    while child.poll() is None:
+        if stop.is_set():
+            raise Stopped
+        if protocol.wall_limit is not None and time.monotonic() - clock > protocol.wall_limit:
+            reason = f"stopped at the wall-clock limit of {protocol.wall_limit:g} s"
+            return Status.TIMEOUT, Cause.WALL_LIMIT, reason
+        used = _tree_bytes(child.pid) if memory_limit is not None else 0
+        if memory_limit is not None and used > memory_limit:
+            reason = f"stopped at {used:,} bytes of resident memory, over the limit of {memory_limit:,}"
+            return Status.OOM, Cause.HOST_LIMIT, reason
+        seen = _follow(folder, seen, report)
+        time.sleep(POLL_SECONDS)
+    return None
+
+
+def _post_mortem(ending: _Ending, log: str) -> tuple[Status, Cause, str]:
+    """Why a child that nobody stopped left no usable record."""
+    final = next((line for line in reversed(log.splitlines()) if line.strip()), "no output")
+    if ending.code == -signal.SIGKILL and ending.kernel_kills > 0:
+        return Status.OOM, Cause.HOST_KILL, "killed by the kernel: the machine ran out of memory"
+    if ending.code < 0:
+        name = _signal_name(-ending.code)
+        return Status.ERROR, Cause.SIGNAL, f"killed by {name}, which did not come from the limits ({final})"
+    if "RESOURCE_EXHAUSTED" in log:
+        return Status.OOM, Cause.DEVICE, f"the device ran out of memory ({final})"
+    if re.match(r"(\w+\.)*(ImportError|ModuleNotFoundError)\b", final):
+        return Status.ERROR, Cause.IMPORT, final
+    if ending.code != 0:
+        return Status.ERROR, Cause.EXIT, f"the process ended with exit status {ending.code} ({final})"
+    return Status.ERROR, Cause.NO_RECORD, f"the process ended well but left no valid record ({final})"
+
+
+def _environment(cell: Cell, place: Slot, host: Environment) -> dict[str, str]:
+    """The child's: this package importable from anywhere, no compilation cache, limits for XLA."""
+    environment = dict(os.environ) | dict(place.environment)
+    paths = [str(Path(__file__).resolve().parent.parent), environment.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    limit = cell.protocol.memory_limit
+    if host.platform != "cpu" and limit is not None:
+        environment[measure.EMULATED] = str(limit)
+        if host.device_memory:
+            environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{min(0.95, limit / host.device_memory):.4f}"
+    return environment
+
+
+def _pin(child: subprocess.Popen, place: Slot) -> None:
+    if place.cores and hasattr(psutil.Process, "cpu_affinity"):
+        try:
+            psutil.Process(child.pid).cpu_affinity(sorted(place.cores))
+        except psutil.Error:  # it is gone already; its end tells why
+            return
+
+
+def _hand_over(child: subprocess.Popen, cell: Cell) -> None:
+    assert child.stdin is not None
+    try:
+        child.stdin.write(cell.model_dump_json().encode())
+        child.stdin.close()
+    except BrokenPipeError:  # it is gone already; its end tells why
+        return
+
+
+def _kill(child: subprocess.Popen) -> None:
+    """Kill the child's whole session, also when the child itself is gone: it may have left descendants."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _tree_bytes(pid: int) -> int:
+    """Resident bytes of a process and its descendants."""
+    try:
+        root = psutil.Process(pid)
+        family = [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return 0
+    return sum(_resident(process) for process in family)
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return process.memory_info().rss
+    except psutil.Error:
+        return 0
+
+
+def _kernel_kills() -> int:
+    """How often the kernel killed for want of memory since it started; 0 where that cannot be known."""
+    counters = Path("/proc/vmstat")
+    lines = counters.read_text().splitlines() if counters.is_file() else []
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _written(folder: Path, cell: Cell) -> Record | None:
+    try:
+        record = parse((folder / measure.RECORD).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return record if record.cell == cell else None
+
+
+def _follow(folder: Path, seen: int | None, report: Report) -> int | None:
+    """Report the child's progress if it moved since `seen`."""
+    try:
+        changed = (folder / measure.PROGRESS).stat().st_mtime_ns
+    except OSError:
+        return seen
+    progress = _progress(folder) if changed != seen else None
+    if progress is not None:
+        report(*progress)
+    return changed
+
+
+def _last_moment(folder: Path) -> Moment | None:
+    progress = _progress(folder)
+    return progress[0] if progress else None
+
+
+def _progress(folder: Path) -> tuple[Moment, int] | None:
+    try:
+        content = json.loads((folder / measure.PROGRESS).read_bytes())
+        return Moment.model_validate(content["moment"]), int(content["steps"])
+    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+        return None
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - 60_000))
+            return clip(log.read().decode("utf-8", "replace").strip(), 16_000, end=True)
+    except OSError:
+        return ""

@@ -1,0 +1,235 @@
+"""One cell, measured in this process: `python -m benchmarks.execution.measure FOLDER` reads it from standard input.
+
+The folder receives `progress.json` on the way and `record.json` at the end; whoever started the process
+(`benchmarks.execution.isolate`) makes a record from what is there if the process does not live to write one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.execution.memory import peak_memory
+from benchmarks.planning.subjects import Device, Subjects, subjects
+from benchmarks.records.environment import host_environment
+from benchmarks.records.files import write_whole
+from benchmarks.records.metrics import finite, seconds_to, skill
+from benchmarks.records.outcome import Outcome, failure
+from benchmarks.records.record import (
+    MAX_HISTORY,
+    Cause,
+    Cell,
+    Environment,
+    Errors,
+    Metrics,
+    Moment,
+    Record,
+    Status,
+    clip,
+    now,
+)
+
+RECORD, PROGRESS = "record.json", "progress.json"
+EMULATED = "PDEZOO_EMULATED_MEMORY"
+
+
+def measure(
+    cell: Cell, progress: Any = None, lib: Subjects | None = None, cache: Path | None = None
+) -> Record:
+    """Measure `cell` here and now. Whatever goes wrong becomes the record's status; only signals get past.
+
+    `progress(moment, steps)` is called after every compiled chunk of steps. `lib` stands in for the two
+    packages in tests; `cache` is a folder for the exact values of test sets.
+    """
+    start, clock, device = now(), time.perf_counter(), None
+    try:
+        lib = lib or subjects()
+        device = lib.start(cell.protocol.dtype)
+        outcome = _measure(cell, progress or (lambda moment, steps: None), lib, device, cache)
+    except (Exception, SystemExit) as error:
+        outcome = failure(error)
+    return Record(
+        cell=cell,
+        status=outcome.status,
+        cause=outcome.cause,
+        reason=clip(outcome.reason, 4_000),
+        exception=outcome.exception,
+        environment=environment(device),
+        start=start,
+        duration=time.perf_counter() - clock,
+        **outcome.fields,
+    )
+
+
+def _measure(cell: Cell, progress: Any, lib: Subjects, device: Device, cache: Path | None) -> Outcome:
+    pde = lib.make_pde(cell.problem.name, dim=cell.problem.dim, seed=cell.problem.seed)
+    solver = lib.make_solver(cell.solver.name, **cell.solver.given)
+    if changed := _changed(cell, pde, solver):
+        return Outcome(Status.ERROR, Cause.CHANGED, changed)
+    if unsupported := solver.unsupported(pde):
+        return Outcome(Status.UNSUPPORTED, Cause.UNSUPPORTED, unsupported)
+    if too_large := _over_device_limit(cell, solver, pde):
+        return Outcome(Status.OOM, Cause.ESTIMATE, too_large)
+    test = lib.test_set(pde, size=cell.protocol.test_size, cache=cache)
+    nulls = {name: Errors(**errors) for name, errors in lib.null_errors(test).items()}
+    result = _fit(cell, progress, solver, pde, test)
+    return _judged(result, nulls, cell, device)
+
+
+def _changed(cell: Cell, pde: Any, solver: Any) -> str | None:
+    """Whether the name now means another problem or another solver than the cell asks for."""
+    if pde.fingerprint != cell.problem.fingerprint:
+        asked = cell.problem.fingerprint
+        return f"the problem's fingerprint is {pde.fingerprint}, the cell asks for {asked}"
+    if solver.hyperparameters() != cell.solver.hyperparameters:
+        return f"the solver is {solver.hyperparameters()}, the cell asks for {cell.solver.hyperparameters}"
+    return None
+
+
+def _over_device_limit(cell: Cell, solver: Any, pde: Any) -> str | None:
+    """Whether the compiled step alone exceeds the limit: asked only where the limit is emulated on a device.
+
+    On the host the process's real memory is watched instead, and this second compilation is saved.
+    """
+    limit = int(os.environ.get(EMULATED, "0"))
+    if not limit or cell.solver.name.startswith("null-"):
+        return None
+    needed = solver.compile(pde, steps=cell.protocol.steps, batch=cell.protocol.batch, chunk=1).bytes
+    return f"a compiled step needs {needed:,} bytes, the limit is {limit:,}" if needed > limit else None
+
+
+def _fit(cell: Cell, progress: Any, solver: Any, pde: Any, test: Any) -> Any:
+    clock = time.perf_counter()
+
+    def report(step: int, steps: int, loss: float, steps_per_second: float | None) -> None:
+        seconds = time.perf_counter() - clock
+        progress(_moment(step=step, seconds=seconds, loss=loss, steps_per_second=steps_per_second), steps)
+
+    return solver.fit(
+        pde,
+        steps=cell.protocol.steps,
+        seed=cell.seed,
+        batch=cell.protocol.batch,
+        test=test,
+        progress=report,
+        seconds=cell.protocol.seconds,
+    )
+
+
+def _judged(result: Any, nulls: dict[str, Errors], cell: Cell, device: Device) -> Outcome:
+    """Whether the training counts, and its numbers."""
+    metrics, history = metrics_of(result, nulls, cell.protocol.levels, device), history_of(result)
+    last = history[-1] if history else None
+    fields = {"metrics": metrics, "history": history, "nulls": nulls, "last": last}
+    if result.status == "ok" and metrics.relative_l2 is not None:
+        return Outcome(Status.OK, fields=fields)
+    reason = result.reason or "the error on the test set is not finite"
+    return Outcome(Status.DIVERGED, Cause.NON_FINITE, reason, fields=fields)
+
+
+def metrics_of(result: Any, nulls: dict[str, Errors], levels: tuple[float, ...], device: Device) -> Metrics:
+    """The numbers of a finished training, those that are finite."""
+    errors = result.errors or {}
+    error = finite(errors.get("relative_l2"))
+    peak, peak_of = peak_memory(device)
+    return Metrics(
+        steps=result.steps,
+        steps_per_second=finite(result.steps_per_second),
+        compile_seconds=finite(result.compile_seconds),
+        train_seconds=finite(result.seconds),
+        peak_bytes=peak,
+        peak_of=peak_of,
+        compiled_bytes=None if result.compiled_bytes is None else int(result.compiled_bytes),
+        relative_l2=error,
+        relative_l1=finite(errors.get("relative_l1")),
+        relative_point=finite(errors.get("relative_point")),
+        best_relative_l2=finite(result.best),
+        skill=skill(error, nulls.get("constant")),
+        skill_affine=skill(error, nulls.get("affine")),
+        loss=finite(result.loss),
+        seconds_to=seconds_to(result.history, levels),
+        forward_evaluations=finite(result.forward_evaluations),
+    )
+
+
+def history_of(result: Any) -> tuple[Moment, ...]:
+    """The training history, thinned to what a record may hold; its last point is always kept."""
+    rows = list(result.history)
+    stride = max(1, math.ceil(len(rows) / MAX_HISTORY))
+    kept = rows[::-1][::stride][::-1]
+    return tuple(_moment(**{k: v for k, v in row.items() if k in Moment.model_fields}) for row in kept)
+
+
+def _moment(step: int, **numbers: Any) -> Moment:
+    return Moment(step=int(step), **{name: finite(value) for name, value in numbers.items()})
+
+
+def environment(device: Device | None) -> Environment:
+    """This process's environment, with what only the started device can tell."""
+    known = host_environment()
+    update: dict[str, Any] = {"memory_limit": "emulated on the device" if EMULATED in os.environ else "host"}
+    if device is not None:
+        update |= {"platform": device.platform, "generator": device.generator}
+    if device is not None and device.platform != "cpu":
+        update |= {"device": clip(device.kind, 200), "device_count": device.count}
+        update |= {"device_memory": known.device_memory or device.memory}
+    return known.model_copy(update=update)
+
+
+def cache_folder() -> Path | None:
+    """Where exact values of test sets are kept between cells: `PDEZOO_CACHE`, or the user's cache folder.
+
+    None where it cannot be written: the values are then computed anew for every cell.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(os.environ.get("PDEZOO_CACHE") or base / "pdezoo" / "test-sets")
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder if os.access(folder, os.W_OK) else None
+
+
+class ProgressFile:
+    """Writes the latest finite moment, at most five times a second."""
+
+    def __init__(self, path: Path):
+        self._path, self._next = path, 0.0
+
+    def __call__(self, moment: Moment, steps: int) -> None:
+        last = moment.step >= steps
+        if moment.loss is not None and (last or time.monotonic() >= self._next):
+            self._next = time.monotonic() + 0.2
+            content = {"steps": steps, "moment": moment.model_dump(mode="json")}
+            write_whole(self._path, json.dumps(content).encode())
+
+
+def _die_with_parent() -> None:
+    """End with the process that started this one: nobody would enforce the limits or read the record."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(argv: list[str] | None = None, lib: Subjects | None = None) -> int:
+    """Entry of the child process. The exit status is 0 whenever a record was written, whatever it says."""
+    folder = Path((argv or sys.argv[1:])[0])
+    cell = Cell.model_validate_json(sys.stdin.buffer.read())
+    _die_with_parent()
+    record = measure(cell, progress=ProgressFile(folder / PROGRESS), lib=lib, cache=cache_folder())
+    write_whole(folder / RECORD, record.content)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

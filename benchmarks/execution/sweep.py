@@ -1,0 +1,156 @@
+"""Many cells on this machine: worker threads, each with one child process at a time, resumable at any moment.
+
+A cell that has a record in the store is done, whichever code or process made it. Nothing else is state: a
+sweep that is killed loses the cells in flight and no other, and running it again completes it. The files
+under `.sweeps` only tell `pdezoo status` what was planned and what is being measured.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+import psutil
+
+from benchmarks.execution.isolate import MEASURE, Slot, Stopped, isolate, place_environment
+from benchmarks.planning.resolve import Job
+from benchmarks.records.environment import gpu_count, host_environment
+from benchmarks.records.errors import UserError
+from benchmarks.records.record import Cell, Moment, Record, Status
+from benchmarks.records.store import Store, latest
+
+REDO = ("failed", "all")
+_SETTLED = (Status.OK, Status.UNSUPPORTED)
+
+
+class Listener(Protocol):
+    """Whoever wants to follow a sweep. Called from several threads."""
+
+    def started(self, cell: Cell) -> None: ...
+
+    def moved(self, cell: Cell, moment: Moment, steps: int) -> None: ...
+
+    def finished(self, record: Record) -> None: ...
+
+
+@dataclass(frozen=True)
+class Todo:
+    """What a sweep has to do: the jobs left, and the records that made the others unnecessary."""
+
+    jobs: tuple[Job, ...]
+    done: tuple[Record, ...]
+
+
+def todo(jobs: Iterable[Job], records: Iterable[Record], redo: str | None = None) -> Todo:
+    """Which jobs are left. `redo` "failed" asks again for cells that failed, "all" for every cell."""
+    if redo is not None and redo not in REDO:
+        raise UserError(f"--redo is one of {', '.join(REDO)}, got {redo[:40]!r}")
+    known = {} if redo == "all" else latest(records)
+    if redo == "failed":
+        known = {identity: r for identity, r in known.items() if r.status in _SETTLED}
+    distinct = {job.cell.identity: job for job in jobs}
+    left = tuple(job for identity, job in distinct.items() if identity not in known)
+    return Todo(left, tuple(known[identity] for identity in distinct if identity in known))
+
+
+def slots(workers: int, command: tuple[str, ...] = MEASURE) -> list[Slot]:
+    """One place for each worker: its share of the cores and, if there are accelerators, one of them."""
+    cores = sorted(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else []
+    if workers > max(1, len(cores) or os.cpu_count() or 1):
+        raise UserError(f"there are {len(cores)} cores, got {workers} workers; try --workers {len(cores)}")
+    devices = gpu_count() if host_environment().platform == "gpu" else 0
+    return [Slot(command, _share(cores, i, workers), _device(i, workers, devices)) for i in range(workers)]
+
+
+def _share(cores: list[int], index: int, workers: int) -> frozenset[int] | None:
+    each = len(cores) // workers
+    return frozenset(cores[index * each : (index + 1) * each]) if workers > 1 and each else None
+
+
+def _device(index: int, workers: int, devices: int) -> dict[str, str]:
+    if devices == 0 or workers == 1:
+        return {}
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(devices)))).split(",")
+    shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} if workers > devices else {}
+    return {"CUDA_VISIBLE_DEVICES": visible[index % devices]} | shared
+
+
+@dataclass
+class Sweep:
+    """The jobs of one run: the store they go to, the places they run at, and who listens."""
+
+    store: Store
+    slots: list[Slot]
+    listeners: tuple[Listener, ...] = ()
+    execute: Callable[..., Record] = isolate
+    _stop: threading.Event = field(default_factory=threading.Event, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _before: frozenset[str] = field(default=frozenset(), init=False)
+    _added: dict[str, Record] = field(default_factory=dict, init=False)
+    _ended: list[Record] = field(default_factory=list, init=False)
+    _failure: Exception | None = field(default=None, init=False)
+
+    def run(self, jobs: Iterable[Job], budget: float | None = None) -> list[Record]:
+        """Measure every job and return the records, in the order they ended.
+
+        A cell that another sweep finished meanwhile is not measured again. On an interrupt, and after `budget` seconds,
+        the cells in flight are stopped; what is finished is in the store. Raises OSError if the store goes away.
+        """
+        waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        for job in jobs:
+            waiting.put(job)
+        self._before = frozenset(self.store.read().records)
+        threads = [threading.Thread(target=self._work, args=(waiting, place)) for place in self.slots]
+        alarm = threading.Timer(threading.TIMEOUT_MAX if budget is None else budget, self._stop.set)
+        alarm.daemon = True
+        for thread in (*threads, alarm):
+            thread.start()
+        try:
+            for thread in threads:
+                thread.join()
+        finally:  # after an interrupt
+            alarm.cancel()
+            self._stop.set()
+            for thread in threads:
+                thread.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._ended
+
+    def _work(self, waiting: queue.SimpleQueue[Job], place: Slot) -> None:
+        while not self._stop.is_set():
+            try:
+                self._one(waiting.get_nowait(), place)
+            except (queue.Empty, Stopped):
+                return
+            except Exception as error:  # not the cell's: the store went away, or a listener failed
+                self._failure = self._failure or error
+                self._stop.set()
+
+    def _one(self, job: Job, place: Slot) -> None:
+        record = self._by_another(job.cell)
+        if record is None:
+            self._tell("started", job.cell)
+            report = partial(self._tell, "moved", job.cell)
+            record = job.foregone(place_environment(place)) or self.execute(
+                job.cell, place, report, self._stop
+            )
+            self.store.add(record)
+        self._ended.append(record)
+        self._tell("finished", record)
+
+    def _by_another(self, cell: Cell) -> Record | None:
+        """The record of `cell` that a sweep beside this one has added since this one began."""
+        with self._lock:
+            self._added |= self.store.read(skip=self._before | self._added.keys()).records
+            return latest(self._added.values()).get(cell.identity)
+
+    def _tell(self, event: str, *what: Any) -> None:
+        with self._lock:
+            for listener in self.listeners:
+                getattr(listener, event)(*what)

@@ -1,0 +1,1 @@
+"""Single measurements that are no cell: `python -m benchmarks.instruments.NAME`."""

@@ -1,0 +1,144 @@
+"""How much faster our training step is than the same step written plainly: `python -m benchmarks.instruments.plain_step`.
+
+The plain step is what a reader of the STDE paper would write: `jax.experimental.jet` along one-hot tangents, vmapped over
+axes and points, on u = (1 − |x|²) MLP(x); the Allen-Cahn two-body source as an explicit formula on `jnp.sin` and
+`jnp.cos`; Optax's Adam; one dispatch a step. Ours makes ten steps a dispatch, as training does more of. Both train the same problem
+with the same B, K and network, in one process, in turns, so that what else the machine does falls on both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import pdezoo
+import solvers
+from benchmarks.instruments.step_cost import MAX_STEPS, Dispatch, measure, training
+from benchmarks.records.errors import UserError
+from benchmarks.terminal.parsing import dimension, whole
+
+BATCH, SAMPLES, WIDTH, DEPTH = 100, 16, 128, 4
+
+
+def plain_step(dim: int) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """The plain training step, jitted, and its first arguments (params, moments, key)."""
+    coefficients = jnp.asarray(pdezoo.Coefficients(0).values(dim - 1), jnp.float32)
+    optimizer = optax.adam(optax.linear_schedule(1e-3, 0.0, 10_000))
+
+    def step(params: Any, moments: Any, key: jax.Array) -> Any:
+        key, where, how = jax.random.split(key, 3)
+        x = pdezoo.Ball(dim).sample(where, BATCH).x
+        axes = jax.random.choice(how, dim, (min(SAMPLES, dim),), replace=False)
+        gradient = jax.grad(plain_loss)(params, x, axes, coefficients)
+        updates, moments = optimizer.update(gradient, moments)
+        return optax.apply_updates(params, updates), moments, key
+
+    params = _parameters(dim)
+    return jax.jit(step, donate_argnums=(0, 1)), (params, optimizer.init(params), jax.random.key(0))
+
+
+def plain_loss(params: Any, x: jax.Array, axes: jax.Array, coefficients: jax.Array) -> jax.Array:
+    """Mean square of residual / d at points x (B, d), Δu estimated from the second derivatives along `axes`."""
+
+    def residual(y: jax.Array) -> jax.Array:
+        return _residual(_laplacian(params, y, axes), _u(params, y), y, coefficients)
+
+    return jnp.mean((jax.vmap(residual)(x) / x.shape[1]) ** 2)
+
+
+def _u(params: Any, x: jax.Array) -> jax.Array:
+    h = x
+    for weight, bias in params[:-1]:
+        h = jnp.tanh(h @ weight + bias)
+    weight, bias = params[-1]
+    return (1 - jnp.sum(x**2)) * (h @ weight + bias)[0]
+
+
+def _laplacian(params: Any, x: jax.Array, axes: jax.Array) -> jax.Array:
+    from jax.experimental.jet import jet
+
+    tangents = jax.nn.one_hot(axes, x.shape[0])
+    second = jax.vmap(lambda v: jet(lambda y: _u(params, y), (x,), ((v, jnp.zeros_like(v)),))[1][1])(tangents)
+    return jnp.mean(second) * x.shape[0]
+
+
+def _residual(laplacian: jax.Array, u: jax.Array, x: jax.Array, c: jax.Array) -> jax.Array:
+    return laplacian + u - u**3 - _source(x, c)
+
+
+def _source(x: jax.Array, c: jax.Array) -> jax.Array:
+    """Δu* + u* − u*³ for u* = (1 − |x|²) Σ c_i sin(x_i + cos x_{i+1} + x_{i+1} cos x_i)."""
+    a, b = x[:-1], x[1:]
+    p = a + jnp.cos(b) + b * jnp.cos(a)
+    p_a, p_b = 1 - b * jnp.sin(a), jnp.cos(a) - jnp.sin(b)
+    total = jnp.sum(c * jnp.sin(p))
+    curvature = jnp.sum(c * (-jnp.cos(p) * (b * jnp.cos(a) + jnp.cos(b)) - jnp.sin(p) * (p_a**2 + p_b**2)))
+    radial = jnp.sum(c * jnp.cos(p) * (a * p_a + b * p_b))
+    factor = 1 - jnp.sum(x**2)
+    u = factor * total
+    return factor * curvature - 4 * radial - 2 * x.shape[0] * total + u - u**3
+
+
+def _parameters(dim: int) -> Any:
+    sizes = [dim] + [WIDTH] * (DEPTH - 1) + [1]
+    keys = jax.random.split(jax.random.key(1), DEPTH)
+    pairs = zip(keys, sizes[:-1], sizes[1:], strict=True)
+    return [(jax.random.normal(k, (m, n)) / np.sqrt(m), jnp.zeros(n)) for k, m, n in pairs]
+
+
+def compare(dim: int, seconds: float, steps: int) -> dict[str, float]:
+    """Median seconds a step of the plain one and of `stde` as shipped, `steps` of that a dispatch, for about `seconds` each."""
+    step, arguments = plain_step(dim)
+
+    def plain() -> None:
+        nonlocal arguments
+        arguments = jax.block_until_ready(step(*arguments))
+
+    plain()
+    solver: Any = solvers.make("stde", samples=SAMPLES, width=WIDTH, depth=DEPTH)
+    compiled = solver.compile(pdezoo.make("allen-cahn/two-body", dim), batch=BATCH, chunk=steps)
+    found = measure({"plain": Dispatch(plain, 1), "ours": training(compiled)}, seconds)
+    return {"dim": dim, **found, "ratio": found["plain"] / found["ours"]}
+
+
+def main() -> int:
+    """Print the comparison."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.instruments.plain_step", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--dims", nargs="+", default=["100", "1e3", "1e4", "1e5"])
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long to measure at each dimension")
+    parser.add_argument("--steps", default="10", help="how many of our steps a dispatch makes")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rows = []
+    try:
+        steps = whole(options.steps, "the number of steps a dispatch", 1, MAX_STEPS)
+        for dim in map(dimension, options.dims):
+            rows.append(compare(dim, options.seconds, steps))
+            if not options.json:
+                print(_line(rows[-1]), flush=True)
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        json.dump(rows, sys.stdout, indent=2)
+    return 0
+
+
+def _line(row: dict[str, float]) -> str:
+    return (
+        f"d = {row['dim']:>7}: plain {row['plain']:.5f} s, stde {row['ours']:.5f} s, ratio {row['ratio']:.1f}"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

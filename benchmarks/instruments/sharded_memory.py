@@ -1,0 +1,72 @@
+"""Memory of a step on each of many devices, by the compiler's plan: `python -m benchmarks.instruments.sharded_memory sdze`.
+
+Nothing is allocated: the devices are made up, the arrays are shapes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import sympy as sp
+
+import solvers
+from pdezoo import PDE, Ball, Exact, Laplacian, Problem, X, u, window_sum
+
+
+def planned(name: str, dim: int, devices: int, batch: int) -> dict[str, int]:
+    """Bytes a device holds: all of them, arguments, temporaries; and the first weight's part."""
+    solver: Any = solvers.make(name)
+    mesh = solvers.coordinate_mesh(jax.devices()[:devices])
+    problem = solvers.pad_to_mesh(shapes_of_problem(dim), mesh)
+    state = solvers.divided(jax.eval_shape(lambda: solver.init(problem, 0, 1000)), dim, mesh)
+    put = lambda a, place: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place)
+    arguments = jax.tree.map(put, (problem, state), solvers.places((problem, state), dim, mesh))
+    loop = jax.jit(solver.advance, static_argnames="batch", donate_argnums=1)
+    plan: Any = (
+        loop.lower(*arguments, jax.ShapeDtypeStruct((), jnp.int32), batch=batch).compile().memory_analysis()
+    )
+    held, extra = plan.argument_size_in_bytes, plan.temp_size_in_bytes
+    total = held + extra + plan.output_size_in_bytes - plan.alias_size_in_bytes
+    return {
+        "total": total,
+        "arguments": held,
+        "temporaries": extra,
+        "weight": 4 * dim * solver.network.width // devices,
+    }
+
+
+def shapes_of_problem(dim: int) -> Problem:
+    """Poisson's equation with a two-body solution, its coefficients as shapes: a thousand million are not drawn."""
+    ball = Ball(dim)
+    kernel = sp.sin(X[0] + sp.cos(X[1]) + X[1] * sp.cos(X[0]))
+    solution = Exact(ball.vanishing().factor * window_sum(kernel))
+    lowered = PDE(Laplacian(u), ball, ball.vanishing(), solution).lower()
+    source = lowered.source
+    shapes = tuple(jax.ShapeDtypeStruct((dim,), jnp.float32) for _ in source.weights)
+    return replace(lowered, source=replace(source, weights=shapes))
+
+
+def main(arguments: list[str]) -> int:
+    """Print the plan in MB."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("solver")
+    parser.add_argument("--dim", type=int, default=10**9)
+    parser.add_argument("--devices", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=4)
+    given = parser.parse_args(arguments)
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", given.devices)
+    for name, size in planned(given.solver, given.dim, given.devices, given.batch).items():
+        print(f"{name:12} {size / 1e6:12,.1f} MB on each of {given.devices} devices")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,141 @@
+"""What a training step of several rows costs, measured in turns in one process: `python -m benchmarks.instruments.step_cost`.
+
+A dispatch makes many steps, as in training: memory for temporaries is then taken once a dispatch, not once a step. The work
+common to all rows, drawing points and evaluating the source, is measured too, so that it can be taken out. The learning rate is
+next to nothing: a step's cost does not depend on it, and nothing diverges. Peak memory is that of the process, so that a row's own
+is measured by naming it alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import pdezoo
+import solvers
+from benchmarks.execution.memory import process_peak
+from benchmarks.records.errors import UserError
+from benchmarks.terminal.parsing import dimension, hyperparameter, whole
+
+PROBLEM = "allen-cahn/two-body"
+COMMON = "points and source"
+MAX_STEPS = 10**6
+
+
+class Dispatch(NamedTuple):
+    """Something that runs a number of steps at once, and waits for them."""
+
+    run: Callable[[], object]
+    steps: int
+
+
+def rows(specs: list[str], dim: int, batch: int, steps: int) -> dict[str, Dispatch]:
+    """Steps by name, compiled and warm; a specification is a row's name, or `sdze:queries=16,rank=32`."""
+    pde = pdezoo.make(PROBLEM, dim)
+    return {spec: _row(spec, pde, batch, steps) for spec in specs} | {COMMON: _common(pde, batch, steps)}
+
+
+def _row(spec: str, pde: Any, batch: int, steps: int) -> Dispatch:
+    name, _, settings = spec.partition(":")
+    given = dict(hyperparameter(text) for text in settings.split(",") if text)
+    solver: Any = solvers.make(name, **({"learning_rate": 1e-12} | given))
+    return training(solver.compile(pde, batch=batch, chunk=steps))
+
+
+def training(compiled: Any) -> Dispatch:
+    """A compiled training loop, as many steps a dispatch as it has in its chunk; warm."""
+    state = compiled.init()
+
+    def run() -> None:
+        nonlocal state
+        state = jax.block_until_ready(compiled(state)[0])
+
+    run()
+    return Dispatch(run, compiled.chunk)
+
+
+def _common(pde: Any, batch: int, steps: int) -> Dispatch:
+    trained: Any = solvers.make("stde")
+    problem = solvers.on_device(pde)
+
+    @jax.jit
+    def work(problem: Any, key: Any) -> Any:
+        draw = lambda step: trained.points(problem, jax.random.fold_in(key, step), batch)
+        return jax.lax.map(lambda step: jnp.stack(problem.source(draw(step))), jnp.arange(steps))
+
+    keys = iter(range(10**9))
+    run = lambda: jax.block_until_ready(work(problem, pdezoo.prng.key(next(keys))))
+    run()
+    return Dispatch(run, steps)
+
+
+def measure(dispatches: dict[str, Dispatch], seconds: float) -> dict[str, float]:
+    """Median seconds a step of every one, in at least three turns, until each has had so many seconds on average."""
+    times: dict[str, list[float]] = {name: [] for name in dispatches}
+    budget, least = seconds * len(dispatches), 3
+    while min(map(len, times.values())) < least or sum(map(sum, times.values())) < budget:
+        for name, dispatch in dispatches.items():
+            begin = time.perf_counter()
+            dispatch.run()
+            times[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(t) / dispatches[name].steps for name, t in times.items()}
+
+
+def report(dim: int, seconds: dict[str, float], base: str) -> list[str]:
+    """Lines: seconds a step, the ratio to the base row, and that ratio with the common work taken out of both."""
+    common = seconds[COMMON]
+    lines = []
+    for name, spent in seconds.items():
+        own, its = seconds[base] - common, spent - common
+        without = f"{own / its:.2f}" if name != COMMON and its > 0 else "–"
+        lines.append(
+            f"d = {dim:>9,}  {name:<28} {spent:9.4f} s   {seconds[base] / spent:6.2f} × {base}   {without:>6} without {COMMON}"
+        )
+    return lines
+
+
+def main() -> int:
+    """Print the comparison."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.instruments.step_cost", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--dims", nargs="+", default=["1e4", "1e5"])
+    parser.add_argument(
+        "--rows", nargs="+", default=["stde", "sdze", "sdze:queries=16"], help="the first is the base"
+    )
+    parser.add_argument("--batch", type=int, default=100)
+    parser.add_argument("--steps", default="10", help="how many steps a dispatch makes")
+    parser.add_argument(
+        "--seconds", type=float, default=5.0, help="how long to measure at each dimension, a row"
+    )
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    found = []
+    try:
+        steps = whole(options.steps, "the number of steps a dispatch", 1, MAX_STEPS)
+        for dim in map(dimension, options.dims):
+            seconds = measure(rows(options.rows, dim, options.batch, steps), options.seconds)
+            peak = process_peak()
+            found.append({"dim": dim, "seconds": seconds, "peak_bytes": peak})
+            if not options.json:
+                print(
+                    *report(dim, seconds, options.rows[0]), f"peak {peak / 1e9:.2f} GB", sep="\n", flush=True
+                )
+    except (UserError, ValueError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        json.dump(found, sys.stdout, indent=2)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

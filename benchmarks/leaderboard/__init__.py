@@ -1,0 +1,1 @@
+"""What the records say: comparable groups, ranks, tables, pages and figures."""

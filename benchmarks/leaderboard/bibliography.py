@@ -1,0 +1,47 @@
+"""The bibliography: which papers stand behind a problem or a solver, as BibTeX."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from importlib.resources import files
+
+from benchmarks.records.errors import UserError
+
+_ENTRY = re.compile(r"^@\w+\{[^@]*^\}$", re.MULTILINE)
+_ROWS = re.compile(r"^  keywords = \{([^}]*)\},?$", re.MULTILINE)
+
+
+def titles(name: str) -> list[str]:
+    """Title and year of the papers filed under a row or a family."""
+    found = [
+        dict(re.findall(r"^  (title|year) = \{(.*)\},$", entry, re.MULTILINE)) for entry in entries({name})
+    ]
+    return [f"{re.sub('[{}]', '', fields['title'])} ({fields['year']})" for fields in found]
+
+
+def suite_entry(digest: str | None) -> str:
+    try:
+        version = importlib.metadata.version("pdezoo")
+    except importlib.metadata.PackageNotFoundError:
+        version = "development version"
+    note = f"  note = {{Result set sha256:{digest}}},\n" if digest else ""
+    return (
+        "@software{pdezoo,\n"
+        "  author = {{The pdezoo authors}},\n"
+        "  title = {{pdezoo: PDEs with exact solutions crossed with solvers}},\n"
+        f"  version = {{{version}}},\n{note}}}"
+    )
+
+
+def entries(wanted: set[str]) -> list[str]:
+    """The entries of the bibliography whose keywords name one of the families or solvers."""
+    text = (files("benchmarks") / "references.bib").read_text(encoding="utf-8")
+    return [entry for entry in _ENTRY.findall(text) if wanted & _keywords(entry)]
+
+
+def _keywords(entry: str) -> set[str]:
+    found = _ROWS.search(entry)
+    if found is None:
+        raise UserError(f"an entry of references.bib has no keywords: {entry[:60]!r}")
+    return {word.strip() for word in found[1].split(",")}

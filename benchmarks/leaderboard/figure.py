@@ -1,0 +1,190 @@
+"""Error, speed and memory against the dimension: what a leaderboard looks like at one glance."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.leaderboard.ranking import Group
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class _Panel:
+    measure: str
+    label: str
+    scale: float = 1.0
+
+
+def _panels(groups: Sequence[Group]) -> tuple[_Panel, _Panel, _Panel]:
+    """Error, speed, memory: the device's peak, or the compiler's plan where the peak is mostly the interpreter's."""
+    on_device = groups[0].environments[0].platform != "cpu"
+    memory = _Panel("peak_bytes", "peak memory [MB]", 1e-6)
+    planned = _Panel("compiled_bytes", "memory of a compiled step [MB]", 1e-6)
+    errors, speeds = (
+        _Panel("relative_l2", "relative L2 error"),
+        _Panel("steps_per_second", "steps per second"),
+    )
+    return errors, speeds, memory if on_device else planned
+
+
+# Readable on white and on near-black, and told apart by the colour-blind together with the markers.
+COLOURS = ("#3b82c4", "#e07b39", "#2a9d6f", "#c4559f", "#8a6fd1", "#b08d1e", "#d1495b", "#4aa3a2", "#7f8c5a")
+MARKERS = "osD^vP*Xh"
+# Stand for the page's own colours, which follow the reader's light or dark setting.
+_INK, _FAINT = "#010203", "#040506"
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pdezoo",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.parse_math": False,
+}
+_NULLS = (("constant", (0, (5, 2))), ("affine", (0, (1, 1.5))))
+
+
+def series_names(groups: Sequence[Group]) -> list[str]:
+    """Solvers in the order of their colours: the same in every figure made of the same groups."""
+    return sorted({row.label for group in groups for row in group.rows if not row.is_null})
+
+
+def scaling(
+    panels: Sequence[Sequence[Group]], names: Sequence[str], ink: str = "black", faint: str = "#999999"
+) -> Figure:
+    """One line of panels for each set of groups that differ in their dimension alone."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(style(ink, faint)):
+        figure = Figure(figsize=(10.5, 2.75 * len(panels) + 0.55), layout="constrained")
+        axes = figure.subplots(len(panels), 3, squeeze=False)
+        for line, groups, title in zip(axes, panels, titles(panels), strict=True):
+            for axis, panel in zip(line, _panels(groups), strict=True):
+                _draw(axis, groups, names, panel, faint)
+            if len(panels) > 1:
+                line[0].set_title(title, loc="left", fontsize=9.5, fontweight="bold")
+        labelled = [
+            pair for axis in axes.flat for pair in zip(*axis.get_legend_handles_labels(), strict=True)
+        ]
+        handles = {text: handle for handle, text in labelled}
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False)
+        return figure
+
+
+def svg(groups: Sequence[Group], names: Sequence[str]) -> str:
+    """The panels of one problem as an inline SVG that takes its colours from the page."""
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    with mpl.rc_context(style(_INK, _FAINT)):
+        figure = scaling([groups], names, _INK, _FAINT)
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :].replace(_INK, "currentColor").replace(_FAINT, "var(--faint)")
+
+
+def png(panels: Sequence[Sequence[Group]], names: Sequence[str]) -> bytes:
+    """All panels on white."""
+    buffer = io.BytesIO()
+    scaling(panels, names).savefig(buffer, format="png", dpi=130, facecolor="white")
+    return buffer.getvalue()
+
+
+def comparable(groups: Sequence[Group]) -> list[list[Group]]:
+    """Groups that differ in their dimension alone, together, by growing dimension."""
+    found: dict[tuple, list[Group]] = defaultdict(list)
+    for group in groups:
+        found[(group.problem, group.instance, group.protocol.fingerprint, group.machine)].append(group)
+    return [sorted(members, key=lambda group: group.dim) for members in found.values()]
+
+
+def titles(panels: Sequence[Sequence[Group]]) -> list[str]:
+    """The problem of every line of panels; where two have the same, the steps, the protocol and the machine too."""
+    short = [_name(groups[0]) for groups in panels]
+    return [
+        name if short.count(name) == 1 else f"{name}: {_conditions(groups[0])}"
+        for name, groups in zip(short, panels, strict=True)
+    ]
+
+
+def _conditions(group: Group) -> str:
+    used = group.protocol
+    return f"{used.steps:,} steps, protocol {used.fingerprint[:8]}, {group.machine}"
+
+
+def _name(group: Group) -> str:
+    return f"{group.problem}, instance {group.instance}" if group.instance else group.problem
+
+
+def style(ink: str, faint: str) -> dict[Any, Any]:
+    """Matplotlib's settings, with text and axes in `ink` and grids in `faint`."""
+    dark = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    return _STYLE | dict.fromkeys(dark, ink) | {"grid.color": faint, "legend.labelcolor": ink}
+
+
+def _draw(axis: Axes, groups: Sequence[Group], names: Sequence[str], panel: _Panel, faint: str) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set(xscale="log", yscale="log", xlabel="d", ylabel=panel.label)
+    axis.grid(visible=True, which="major", linewidth=0.4, alpha=0.6)
+    if panel.measure == "relative_l2":
+        _draw_nulls(axis, groups, faint)
+    for index, name in enumerate(names):
+        points = _points(groups, name, panel)
+        if points:
+            axis.plot(
+                *zip(*points, strict=True),
+                color=COLOURS[index % len(COLOURS)],
+                marker=MARKERS[index % len(MARKERS)],
+                label=name,
+                markersize=4.5,
+                linewidth=1.3,
+            )
+    _widen(axis)
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axis.yaxis.set_minor_locator(NullLocator())
+    _set_dimensions(axis, [group.dim for group in groups])
+
+
+def _widen(axis: Axes) -> None:
+    """At least a factor of ten from bottom to top: a difference of a few percent should not look like a cliff."""
+    low, high = axis.get_ylim()
+    if 0 < high / low < 10:
+        middle = math.sqrt(low * high)
+        axis.set_ylim(middle / math.sqrt(10), middle * math.sqrt(10))
+
+
+def _draw_nulls(axis: Axes, groups: Sequence[Group], faint: str) -> None:
+    for name, dashes in _NULLS:
+        points = [(g.dim, g.nulls[name].relative_l2) for g in groups if name in g.nulls]
+        points = [(d, value) for d, value in points if value > 0]
+        if points:
+            label = f"null: {name}"
+            x, y = zip(*points, strict=True)
+            axis.plot(x, y, label=label, linestyle=dashes, marker="_", color=faint, linewidth=1.3)
+
+
+def _points(groups: Sequence[Group], name: str, panel: _Panel) -> list[tuple[int, float]]:
+    found = []
+    for group in groups:
+        for row in group.rows:
+            spread = row.measures.get(panel.measure)
+            if row.label == name and spread and 0 < spread.median < math.inf:
+                found.append((group.dim, spread.median * panel.scale))
+    return found
+
+
+def _set_dimensions(axis: Axes, dims: Sequence[int]) -> None:
+    """Ticks at the dimensions that were measured, and room beside the first and the last."""
+    axis.set_xlim(min(dims) / 1.7, max(dims) * 1.7)
+    axis.set_xticks(list(dims), [f"{d:,}" if d < 10_000 else f"{d:.0e}".replace("e+0", "e") for d in dims])
+    axis.set_xticks([], minor=True)

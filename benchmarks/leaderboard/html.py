@@ -1,0 +1,209 @@
+"""The leaderboard as one HTML file: no request to anywhere, readable on a phone, light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from benchmarks.leaderboard import figure
+from benchmarks.leaderboard.published import Comparison
+from benchmarks.leaderboard.ranking import Group, Leaderboard, Row
+from benchmarks.leaderboard.tables import (
+    COLUMNS,
+    DEGENERATE,
+    EXPLANATION,
+    beside_cells,
+    described,
+    number,
+    rate,
+    title,
+)
+from benchmarks.records.record import Environment, Status
+
+_CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_CSS = """
+:root { color-scheme: light dark; --ink: #1d2430; --paper: #ffffff; --soft: #f4f6f9; --faint: #8b95a5;
+  --line: #dfe4ec; --accent: #2f6db5; --bad: #b3372f; --warn: #95690a; --bar: #cfe0f3; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ef; --paper: #14171c; --soft: #1d2229;
+  --faint: #8c97a8; --line: #323a45; --accent: #7db4f0; --bad: #f0867d; --warn: #e0b453; --bar: #27435f; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.2rem clamp(.8rem, 3vw, 2.2rem) 4rem; max-width: 92rem; color: var(--ink);
+  background: var(--paper); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+h1 { font-size: 1.7rem; margin: .4rem 0; } h2 { font-size: 1.25rem; margin: 2.6rem 0 .4rem; }
+h3 { font-size: 1rem; margin: 1.6rem 0 .2rem; } p { max-width: 62rem; margin: .4rem 0; }
+.dim, .caption { color: var(--faint); } .caption { font-size: .85rem; overflow-wrap: anywhere; }
+.scroll { overflow-x: auto; margin: .5rem 0; border: 1px solid var(--line); border-radius: 8px; }
+table { border-collapse: collapse; width: 100%; font-size: .87rem; }
+th { text-align: right; font-weight: 600; background: var(--soft); white-space: nowrap; }
+th, td { padding: .36rem .55rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+tbody tr:last-child td { border-bottom: 0; }
+td { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.text, th.text { text-align: left; } td.note { white-space: normal; min-width: 12rem; color: var(--faint); }
+td.text.name { font-weight: 500; position: sticky; left: 0; background: var(--paper); }
+tr.first td.name, tr.first td:first-child { color: var(--accent); font-weight: 700; }
+tr.null td, tr.null td.name { color: var(--faint); font-weight: 400; font-style: italic; }
+tr.failed td.note { color: var(--bad); }
+.flag { display: inline-block; padding: 0 .5em; border: 1px solid currentColor; border-radius: 1em;
+  color: var(--warn); font-size: .78rem; font-weight: 500; vertical-align: middle; }
+td.skill { background: linear-gradient(var(--bar), var(--bar)) no-repeat right;
+  background-size: calc(var(--part) * 100%) 100%; }
+figure { margin: .6rem 0; overflow-x: auto; } figure svg { min-width: 680px; width: 100%; height: auto; }
+nav { columns: 16rem; margin: .8rem 0; } nav a { display: block; } a { color: var(--accent); }
+footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: .8rem; font-size: .85rem;
+  color: var(--faint); }
+code { overflow-wrap: anywhere; }
+"""
+
+
+class _Html(str):
+    """Text that is HTML already."""
+
+
+def _tag(name: str, *children: str, **attributes: str) -> _Html:
+    """An element; whatever is not HTML already is escaped, attributes included."""
+    inside = "".join(child if isinstance(child, _Html) else escape(child) for child in children)
+    outside = "".join(f' {key.rstrip("_")}="{escape(value)}"' for key, value in attributes.items() if value)
+    return _Html(f"<{name}{outside}>{inside}</{name}>")
+
+
+def html(board: Leaderboard, cells: Sequence[Comparison] = ()) -> str:
+    """The whole page."""
+    sets = figure.comparable(board.groups)
+    names = figure.series_names(board.groups)
+    body = [
+        _tag("h1", "pdezoo leaderboard"),
+        _tag("p", EXPLANATION),
+        _tag("h2", "At a glance"),
+        _glance(sets),
+        *(_section(index, groups, names) for index, groups in enumerate(sets)),
+    ]
+    if cells:
+        body += [_tag("h2", "Beside the papers"), _beside(cells)]
+    return _document("pdezoo leaderboard", [*body, _footer(board)])
+
+
+def _document(heading: str, body: Iterable[str]) -> str:
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(_CSP)}">'
+        f"<title>{escape(heading)}</title><style>{_CSS}</style>"
+    )
+    lines = "\n".join(body)
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{lines}\n</body></html>\n'
+
+
+def _glance(sets: Sequence[Sequence[Group]]) -> _Html:
+    heads = [
+        "problem",
+        "d",
+        "best error",
+        "by",
+        "constant / affine null",
+        "fastest ranked",
+        "machine, protocol",
+    ]
+    rows = [_glance_row(index, group) for index, groups in enumerate(sets) for group in groups]
+    return _table([_tag("th", head, class_="text") for head in heads], rows)
+
+
+def _glance_row(index: int, group: Group) -> _Html:
+    best = group.best
+    ranked = [row for row in group.rows if row.rank is not None and "steps_per_second" in row.measures]
+    fastest = max(ranked, key=lambda row: row.measures["steps_per_second"].median, default=None)
+    speed = (
+        f"{fastest.label}, {rate(fastest.measures['steps_per_second'].median)} steps/s" if fastest else "–"
+    )
+    nulls = " / ".join(
+        number(group.nulls[n].relative_l2) if n in group.nulls else "–" for n in ("constant", "affine")
+    )
+    link = _tag("a", group.problem, href=f"#set-{index}")
+    texts = [
+        _tag("td", link, *_flags(group), class_="text name"),
+        _tag("td", f"{group.dim:,}"),
+        _tag("td", number(best.error) if best else "none above the null"),
+        _tag("td", _winner(best), class_="text"),
+        _tag("td", nulls),
+        _tag("td", speed, class_="text"),
+        _tag("td", f"{group.machine}, {group.protocol.name}", class_="text"),
+    ]
+    return _tag("tr", *texts)
+
+
+def _winner(best: Row | None) -> str:
+    if best is None:
+        return "–"
+    return f"{best.label} ({best.note})" if best.note else best.label
+
+
+def _flags(group: Group) -> list[str]:
+    return (
+        [_Html(" "), _tag("span", "degenerate", class_="flag", title=DEGENERATE)] if group.degenerate else []
+    )
+
+
+def _section(index: int, groups: Sequence[Group], names: Sequence[str]) -> _Html:
+    first = groups[0]
+    words = f"{first.machine} · {described(first.protocol)}"
+    drawing = _tag("figure", _Html(figure.svg(groups, names)))
+    tables = [part for group in groups for part in _group(group)]
+    name = first.problem + (f", instance {first.instance}" if first.instance else "")
+    return _tag(
+        "section", _tag("h2", name), _tag("p", words, class_="caption"), drawing, *tables, id=f"set-{index}"
+    )
+
+
+def _group(group: Group) -> list[_Html]:
+    heads = [_tag("th", column.head, class_="" if column.is_number else "text") for column in COLUMNS]
+    identity = f"problem fingerprint {group.fingerprint or 'none'} · {_software(group.environments)}"
+    return [
+        _tag("h3", title(group), *_flags(group)),
+        _table(heads, [_row(row) for row in group.rows]),
+        _tag("p", identity, class_="caption"),
+    ]
+
+
+def _software(environments: Sequence[Environment]) -> str:
+    seen = {
+        f"jax {e.jax}, Python {e.python}, {e.os}, "
+        + (
+            f"commit {e.commit[:10]}{' with changes' if e.dirty else ''}"
+            if e.commit
+            else f"pdezoo {e.version}"
+        )
+        for e in environments
+    }
+    return "; ".join(sorted(seen))
+
+
+def _row(row: Row) -> _Html:
+    kind = "null" if row.is_null else "failed" if row.error is None else "first" if row.rank == 1 else ""
+    return _tag("tr", *(_cell(row, index) for index in range(len(COLUMNS))), class_=kind)
+
+
+def _cell(row: Row, index: int) -> _Html:
+    column = COLUMNS[index]
+    text = column.text(row)
+    if column.head == "solver":
+        return _tag("td", text, class_="text name", title=row.hyperparameters)
+    if column.head == "note":
+        tried = "" if row.status is Status.OK else row.status.message
+        return _tag("td", text, class_="text note", title=tried)
+    if column.head == "skill" and row.skill is not None and 0 < row.skill <= 1:
+        return _tag("td", text, class_="skill", style=f"--part:{row.skill:.3f}")
+    return _tag("td", text)
+
+
+def _beside(cells: Sequence[Comparison]) -> _Html:
+    found = beside_cells(cells)
+    heads = [_tag("th", head, class_="text") for head in found[0]]
+    return _table(heads, [_tag("tr", *(_tag("td", t, class_="text") for t in c.values())) for c in found])
+
+
+def _table(heads: Iterable[str], rows: Iterable[str]) -> _Html:
+    table = _tag("table", _tag("thead", _tag("tr", *heads)), _tag("tbody", *rows))
+    return _tag("div", table, class_="scroll", tabindex="0")
+
+
+def _footer(board: Leaderboard) -> _Html:
+    words = f"{board.records:,} records. Result set sha256:"
+    return _tag("footer", words, _tag("code", board.digest))

@@ -1,0 +1,319 @@
+"""Records → groups of comparable rows, with ranks and their intervals. Rendering is in `render` and `page`.
+
+Only cells of the same problem fingerprint, protocol fingerprint and machine stand in one group. A row is a
+solver with its hyperparameters; its numbers are medians over the training seeds, and a seed that failed
+counts as an infinite error, never as a missing one. Only a row with a skill above 0 is ranked; the null
+predictors are fitted on the solution, which no solver may see, and are shown without a rank.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.records.protocol import Protocol
+from benchmarks.records.record import Environment, Errors, Metrics, Record, Status
+from benchmarks.records.store import latest
+
+DEGENERATE_BELOW = 1e-2
+MIN_SEEDS_FOR_INTERVAL = 3
+_RESAMPLES = 2_000
+_COVERAGE = (5.0, 95.0)
+NULL = "null-"
+MEASURES = (
+    "relative_l2",
+    "relative_l1",
+    "relative_point",
+    "best_relative_l2",
+    "steps_per_second",
+    "peak_bytes",
+    "compiled_bytes",
+    "compile_seconds",
+    "train_seconds",
+    "loss",
+)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Median, least and largest over the seeds that have a value, and how many have one."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A solver, with its hyperparameters, on one problem. `status` is that of the worst seed."""
+
+    solver: str
+    label: str
+    hyperparameters: str
+    n: int
+    n_ok: int
+    status: Status
+    reason: str
+    measures: dict[str, Summary]
+    skill: float | None
+    skill_affine: float | None
+    cut_short: str = ""
+    rank: int | None = None
+    interval: tuple[int, int] | None = None
+
+    @property
+    def is_null(self) -> bool:
+        return self.solver.startswith(NULL)
+
+    @property
+    def error(self) -> float | None:
+        """Median relative L2 error over all seeds tried; None if it is not finite."""
+        spread = self.measures.get("relative_l2")
+        return spread.median if spread and math.isfinite(spread.median) else None
+
+    @property
+    def note(self) -> str:
+        """What a reader must know before quoting the row."""
+        if self.is_null:
+            return "fitted on the solution: not ranked"
+        if self.error is None:
+            return f"{self.status}: {self.reason}" if self.reason else str(self.status)
+        parts = [f"{self.n - self.n_ok} of {self.n} seeds failed"] if self.n_ok < self.n else []
+        if self.skill is not None and self.skill <= 0:
+            parts.append("no better than a constant: unranked")
+        elif self.skill_affine is not None and self.skill_affine <= 0:
+            parts.append("a linear model does as well")
+        parts += [self.cut_short] if self.cut_short else []
+        if probe := self.measures.get("relative_point"):
+            parts.append(f"at the probe {probe.median:.2g}")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that may be compared: one instance, one protocol, one machine."""
+
+    problem: str
+    dim: int
+    instance: int
+    fingerprint: str | None
+    protocol: Protocol
+    machine: str
+    environments: tuple[Environment, ...]
+    nulls: dict[str, Errors]
+    rows: tuple[Row, ...]
+
+    @property
+    def degenerate(self) -> bool:
+        """Whether an affine function explains the solution to better than 1 %."""
+        return "affine" in self.nulls and self.nulls["affine"].relative_l2 < DEGENERATE_BELOW
+
+    @property
+    def best(self) -> Row | None:
+        return next((row for row in self.rows if row.rank == 1), None)
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All groups, and the hash of the result set: equal sets of records have equal hashes, anywhere."""
+
+    groups: tuple[Group, ...]
+    digest: str
+    records: int
+
+
+def leaderboard(records: Iterable[Record]) -> Leaderboard:
+    """The groups of the newest record of every cell and machine."""
+    used = _newest(records)
+    grouped: dict[tuple, list[Record]] = defaultdict(list)
+    for record in used:
+        grouped[_group_key(record)].append(record)
+    groups = tuple(_group(members) for _, members in sorted(grouped.items()))
+    return Leaderboard(groups, result_digest(used), len(used))
+
+
+def result_digest(records: Iterable[Record]) -> str:
+    """SHA-256 of the sorted digests of a set of records."""
+    return hashlib.sha256("\n".join(sorted({record.digest for record in records})).encode()).hexdigest()
+
+
+def _newest(records: Iterable[Record]) -> list[Record]:
+    by_machine: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        by_machine[record.environment.machine].append(record)
+    return [record for members in by_machine.values() for record in latest(members).values()]
+
+
+def _group_key(record: Record) -> tuple:
+    problem = record.cell.problem
+    instance = (problem.name, problem.dim, problem.seed, problem.fingerprint or "")
+    return *instance, record.cell.protocol.fingerprint, record.environment.machine
+
+
+def _group(records: Sequence[Record]) -> Group:
+    first = records[0]
+    nulls: dict[str, Errors] = {}
+    for record in records:
+        nulls |= record.nulls
+    rows: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        rows[(record.cell.solver.name, _settings(record))].append(record)
+    measured = [_row(members) for members in rows.values()]
+    names = {row.solver for row in measured}
+    missing = [_null_row(name, e, nulls) for name, e in nulls.items() if NULL + name not in names]
+    problem = first.cell.problem
+    return Group(
+        problem=problem.name,
+        dim=problem.dim,
+        instance=problem.seed,
+        fingerprint=problem.fingerprint,
+        protocol=first.cell.protocol,
+        machine=first.environment.machine,
+        environments=tuple(dict.fromkeys(record.environment for record in records)),
+        nulls=nulls,
+        rows=tuple(_ranked(_labelled(measured + missing), _seed_errors(rows))),
+    )
+
+
+def _row(records: Sequence[Record]) -> Row:
+    worst = max(records, key=lambda r: list(Status).index(r.status))
+    found = {name: _spread(name, records) for name in MEASURES}
+    return Row(
+        solver=records[0].cell.solver.name,
+        label=records[0].cell.solver.name,
+        hyperparameters=_settings(records[0]),
+        n=len(records),
+        n_ok=sum(record.status is Status.OK for record in records),
+        status=worst.status,
+        reason=worst.reason,
+        measures={name: spread for name, spread in found.items() if spread is not None},
+        skill=_median([record.metrics.skill for record in records]),
+        skill_affine=_median([record.metrics.skill_affine for record in records]),
+        cut_short=_cut_short(records),
+    )
+
+
+def _cut_short(records: Sequence[Record]) -> str:
+    """Where the training budget ended before the steps did, what became of the steps."""
+    asked = records[0].cell.protocol.steps
+    taken = [r.metrics.steps for r in records if r.status is Status.OK and r.metrics.steps is not None]
+    if not taken or records[0].cell.protocol.seconds is None or min(taken) >= asked:
+        return ""
+    return f"{statistics.median_low(taken):,} of {asked:,} steps in the time given"
+
+
+def _spread(name: str, records: Sequence[Record]) -> Summary | None:
+    """Over the seeds; an error that a failed seed does not have is infinite, other numbers are left out."""
+    is_error = name.endswith(("l2", "l1"))
+    values = [_value(name, record.metrics, is_error, record.status) for record in records]
+    known = [value for value in values if value is not None]
+    if not any(math.isfinite(value) for value in known):
+        return None
+    return Summary(statistics.median(known), min(known), max(known), len(known))
+
+
+def _value(name: str, metrics: Metrics, is_error: bool, status: Status) -> float | None:
+    if is_error and status is not Status.OK:
+        return math.inf
+    return getattr(metrics, name)
+
+
+def _median(values: list[float | None]) -> float | None:
+    """The median, a missing value counting as minus infinity."""
+    middle = statistics.median(-math.inf if value is None else value for value in values)
+    return middle if math.isfinite(middle) else None
+
+
+def _null_row(name: str, errors: Errors, nulls: dict[str, Errors]) -> Row:
+    """A null predictor that was not run as a solver: its errors are measured with every cell."""
+    constant, affine = nulls.get("constant"), nulls.get("affine")
+    value = errors.relative_l2
+    measures = {"relative_l2": _certain(value), "relative_l1": _certain(errors.relative_l1)}
+    solver = NULL + name
+    skills = (_null_skill(value, constant), _null_skill(value, affine))
+    return Row(solver, solver, "{}", 1, 1, Status.OK, "", measures, *skills)
+
+
+def _certain(value: float) -> Summary:
+    return Summary(value, value, value, 1)
+
+
+def _null_skill(value: float, null: Errors | None) -> float | None:
+    return 1.0 - value / null.relative_l2 if null is not None and null.relative_l2 > 0 else None
+
+
+def _settings(record: Record) -> str:
+    return json.dumps(record.cell.solver.hyperparameters, sort_keys=True)
+
+
+def _labelled(rows: list[Row]) -> list[Row]:
+    """Rows of one solver are told apart by the hyperparameters in which they differ."""
+    same = Counter(row.solver for row in rows)
+    return [row if same[row.solver] == 1 else replace(row, label=_told_apart(row, rows)) for row in rows]
+
+
+def _told_apart(row: Row, rows: list[Row]) -> str:
+    others = [_flat(json.loads(other.hyperparameters)) for other in rows if other.solver == row.solver]
+    own = _flat(json.loads(row.hyperparameters))
+    differing = [key for key in own if len({json.dumps(other.get(key)) for other in others}) > 1]
+    return f"{row.solver} ({', '.join(f'{key}={own[key]}' for key in differing)})"
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """{"estimator": {"samples": 8}} → {"samples": 8}: the parts' names are left out where that is unambiguous."""
+    found: dict[str, Any] = {}
+    for part, value in settings.items():
+        inner = value if isinstance(value, dict) else {part: value}
+        found |= {(key if key not in found else f"{part}.{key}"): v for key, v in inner.items()}
+    return found
+
+
+def _seed_errors(rows: dict[tuple[str, str], list[Record]]) -> dict[tuple[str, str], list[float]]:
+    """The errors of all seeds of every row, a failed seed's being infinite."""
+    return {
+        key: [
+            r.metrics.relative_l2 if r.status is Status.OK and r.metrics.relative_l2 is not None else math.inf
+            for r in records
+        ]
+        for key, records in rows.items()
+    }
+
+
+def _ranked(rows: list[Row], errors: dict[tuple[str, str], list[float]]) -> list[Row]:
+    """Ranked rows by error, then the unranked by error, then the nulls, then those without an error."""
+    eligible = [r for r in rows if not r.is_null and r.error is not None and (r.skill or 0.0) > 0.0]
+    eligible.sort(key=lambda row: (row.error, row.label))
+    medians = [row.error for row in eligible]
+    intervals = rank_intervals([errors[(row.solver, row.hyperparameters)] for row in eligible])
+    ranked = [
+        replace(row, rank=1 + medians.index(row.error), interval=interval)
+        for row, interval in zip(eligible, intervals, strict=True)
+    ]
+    rest = [row for row in rows if row not in eligible]
+    rest.sort(key=lambda r: (r.error is None, r.is_null, math.inf if r.error is None else r.error, r.label))
+    return ranked + rest
+
+
+def rank_intervals(errors: Sequence[Sequence[float]]) -> list[tuple[int, int] | None]:
+    """A 90 % bootstrap interval, over seeds, of each row's rank among all; None if a row has too few seeds.
+
+    The resampling is deterministic, so that the same records give the same page.
+    """
+    if not errors or min(len(seeds) for seeds in errors) < MIN_SEEDS_FOR_INTERVAL:
+        return [None] * len(errors)
+    random = np.random.default_rng(0)
+    medians = np.stack(
+        [np.median(random.choice(np.asarray(e), (_RESAMPLES, len(e))), axis=1) for e in errors], axis=1
+    )
+    ranks = 1 + (medians[:, None, :] < medians[:, :, None]).sum(axis=2)
+    low, high = np.percentile(ranks, _COVERAGE, axis=0, method="nearest")
+    return [(int(a), int(b)) for a, b in zip(low, high, strict=True)]

@@ -1,0 +1,287 @@
+"""A leaderboard as a terminal table, Markdown, LaTeX, CSV or JSON. Everything from a record is escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.leaderboard.published import Comparison
+from benchmarks.leaderboard.ranking import Group, Leaderboard, Row, Summary
+from benchmarks.records.protocol import Protocol
+from benchmarks.records.record import to_json
+from benchmarks.terminal.format import COLOURS, seconds, signed, size
+
+if TYPE_CHECKING:
+    import pandas
+    from rich.console import RenderableType
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of every rendered table: its head and what it says of a row."""
+
+    head: str
+    text: Callable[[Row], str]
+    is_number: bool = True
+
+
+def interval(row: Row) -> str:
+    """The rank, with its interval where that is wider than the rank itself."""
+    if row.rank is None:
+        return "–"
+    low, high = row.interval or (row.rank, row.rank)
+    return f"{row.rank}" if low == high else f"{row.rank} [{low}–{high}]"
+
+
+def error(row: Row) -> str:
+    """Median error and its range over the seeds."""
+    spread = row.measures.get("relative_l2")
+    if row.error is None or spread is None:
+        return "–"
+    return number(row.error) if spread.n == 1 else f"{number(row.error)} [{_range(spread)}]"
+
+
+def number(value: float | None) -> str:
+    """Three digits, and no more than are needed; a dash for nothing."""
+    return "–" if value is None else f"{value:.3g}" if value < float("inf") else "failed"
+
+
+def _range(spread: Summary) -> str:
+    return f"{number(spread.low)}–{number(spread.high)}"
+
+
+def _measure(name: str, shown: Callable[[float], str]) -> Callable[[Row], str]:
+    return lambda row: shown(row.measures[name].median) if name in row.measures else "–"
+
+
+def rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+COLUMNS = (
+    Column("rank", interval),
+    Column("solver", lambda row: row.label, is_number=False),
+    Column("relative L2", error),
+    Column("skill", lambda row: signed(row.skill)),
+    Column("skill vs affine", lambda row: signed(row.skill_affine)),
+    Column("steps/s", _measure("steps_per_second", rate)),
+    Column("peak memory", _measure("peak_bytes", size)),
+    Column("compiled", _measure("compiled_bytes", size)),
+    Column("compile", _measure("compile_seconds", seconds)),
+    Column("seeds", lambda row: f"{row.n_ok}/{row.n}"),
+    Column("note", lambda row: row.note, is_number=False),
+)
+EXPLANATION = (
+    "Relative L2 error on a fixed test set at the end of training: median and range over the seeds. "
+    "Skill is 1 − error / error of the best constant; a row is ranked only where it is above 0. "
+    "Rank intervals are 90 % bootstrap intervals over seeds, given from three seeds on. "
+    "A failed seed counts as an infinite error. Peak memory is the accelerator's; on a CPU it is the whole "
+    "process's, some 350 MB of it the interpreter's and JAX's own. Cells of different problem, protocol or machine are never "
+    "ranked together."
+)
+
+
+def title(group: Group) -> str:
+    instance = f", instance {group.instance}" if group.instance else ""
+    return f"{group.problem}, d = {group.dim:,}{instance}"
+
+
+def described(protocol: Protocol) -> str:
+    """A protocol in one line, its training budget included: where there is one, not everybody takes every step."""
+    budget = f" or {protocol.seconds:g} s of training" if protocol.seconds is not None else ""
+    return (
+        f"protocol {protocol.name}: {protocol.steps:,} steps{budget}, batch {protocol.batch:,}, "
+        f"{protocol.test_size:,} test points, {protocol.dtype} ({protocol.fingerprint[:8]})"
+    )
+
+
+def caption(group: Group) -> str:
+    """Protocol, machine, fingerprint, and whether the problem is any test at all."""
+    problem = f"problem {group.fingerprint[:8]}" if group.fingerprint else "problem could not be made"
+    parts = [described(group.protocol), group.machine, problem]
+    return " · ".join(parts + ([DEGENERATE] if group.degenerate else []))
+
+
+DEGENERATE = "degenerate: an affine function is within 1 % of the solution"
+
+
+def beside_cells(cells: Iterable[Comparison]) -> list[dict[str, str]]:
+    """The papers' cells beside ours, as text under column heads."""
+    return [
+        {
+            "paper": f"{cell.published.paper}, table {cell.published.table}",
+            "problem": cell.published.problem,
+            "d": f"{cell.published.dim:,}",
+            "solver": cell.published.solver,
+            "metric": f"{cell.published.metric} [{cell.published.unit}]",
+            "printed": cell.published.value,
+            "ours": number(cell.ours) if cell.ours is not None else cell.status,
+            "ours / printed": "–" if cell.ratio is None else f"{cell.ratio:.3g} ×",
+            "on": f"{cell.published.hardware or 'unknown'} | {cell.machine}, protocol {cell.protocol}",
+        }
+        for cell in cells
+    ]
+
+
+def terminal(board: Leaderboard, cells: list[Comparison]) -> list[RenderableType]:
+    """One rich table for each group. Cells are Text, so that no name can be read as markup."""
+    from rich.text import Text
+
+    rendered: list[RenderableType] = [_terminal_table(group) for group in board.groups]
+    if cells:
+        rendered.append(_terminal_cells(beside_cells(cells)))
+    return [*rendered, Text(f"{EXPLANATION}\n{_footer(board)}", style="bright_black")]
+
+
+def _terminal_table(group: Group) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title(group)), caption=Text(caption(group)), title_justify="left")
+    shown = [column for column in COLUMNS if column.head != "compiled"]
+    for column in shown:
+        table.add_column(column.head, justify="right" if column.is_number else "left", overflow="fold")
+    for row in group.rows:
+        style = (
+            "bright_black"
+            if row.is_null
+            else "bold"
+            if row.rank == 1
+            else COLOURS[row.status] * (not row.n_ok)
+        )
+        table.add_row(*(Text(column.text(row)) for column in shown), style=style)
+    return table
+
+
+def _terminal_cells(cells: list[dict[str, str]]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text("Beside the papers (not ranked: other machines)"), title_justify="left")
+    for head in cells[0]:
+        table.add_column(head, overflow="fold")
+    for cell in cells:
+        table.add_row(*map(Text, cell.values()))
+    return table
+
+
+def markdown(board: Leaderboard, cells: list[Comparison]) -> str:
+    """GitHub's Markdown; a name or a reason cannot end its cell or become HTML."""
+    parts = ["# Leaderboard", EXPLANATION]
+    for group in board.groups:
+        rows = [{column.head: column.text(row) for column in COLUMNS} for row in group.rows]
+        parts += [f"## {_markdown_text(title(group))}", _markdown_text(caption(group)), _markdown_table(rows)]
+    if cells:
+        parts += ["## Beside the papers", _markdown_table(beside_cells(cells))]
+    return "\n\n".join([*parts, _footer(board)]) + "\n"
+
+
+def _markdown_table(rows: list[dict[str, str]]) -> str:
+    heads = list(rows[0])
+    lines = [heads, ["---"] * len(heads), *([_markdown_text(text) for text in row.values()] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _markdown_text(text: str) -> str:
+    entities = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_|\[\]#])", r"\\\1", " ".join(entities.split()))
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "–": "--",
+    "×": r"$\times$",
+    "−": "$-$",
+    "·": r"$\cdot$",
+}
+
+
+def latex(board: Leaderboard, cells: list[Comparison]) -> str:
+    """One booktabs table for each group."""
+    tables = []
+    for group in board.groups:
+        rows = [{column.head: column.text(row) for column in COLUMNS} for row in group.rows]
+        tables.append(_latex_table(rows, f"{title(group)}. {caption(group)}"))
+    if cells:
+        tables.append(_latex_table(beside_cells(cells), "Beside the papers"))
+    return "% needs \\usepackage{booktabs}\n" + "\n".join(tables) + f"% {_footer(board)}\n"
+
+
+def _latex_table(rows: list[dict[str, str]], words: str) -> str:
+    head, *body = [list(map(_latex_text, cells)) for cells in [list(rows[0]), *(r.values() for r in rows)]]
+    lines = [" & ".join(cells) + r" \\" for cells in body]
+    columns = "l" * len(head)
+    begin = rf"\begin{{table}}\caption{{{_latex_text(words)}}}\begin{{tabular}}{{{columns}}}\toprule"
+    middle = " & ".join(head) + r" \\ \midrule"
+    return "\n".join([begin, middle, *lines, r"\bottomrule\end{tabular}\end{table}", ""])
+
+
+def _latex_text(text: str) -> str:
+    return "".join(_LATEX.get(mark, mark) for mark in " ".join(text.split()))
+
+
+def frame(board: Leaderboard) -> pandas.DataFrame:
+    """One line for each row of each group, with plain numbers: for pandas, spreadsheets and CSV."""
+    import pandas
+
+    return pandas.DataFrame([_flat(group, row) for group in board.groups for row in group.rows])
+
+
+def comma_separated(board: Leaderboard) -> str:
+    """CSV; a text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    return frame(board).map(_no_formula).to_csv(index=False)
+
+
+def _no_formula(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t" and value else value
+
+
+def _flat(group: Group, row: Row) -> dict[str, Any]:
+    low, high = row.interval or (None, None)
+    flat: dict[str, Any] = {
+        "problem": group.problem,
+        "dim": group.dim,
+        "instance": group.instance,
+        "fingerprint": group.fingerprint,
+        "degenerate": group.degenerate,
+        "protocol": group.protocol.name,
+        "protocol_fingerprint": group.protocol.fingerprint,
+        "machine": group.machine,
+        "solver": row.solver,
+        "hyperparameters": row.hyperparameters,
+        "rank": row.rank,
+        "rank_low": low,
+        "rank_high": high,
+        "seeds": row.n,
+        "seeds_ok": row.n_ok,
+        "status": str(row.status),
+        "skill": row.skill,
+        "skill_affine": row.skill_affine,
+        "note": row.note,
+    }
+    for name, spread in row.measures.items():
+        values = {"": spread.median, "_low": spread.low, "_high": spread.high}
+        flat |= {f"{name}{end}": v if v < float("inf") else None for end, v in values.items()}
+    return flat
+
+
+def as_json(board: Leaderboard, cells: list[Comparison]) -> str:
+    """Everything the other formats show, for programs."""
+    rows = [_flat(group, row) for group in board.groups for row in group.rows]
+    content = {"result_set": board.digest, "records": board.records, "rows": rows}
+    return to_json(content | ({"published": beside_cells(cells)} if cells else {}))
+
+
+def _footer(board: Leaderboard) -> str:
+    return f"{board.records:,} records, result set sha256:{board.digest}"

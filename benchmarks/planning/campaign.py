@@ -1,0 +1,46 @@
+"""Campaigns: matrices in the order of their importance, measured as far as a time budget goes, and resumed.
+
+A campaign is a folder of matrix files; the order of their names is the order of the work. Where a machine is lent for minutes at a
+time, `pdezoo campaign papers --budget 9m` is run until nothing is left.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.planning.matrix import Request, expand, load, unique
+from benchmarks.planning.subjects import names
+from benchmarks.records.errors import UserError
+
+FOLDER = Path(__file__).parent / "campaigns"
+
+
+def known() -> list[str]:
+    """Names of the campaigns that come with the suite."""
+    return sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
+
+
+def requests(name: str, max_dim: int | None = None, steps: int | None = None) -> list[Request]:
+    """The campaign's cells, the first matrix's first, up to a dimension, and with other numbers of steps if told so.
+
+    `name` is one of `known()` or a folder. Raises UserError if it is neither, or has no matrix, or no cell is that small.
+    """
+    problems, solvers = names()
+    found = [r for path in _matrices(name) for r in expand(load(path), problems, solvers)]
+    small = [r for r in found if max_dim is None or r.dim <= max_dim]
+    if not small:
+        least = min(r.dim for r in found)
+        raise UserError(f"the campaign begins at d = {least:,}, got --max-dim {max_dim:,}")
+    if steps is None:
+        return small
+    return unique(r.under(steps=steps) for r in small)
+
+
+def _matrices(name: str) -> list[Path]:
+    folder = FOLDER / name if name in known() else Path(name)
+    matrices = sorted(folder.glob("*.toml")) if folder.is_dir() else []
+    if not matrices:
+        raise UserError(
+            f"a campaign is one of {', '.join(known())}, or a folder of matrix files, got {name[:60]!r}"
+        )
+    return matrices

@@ -1,0 +1,143 @@
+"""The matrix of a sweep: a TOML file that names problems, dimensions, solvers and seeds."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchmarks.records.errors import UserError
+from benchmarks.records.protocol import Protocol, protocol
+from benchmarks.records.record import clip
+from benchmarks.terminal.parsing import dimension, duration, require_known, seeds, size
+
+MAX_CELLS = 100_000
+MAX_MATRIX_BYTES = 200_000
+_LIMITS = {"wall_limit": duration, "memory_limit": size, "seconds": duration}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A cell as it was asked for: names, not yet problems and solvers that exist."""
+
+    problem: str
+    dim: int
+    instance: int
+    solver: str
+    hyperparameters: tuple[tuple[str, Any], ...]
+    protocol: Protocol
+    seed: int
+
+    def under(self, **changes: Any) -> Request:
+        """The same cell with its protocol changed."""
+        return replace(self, protocol=self.protocol.but(**changes))
+
+
+Texts = Annotated[list[Annotated[str, Field(max_length=200)]], Field(min_length=1, max_length=1_000)]
+
+
+class Matrix(BaseModel):
+    """What a matrix file may say. Numbers are checked by `benchmarks.terminal.parsing`, as on the command line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pdes: Texts
+    dims: Annotated[list[Any], Field(min_length=1, max_length=1_000)]
+    solvers: Annotated[list[str | dict[str, Any]], Field(min_length=1, max_length=1_000)]
+    seeds: Any = 1
+    instances: Any = 1
+    protocol: str | dict[str, Any] = "quick"
+
+
+def load(path: Path) -> Matrix:
+    """The matrix in a file. Raises UserError for anything that is not one."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_MATRIX_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"the matrix {path} cannot be read ({error.strerror or error})") from None
+    if len(content) > MAX_MATRIX_BYTES:
+        raise UserError(f"a matrix has at most {MAX_MATRIX_BYTES:,} bytes; {path} has more")
+    return parse(content, str(path))
+
+
+def parse(content: bytes, where: str = "the matrix") -> Matrix:
+    """The matrix that `content` holds. Raises UserError for anything else."""
+    try:
+        return Matrix.model_validate(tomllib.loads(content.decode("utf-8")))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        key = ".".join(clip(str(part), 40) for part in first["loc"])
+        raise UserError(f"{where}: {key}: {first['msg']}; docs/harness.md shows a matrix") from None
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested beyond reason
+        raise UserError(f"{where} is not TOML: {clip(str(error), 200)}") from None
+
+
+def expand(matrix: Matrix, pdes: Sequence[str], solvers: Sequence[str]) -> list[Request]:
+    """Every cell the matrix asks for, problems slowest; `pdes` and `solvers` are the known names."""
+    problems = _matching("problem", matrix.pdes, list(pdes))
+    dims = list(dict.fromkeys(dimension(d) for d in matrix.dims))
+    rows = [row for spec in matrix.solvers for row in _rows(spec, list(solvers))]
+    used = protocol_of(matrix.protocol)
+    axes: tuple[Sequence[Any], ...] = (problems, dims, seeds(matrix.instances), rows, seeds(matrix.seeds))
+    count = 1
+    for axis in axes:
+        count *= len(axis)
+    if count > MAX_CELLS:
+        raise UserError(f"a matrix has at most {MAX_CELLS:,} cells, this one has {count:,}")
+    cells = itertools.product(*axes)
+    return unique(Request(p, d, i, name, given, used, s) for p, d, i, (name, given), s in cells)
+
+
+def unique(requests: Iterable[Request]) -> list[Request]:
+    """Requests without repetition; hyperparameters may be lists, which do not hash, so their text counts."""
+    return list({repr(request): request for request in requests}.values())
+
+
+def protocol_of(given: str | dict[str, Any]) -> Protocol:
+    """A named protocol, or `{base = "paper", steps = 500, wall_limit = "10m"}`."""
+    if isinstance(given, str):
+        return protocol(given)
+    changes = {k: v for k, v in given.items() if k != "base"}
+    known = [field for field in Protocol.__dataclass_fields__ if field != "name"]
+    for key, value in changes.items():
+        require_known("protocol setting", key, known)
+        if key in _LIMITS and isinstance(value, str):
+            changes[key] = _LIMITS[key](value)
+        if key == "levels":
+            changes[key] = tuple(value) if isinstance(value, list) else value
+    return protocol(str(given.get("base", "paper"))).but(**changes)
+
+
+def _matching(kind: str, patterns: Iterable[str], known: list[str]) -> list[str]:
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        if any(mark in pattern for mark in "*?["):
+            matches = [name for name in known if fnmatchcase(name, pattern)]
+            if not matches:
+                raise UserError(f"no {kind} matches {clip(pattern, 60)!r}; `pdezoo list` shows {len(known)}")
+            found |= dict.fromkeys(matches)
+        else:
+            found[require_known(kind, pattern, known)] = None
+    return list(found)
+
+
+def _rows(spec: str | dict[str, Any], known: list[str]) -> list[tuple[str, tuple[tuple[str, Any], ...]]]:
+    """Solver names with hyperparameters; a list as value means one row for each of its items."""
+    if isinstance(spec, str):
+        return [(name, ()) for name in _matching("solver", [spec], known)]
+    if not isinstance(spec.get("name"), str):
+        example = '{name = "stde", samples = [8, 16]}'
+        raise UserError(f"a solver is a name or a table such as {example}, got {clip(str(spec), 80)}")
+    given = {k: v if isinstance(v, list) else [v] for k, v in spec.items() if k != "name"}
+    if any(not values for values in given.values()):
+        raise UserError(f"an empty list gives no solver: {clip(str(spec), 80)}")
+    choices = itertools.islice(itertools.product(*given.values()), MAX_CELLS + 1)
+    combinations = [tuple(zip(given, values, strict=True)) for values in choices]
+    return [(name, c) for name in _matching("solver", [spec["name"]], known) for c in combinations]

@@ -1,0 +1,104 @@
+"""From what was asked for to cells with fingerprints, full hyperparameters and an identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from benchmarks.planning.matrix import Request
+from benchmarks.planning.subjects import Subjects
+from benchmarks.records.errors import UserError
+from benchmarks.records.outcome import Outcome, failure
+from benchmarks.records.record import (
+    Cause,
+    Cell,
+    Environment,
+    ProblemKey,
+    Record,
+    SolverKey,
+    Status,
+    clip,
+    now,
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell to measure, or one of which it is known beforehand how it ends: `outcome`."""
+
+    cell: Cell
+    outcome: Outcome | None = None
+
+    def foregone(self, environment: Environment) -> Record | None:
+        """The record of a cell that cannot even be set up; None if it can."""
+        if self.outcome is None:
+            return None
+        return Record(
+            cell=self.cell,
+            status=self.outcome.status,
+            cause=self.outcome.cause,
+            reason=clip(self.outcome.reason, 4_000),
+            exception=self.outcome.exception,
+            environment=environment,
+            start=now(),
+            duration=0.0,
+        )
+
+
+def keep_off_accelerators() -> None:
+    """Plan on the CPU: a planning process that held the accelerator's memory would starve the cells."""
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+
+
+def resolve(requests: Iterable[Request], lib: Subjects) -> list[Job]:
+    """One job for each request, in order. A problem that cannot have a dimension is a row, not an error.
+
+    Raises UserError for hyperparameters that a solver does not take.
+    """
+    problems: dict[tuple[str, int, int], tuple[ProblemKey, Outcome | None]] = {}
+    rows: dict[str, tuple[SolverKey, Outcome | None]] = {}
+    jobs = []
+    for request in requests:
+        instance = (request.problem, request.dim, request.instance)
+        row = repr((request.solver, request.hyperparameters))
+        if instance not in problems:
+            problems[instance] = _problem(*instance, lib)
+        if row not in rows:
+            rows[row] = _solver(request.solver, dict(request.hyperparameters), lib)
+        problem, no_problem = problems[instance]
+        solver, no_solver = rows[row]
+        cell = Cell(problem=problem, solver=solver, protocol=request.protocol, seed=request.seed)
+        jobs.append(Job(cell, no_problem or no_solver))
+    return jobs
+
+
+def _problem(name: str, dim: int, seed: int, lib: Subjects) -> tuple[ProblemKey, Outcome | None]:
+    try:
+        fingerprint = lib.make_pde(name, dim=dim, seed=seed).fingerprint
+    except lib.bad_dimension as error:
+        outcome = Outcome(Status.UNSUPPORTED, Cause.UNSUPPORTED, str(error))
+    except (Exception, SystemExit) as error:  # a broken contribution is a row; the others go on
+        outcome = failure(error)
+    else:
+        return ProblemKey(name=name, dim=dim, seed=seed, fingerprint=fingerprint), None
+    return ProblemKey(name=name, dim=dim, seed=seed), outcome
+
+
+def _solver(name: str, given: dict[str, Any], lib: Subjects) -> tuple[SolverKey, Outcome | None]:
+    try:
+        asked = SolverKey(name=name, given=given, hyperparameters=given)
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"]
+        raise UserError(f"{name}: these are no hyperparameters ({reason})") from None
+    try:
+        full = lib.make_solver(name, **given).hyperparameters()
+        return SolverKey(name=name, given=given, hyperparameters=full), None
+    except lib.bad_hyperparameter as error:
+        raise UserError(str(error)) from None  # it names the solver
+    except (Exception, SystemExit) as error:  # a broken contribution is a row; the others go on
+        return asked, failure(error)

@@ -1,0 +1,108 @@
+"""How a cell is measured: steps, batch, test set, number format and limits, as one frozen value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from benchmarks.records.canonical import sha256
+from benchmarks.records.errors import UserError
+
+DTYPE = (
+    "float32"  # what solvers compute in; a field of records, so that another one can be told apart one day
+)
+GIGABYTE = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """Everything that must be equal for two cells to be compared, apart from the machine.
+
+    `seconds` is a training budget: training stops there, even if steps are left. `wall_limit` (seconds) and
+    `memory_limit` (bytes) bound the whole cell, set-up and compilation included. `levels` are the relative
+    L2 errors of which `seconds_to` tells when they were first reached. `name` is a label: two protocols that
+    differ in their name alone have the same fingerprint.
+    """
+
+    name: str = "paper"
+    steps: int = 10_000
+    batch: int = 100
+    test_size: int = 20_000
+    dtype: str = DTYPE
+    seconds: float | None = None
+    wall_limit: float | None = 3_600.0
+    memory_limit: int | None = 40 * GIGABYTE
+    levels: tuple[float, ...] = (0.1, 0.03, 0.01, 0.003, 0.001)
+
+    # Read by pydantic where a protocol is part of a record.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
+
+    def __post_init__(self) -> None:
+        for field in ("steps", "batch", "test_size"):
+            _require_count(field, getattr(self, field))
+        for field in ("seconds", "wall_limit", "memory_limit"):
+            _require_positive(field, getattr(self, field))
+        if self.dtype != DTYPE:
+            raise UserError(
+                f"dtype is {DTYPE}, in which solvers train, got {str(self.dtype)[:40]!r}; leave it out"
+            )
+        if len(self.levels) > 16 or not all(_is_positive(level) for level in self.levels):
+            raise UserError(f"levels are at most 16 errors above 0, got {str(self.levels)[:80]}")
+        if not 0 < len(self.name) <= 40:
+            raise UserError(f"a protocol's name has 1 to 40 characters, got {len(self.name)}")
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything but the name."""
+        return sha256({key: value for key, value in self.as_dict().items() if key != "name"})
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as JSON values; seconds are floats, so that 60 and 60.0 are one protocol."""
+        fields = asdict(self)
+        for field in ("seconds", "wall_limit"):
+            fields[field] = None if fields[field] is None else float(fields[field])
+        return fields | {"levels": [float(level) for level in self.levels]}
+
+    def but(self, **changes: Any) -> Protocol:
+        """This protocol with some fields changed; the name then says so."""
+        changed = {k: v for k, v in changes.items() if getattr(self, k) != v}
+        return replace(self, **{"name": f"{self.name}*"[:40]} | changed) if changed else self
+
+
+def _is_positive(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and value > 0 and math.isfinite(value)
+
+
+def _require_positive(field: str, value: Any) -> None:
+    if value is not None and not (_is_positive(value) and value < 2**63):
+        raise UserError(f"{field} is a number above 0 or nothing, got {str(value)[:40]}")
+
+
+def _require_count(field: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**53:
+        raise UserError(f"{field} is a whole number from 1, got {str(value)[:40]}")
+
+
+PROTOCOLS = MappingProxyType(
+    {
+        "paper": Protocol(),
+        "quick": Protocol(
+            name="quick",
+            steps=300,
+            test_size=2_000,
+            seconds=5.0,
+            wall_limit=120.0,
+            memory_limit=8 * GIGABYTE,
+        ),
+    }
+)
+
+
+def protocol(name: str) -> Protocol:
+    """The protocol of that name. Raises UserError for an unknown one."""
+    if name not in PROTOCOLS:
+        raise UserError(f"a protocol is one of {', '.join(PROTOCOLS)}, got {name[:40]!r}")
+    return PROTOCOLS[name]

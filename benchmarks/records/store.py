@@ -1,0 +1,189 @@
+"""A folder of records: one JSON file each, named by the SHA-256 of its bytes, never changed afterwards.
+
+A file is written under a temporary name, flushed to the disk and renamed, so that whoever reads sees a whole
+record or none, also after `kill -9`; writers never touch each other's files, and merging is copying.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import time
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.records.errors import UserError
+from benchmarks.records.record import MAX_BYTES, Record, clip, parse
+
+_FILE = re.compile(r"[0-9a-f]{64}\.json")
+_TEMPORARY = ".part-"
+_ABANDONED_SECONDS = 86_400.0
+
+
+class StoreError(UserError):
+    """The store cannot be read or written."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file of the store that is not a record, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a store holds: its records by digest, and the files that were skipped."""
+
+    records: dict[str, Record]
+    damaged: tuple[Damage, ...]
+
+
+@dataclass(frozen=True)
+class Store:
+    """The records under `root`. Make one with `reading` or `writing`, which check the folder first."""
+
+    root: Path
+
+    @classmethod
+    def reading(cls, root: Path) -> Store:
+        """A store to read. Raises StoreError if there is no such folder."""
+        if not root.is_dir():
+            raise StoreError(f"there is no store at {root}; `pdezoo run` or `pdezoo sweep` makes one")
+        return cls(root)
+
+    @classmethod
+    def writing(cls, root: Path) -> Store:
+        """A store to write, made if need be and tried out. Raises StoreError if it cannot be written."""
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            probe = root / f"{_TEMPORARY}{secrets.token_hex(8)}"
+            _write_durably(probe, b"probe")
+            probe.unlink()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            message = f"the store {root} cannot be written ({reason}); choose one with --store"
+            raise StoreError(message) from None
+        store = cls(root)
+        store._sweep_up()
+        return store
+
+    def add(self, record: Record) -> Path:
+        """Keep `record`, durably. Adding it again changes nothing."""
+        path = self.root / f"{record.digest}.json"
+        if path.is_file():
+            return path
+        if len(record.content) > MAX_BYTES:
+            raise StoreError(f"a record has at most {MAX_BYTES:,} bytes, got {len(record.content):,}")
+        part = self.root / f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
+        _write_durably(part, record.content)
+        part.replace(path)
+        _flush_folder(self.root)
+        return path
+
+    def read(self, skip: Container[str] = ()) -> Contents:
+        """Every valid record but those whose digest is in `skip`; a damaged file is reported and left out."""
+        records, damaged = {}, []
+        for path in sorted(self.root.glob("*.json")):
+            if path.stem in skip:
+                continue
+            try:
+                record = _read_file(path)
+                records[record.digest] = record
+            except (OSError, ValueError) as error:
+                damaged.append(Damage(path, clip(str(error), 400)))
+        return Contents(records, tuple(damaged))
+
+    def find(self, digest: str) -> Record:
+        """The record whose digest begins with `digest`. Raises UserError if none or several do."""
+        if not re.fullmatch(r"[0-9a-f]{4,64}", digest):
+            raise UserError(f"a record is named by 4 to 64 hexadecimal digits, got {clip(digest, 80)!r}")
+        matches = [r for name, r in self.read().records.items() if name.startswith(digest)]
+        if len(matches) != 1:
+            found = "no record begins" if not matches else f"{len(matches)} records begin"
+            raise UserError(f"{found} with {digest} in {self.root}; `pdezoo status --json` lists them")
+        return matches[0]
+
+    def merge(self, others: Iterable[Store]) -> tuple[int, tuple[Damage, ...]]:
+        """Copy the records of other stores here; how many were new, and what was skipped."""
+        before = len(list(self.root.glob("*.json")))
+        damaged: list[Damage] = []
+        for other in others:
+            contents = other.read()
+            damaged.extend(contents.damaged)
+            for record in contents.records.values():
+                self.add(record)
+        return len(list(self.root.glob("*.json"))) - before, tuple(damaged)
+
+    def _sweep_up(self) -> None:
+        """Remove what writers that were killed a day or more ago left behind."""
+        for part in self.root.glob(f"{_TEMPORARY}*"):
+            try:
+                if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
+                    part.unlink()
+            except OSError:  # another writer was quicker
+                continue
+
+
+def read_record(path: Path) -> Record:
+    """The record in a file of any name. Raises UserError if it cannot be read or is not a record."""
+    try:
+        return parse(_bounded(path))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not a record: {clip(str(error), 400)}") from None
+
+
+def _read_file(path: Path) -> Record:
+    if not _FILE.fullmatch(path.name):
+        raise ValueError("the name is not 64 hexadecimal digits and '.json'")
+    content = _bounded(path)
+    if hashlib.sha256(content).hexdigest() != path.stem:
+        raise ValueError("the content is not what the name says: it was changed or cut off")
+    record = parse(content)
+    if record.content != content:
+        raise ValueError("it is not in canonical form")
+    return record
+
+
+def _bounded(path: Path) -> bytes:
+    """The bytes of a regular file of bounded size: no link, no device, no pipe that would block."""
+    if path.is_symlink() or not path.is_file():
+        raise ValueError("it is not a regular file")
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+    return content
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename durable; not every system can flush a folder."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def latest(records: Iterable[Record]) -> dict[str, Record]:
+    """The newest record of every cell, by the cell's identity."""
+    found: dict[str, Record] = {}
+    for record in sorted(records, key=lambda r: (r.start, r.digest)):
+        found[record.cell.identity] = record
+    return found

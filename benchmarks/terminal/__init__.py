@@ -1,0 +1,1 @@
+"""Talking to a person: reading what was typed, numbers and tables as text."""

@@ -1,0 +1,102 @@
+"""Numbers, durations and sizes as people write them. A mistake is a UserError that says what was expected."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from benchmarks.records.errors import UserError
+
+MAX_DIM = 10**12
+MAX_SEEDS = 1_000
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0}
+_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_BYTES |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+_QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?)\s*([A-Za-z]*)\s*")
+
+
+def whole(value: Any, what: str, low: int, high: int) -> int:
+    """A whole number such as 100, "1e5" or "100_000", from `low` to `high`."""
+    expected = f"{what} is a whole number from {low:,} to {high:,} such as {max(low, 100)} or 1e5"
+    try:
+        number = Decimal(str(value).strip()) if not isinstance(value, bool) else Decimal("nan")
+        fits = number.is_finite() and low <= number <= high and number == number.to_integral_value()
+    except (InvalidOperation, ValueError):
+        fits = False
+    if not fits:
+        raise UserError(f"{expected}, got {_shown(value)}")
+    return int(number)
+
+
+def dimension(value: Any) -> int:
+    return whole(value, "a dimension", 1, MAX_DIM)
+
+
+def dimensions(text: str) -> list[int]:
+    """One dimension or several with commas: "100,1e3"."""
+    return [dimension(part) for part in text.split(",")]
+
+
+def seeds(value: Any) -> list[int]:
+    """Training seeds: 5 means 0 to 4; a list (or "3,7" in text) means just those."""
+    if isinstance(value, str) and "," in value:
+        value = [part for part in value.split(",") if part.strip()]
+    if isinstance(value, list | tuple):
+        found = [whole(part, "a seed", 0, 2**31 - 1) for part in value]
+        if not 1 <= len(set(found)) <= MAX_SEEDS:
+            raise UserError(f"give 1 to {MAX_SEEDS:,} seeds, got {len(set(found))}")
+        return sorted(set(found))
+    return list(range(whole(value, "the number of seeds", 1, MAX_SEEDS)))
+
+
+def duration(text: str) -> float:
+    """Seconds from "90", "90s", "10m" or "1.5h"."""
+    return _quantity(text, _SECONDS, "a duration", "90s, 10m or 1.5h")
+
+
+def size(text: str) -> int:
+    """Bytes from "40GB", "512MiB" or "1e9"."""
+    return int(_quantity(text, _BYTES, "a size", "40GB, 512MiB or 1e9"))
+
+
+def _quantity(text: Any, units: dict[str, Any], what: str, examples: str) -> float:
+    match = _QUANTITY.fullmatch(str(text))
+    unit = units.get(match[2].lower()) if match else None
+    number = float(match[1]) * unit if match and unit is not None else 0.0
+    if not 0.0 < number < 1e18:
+        raise UserError(f"{what} is a number above 0 with a unit, such as {examples}, got {_shown(text)}")
+    return number
+
+
+def hyperparameter(text: str) -> tuple[str, Any]:
+    """ "rank=32" → ("rank", 32): the value is JSON where it reads as such and else a string."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip().isidentifier():
+        raise UserError(f"a hyperparameter is given as name=value such as samples=32, got {_shown(text)}")
+    try:
+        return name.strip(), json.loads(value, parse_constant=_no_constant)
+    except UserError:
+        raise
+    except (ValueError, RecursionError):  # not JSON
+        return name.strip(), value
+
+
+def _no_constant(name: str) -> None:
+    raise UserError(f"a hyperparameter is a finite value, got {name}")
+
+
+def require_known(kind: str, name: str, known: list[str]) -> str:
+    """`name` if it is known. Raises UserError with the nearest known names otherwise."""
+    if name in known:
+        return name
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"`pdezoo list` shows all {len(known)}"
+    raise UserError(f"no {kind} is called {_shown(name)}; {hint}")
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return repr(text[:60] + ("…" if len(text) > 60 else ""))

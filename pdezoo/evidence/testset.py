@@ -1,0 +1,198 @@
+"""The fixed test set of an instance, and errors measured on it.
+
+Points are drawn by the domain's measure from a key derived of the problem's fingerprint, one key per point, so
+that the set does not depend on how it is cut into chunks; x of size (points × d) is never held. Exact values are
+float64 at the float32 points, computed once: at high d what matters of u lies below float32's resolution.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import sympy as sp
+
+from ..calculus.collective import X, t, window_sum, window_sums
+from ..domain import Domain
+from ..lowering.lowered import lower
+from ..lowering.points import Points, in_float64
+from ..pde import PDE
+from ..solution import Formula, Reference
+
+_ELEMENTS = 2**22  # of x in a chunk: 16 MB in float32
+
+
+class TestSet:
+    """`size` test points of `pde` with exact values; `cache` is a folder that keeps the values between processes.
+
+    `errors(predict)` gives relative L2 and L1 errors of a prediction: √Σ(û−u)²/Σu² and Σ|û−u|/Σ|u|. Where the problem
+    declares a probe point, it also gives |û−u|/|u| there, as `relative_point`.
+    """
+
+    __test__ = False  # not a pytest class
+
+    def __init__(self, pde: PDE, size: int = 20_000, cache: Path | None = None):
+        if size < 1:
+            raise ValueError(f"a test set has at least one point, got size={size}")
+        alone = isinstance(pde.solution, Reference) and pde.solution.at is not None
+        self.pde, self.size, self.cache = pde, 1 if alone else size, cache
+        self.rows = max(1, min(size, _ELEMENTS // pde.dim))
+
+    def chunks(self) -> Iterator[tuple[slice, Points]]:
+        """The test points, a chunk at a time, float32. The last chunk may repeat points of the one before.
+
+        A problem whose solution is known at one point has that point alone.
+        """
+        if isinstance(self.pde.solution, Reference) and self.pde.solution.at is not None:
+            yield slice(0, 1), single_point(self.pde, self.pde.solution.at)
+            return
+        key = jax.random.key(int(self.pde.fingerprint[:8], 16))
+        for start in range(0, self.size, self.rows):
+            first = min(start, self.size - self.rows)  # every chunk has the same shape: one compilation
+            yield slice(first, first + self.rows), _draw(self.pde.domain, self.rows, key, first)
+
+    def predict(self, function: Callable[[Points], Any]) -> np.ndarray:
+        """A function's values on all test points, float64, shape (size,)."""
+        values = np.empty(self.size)
+        for where, points in self.chunks():
+            values[where] = np.asarray(function(points), np.float64)
+        return values
+
+    def errors(self, predict: Callable[[Points], Any]) -> dict[str, float]:
+        """`relative_l2`, `relative_l1` and, at a declared probe, `relative_point` of a prediction `Points -> (B,)`."""
+        return self.errors_of(self.predict(predict)) | self._point_error(predict)
+
+    def _point_error(self, predict: Callable[[Points], Any]) -> dict[str, float]:
+        if self.pde.probe is None:
+            return {}
+        (value,) = np.asarray(predict(single_point(self.pde, self.pde.probe)), np.float64)
+        return {"relative_point": float(abs(value - self.probed) / abs(self.probed))}
+
+    def errors_of(self, values: np.ndarray) -> dict[str, float]:
+        """The same, of values at all test points."""
+        difference, exact = values - self.exact, self.exact
+        return {
+            "relative_l2": float(np.linalg.norm(difference) / np.linalg.norm(exact)),
+            "relative_l1": float(np.abs(difference).sum() / np.abs(exact).sum()),
+        }
+
+    @property
+    def exact(self) -> np.ndarray:
+        """u* at the test points, float64, shape (size,)."""
+        return self.table["exact"]
+
+    @cached_property
+    def probed(self) -> float:
+        """u* at the problem's probe point. Raises ValueError where it declares none."""
+        if self.pde.probe is None:
+            raise ValueError(f"{self.pde.name} declares no probe point")
+        point = single_point(self.pde, self.pde.probe)
+        if isinstance(self.pde.solution, Reference):
+            return float(on_host(self.pde.solution.formula, point)[0])
+        lowered = lower((self.pde.exact,), self.pde.dim)
+        return float(in_float64(lambda p: lowered(p)[0], point)[0])
+
+    @cached_property
+    def table(self) -> dict[str, np.ndarray]:
+        """Float64 columns at the test points: exact, factor, offset, the affine features, the declared nulls."""
+        exprs = columns(self.pde)
+        path = self._cache_file(exprs)
+        if path is not None and (stored := _load(path, tuple(exprs), self.size)) is not None:
+            return stored
+        values = self._compute(exprs)
+        if path is not None:
+            _save(path, values)
+        return values
+
+    def _compute(self, exprs: dict[str, Any]) -> dict[str, np.ndarray]:
+        formulas = {k: e for k, e in exprs.items() if isinstance(e, Formula)}
+        symbolic = {k: e for k, e in exprs.items() if k not in formulas}
+        lowered = lower(tuple(symbolic.values()), self.pde.dim)
+        function = jax.jit(lambda points: jnp.stack(lowered(points)))
+        values = {k: np.empty(self.size) for k in exprs}
+        for where, points in self.chunks():
+            for name, row in zip(symbolic, in_float64(function, points), strict=True):
+                values[name][where] = row
+            for name, formula in formulas.items():
+                values[name][where] = on_host(formula, points)
+        return values
+
+    def _cache_file(self, exprs: dict[str, Any]) -> Path | None:
+        if self.cache is None:
+            return None
+        return Path(self.cache) / f"test-{self.pde.fingerprint[:24]}-{self.size}-{len(exprs)}.npz"
+
+
+def columns(pde: PDE) -> dict[str, Any]:
+    """The expressions tabulated on a test set, by name."""
+    affine = {f"affine {k}": e for k, e in enumerate(_coordinate_features(pde))}
+    declared = {f"null {name}": e for name, e in pde.exact_nulls.items()}
+    exact = pde.solution.formula if isinstance(pde.solution, Reference) else pde.exact
+    base = {"exact": exact, "factor": pde.ansatz.factor, "offset": pde.ansatz.offset}
+    return base | affine | declared
+
+
+def on_host(formula: Formula, points: Points) -> np.ndarray:
+    """A formula's values at points, float64."""
+    times = np.zeros(points.x.shape[0]) if points.t is None else np.asarray(points.t, np.float64)
+    return formula.function(np.asarray(points.x, np.float64), times)
+
+
+def single_point(pde: PDE, at: tuple[float, float]) -> Points:
+    """The point (x, t) with all coordinates x equal."""
+    position, time = at
+    return Points(jnp.full((1, pde.dim), position), jnp.full(1, time))
+
+
+def _coordinate_features(pde: PDE) -> list[Any]:
+    """Linear functions that span the best affine predictor.
+
+    Of a low-dimensional problem: its coordinates. Of a window-sum solution: Σ_p c_p x_{p+j} for every place j of every window.
+    Where the measure is symmetric under sign flips of coordinates that is no restriction: the weight that least squares
+    gives to x_i depends on the windows that hold i alone, through the coefficients c_{i−j}.
+    """
+    from ..calculus.atoms import x, y
+
+    if pde.exact is None:
+        return [window_sum(X[0]), t]
+    expr, sums = pde.exact, window_sums(pde.exact)
+    shifted = {window_sum(X[j], s.width, s.factors) for s in sums for j in range(s.width)}
+    plain = {c for c in (x, y, t) if expr.has(c) or any(s.kernel.has(c) for s in sums)}
+    return sorted(shifted | plain, key=sp.default_sort_key)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _draw(domain: Domain, rows: int, key: jax.Array, first: jax.Array) -> Points:
+    keys = jax.vmap(partial(jax.random.fold_in, key))(first + jnp.arange(rows))
+    return jax.tree.map(lambda a: a[:, 0], jax.vmap(lambda k: domain.sample(k, 1))(keys))
+
+
+def _load(path: Path, names: tuple[str, ...], size: int) -> dict[str, np.ndarray] | None:
+    """What an earlier process computed; None where there is nothing, or nothing usable."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            values = {name: stored[name] for name in names}
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
+        return None
+    usable = all(v.shape == (size,) and np.isfinite(v).all() for v in values.values())
+    return values if usable else None
+
+
+def _save(path: Path, values: dict[str, np.ndarray]) -> None:
+    """Best effort: the cache saves time, nothing depends on it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(temporary, allow_pickle=False, **values)
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,1 @@
+"""Solutions that several equations share: few-body sums, semilinear evolutions, solitons."""

@@ -1,0 +1,1 @@
+"""From SymPy to JAX: code, coefficients, batches of points, boundary data."""

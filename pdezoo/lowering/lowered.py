@@ -1,0 +1,250 @@
+"""SymPy → JAX. Every lowered function is O(B·d) in time and memory and never forms anything larger than (B, d).
+
+A `Lowered` holds the window coefficients as arrays (so they are arguments of a compiled function, never constants
+inside it) and the code that SymPy printed. Where window sums meet their coefficients they are contracted by a matrix
+product: XLA's CPU back end turns a fused `sum` of a long expression into a scalar loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import sympy as sp
+from jaxtyping import Array, Float, Int
+
+from ..calculus.atoms import x as _x
+from ..calculus.atoms import y as _y
+from ..calculus.collective import WindowSum, X, coordinate_max, d, r2, t, window_sums
+from .codegen import compile_expressions
+from .coordinates import Block, Coordinates, materialize, slice_axis
+from .points import Points, jet2
+
+
+class _Group(NamedTuple):
+    """The window sums of one width: a function of the w shifted coordinates and t → one array per sum."""
+
+    width: int
+    members: tuple[int, ...]
+    kernels: Callable[..., list]
+
+
+class Lowered(eqx.Module):
+    """Expressions over window sums, coordinates and t, as a function of points.
+
+    `lowered(points)` is a tuple of (B,) arrays, one per expression, in the points' dtype.
+    """
+
+    weights: tuple[Any, ...]
+    radial: tuple[bool, ...] = eqx.field(static=True)  # which sums are |x|²
+    groups: tuple[_Group, ...] = eqx.field(static=True)
+    outer: Callable[..., list] = eqx.field(static=True)
+    uses_max: bool = eqx.field(static=True)
+
+    def __call__(self, points: Points) -> tuple[Float[Array, " batch"], ...]:
+        return self.compose(points, self.sums(points))
+
+    def compose(self, points: Points, sums: tuple[Array, ...]) -> tuple[Array, ...]:
+        """The outer expressions at given values of the window sums, any shape that broadcasts against (B,)."""
+        shape = jnp.broadcast_shapes(points.x.shape[:1], *(s.shape for s in sums))
+        x = points.x
+        largest = jnp.max(x, axis=1) if self.uses_max else 0.0
+        values = self.outer(*sums, largest, _columns(x, 0), _columns(x, x.shape[1] - 1), times_of(points))
+        return tuple(jnp.broadcast_to(jnp.asarray(v, points.x.dtype), shape) for v in values)
+
+    def sums(self, points: Points) -> tuple[Float[Array, " batch"], ...]:
+        """The value of every window sum."""
+        x, time = points.x, times_of(points)[:, None]
+        values: list[Any] = [jnp.zeros(x.shape[0], x.dtype)] * len(self.weights)
+        squares = x.squares if isinstance(x, Coordinates) else None
+        for width, members, kernels in self.groups:
+            count = x.shape[1] - width + 1
+            if count < 1:
+                continue
+            if squares is not None and all(self.radial[k] for k in members):
+                found: Any = [squares] * len(members)
+            else:
+                found = over_windows(x, count, partial(self._partial_sums, x, time, width, members, kernels))
+            for k, value in zip(members, found, strict=True):
+                values[k] = value
+        return tuple(values)
+
+    def _partial_sums(
+        self, x: Any, time: Array, width: int, members: tuple, kernels: Callable, start: Any, count: int
+    ) -> list[Array]:
+        """The part of every member's sum that belongs to windows start … start + count."""
+        arrays = kernels(*windows_of(x, start, count, width), time)
+        whole = (jnp.broadcast_to(jnp.asarray(a, x.dtype), (x.shape[0], count)) for a in arrays)
+        return [
+            contract(a, slice_axis(self.weights[k], start, count))
+            for k, a in zip(members, whole, strict=True)
+        ]
+
+    def slopes(self, points: Points) -> list[tuple[bool, tuple[Array, ...], Callable[[], Array]]]:
+        """For every window sum s_k: whether it is |x|²; ∂(each expression)/∂s_k, (B,); and ∇s_k, (B, d), on demand."""
+        sums = self.sums(points)
+
+        def slope(k: int) -> tuple[Array, ...]:
+            tangents = tuple(jnp.ones_like(s) if j == k else jnp.zeros_like(s) for j, s in enumerate(sums))
+            return jax.jvp(lambda *values: self.compose(points, values), sums, tangents)[1]
+
+        def gradient(k: int) -> Array:
+            return jax.grad(lambda x: jnp.sum(self.sums(points._replace(x=x))[k]))(materialize(points.x))
+
+        return [(radial, slope(k), partial(gradient, k)) for k, radial in enumerate(self.radial)]
+
+    def along_axes(self, points: Points, axes: Int[Array, " axes"]) -> Callable[[Array], tuple[Array, ...]]:
+        """The functions restricted to lines: s of shape (K, B) ↦ values (K, B) at x + s e_axis, for K axes.
+
+        Only the windows that hold the axis are evaluated: O(B·K·w). Differentiate it in s.
+        """
+        sums = self.sums(points)
+        steps = [self._local_steps(points, axes, group) for group in self.groups]
+
+        def line(s: Array) -> tuple[Array, ...]:
+            values = list(sums)
+            for group, step in zip(self.groups, steps, strict=True):
+                moved, still = step(s), step(jnp.zeros_like(s))
+                for k, a, b in zip(group.members, moved, still, strict=True):
+                    values[k] = values[k] + (a - b)
+            return self.compose(points, tuple(values))
+
+        return line
+
+    def terms_at(self, points: Points, axes: Int[Array, " axes"]) -> tuple[Float[Array, "axes batch"], ...]:
+        """For every window sum Σ_i w_i of single coordinates, its terms w_i at the given axes, each (K, B)."""
+        zero = jnp.zeros((axes.shape[0], points.x.shape[0]), points.x.dtype)
+        terms = [zero] * len(self.weights)
+        for group in self.groups:
+            for k, term in zip(group.members, self._local_steps(points, axes, group)(zero), strict=True):
+                terms[k] = jnp.broadcast_to(term, zero.shape)
+        return tuple(terms)
+
+    def along_directions(
+        self, points: Points, block: Callable[[Any, int], Array], size: int
+    ) -> Callable[[Array], tuple[Array, ...]]:
+        """The functions along K lines x + s v_k, to second order in s: s of shape (K, B) ↦ values (K, B).
+
+        block(start, n) gives the coordinates start … start + n of the directions, shape (K, n); directions are never held
+        whole. Raises ValueError where a window sum spans more than one coordinate.
+        """
+        if any(width > 1 for width, *_ in self.groups):
+            raise ValueError(
+                "directional derivatives of window sums wider than one coordinate are not implemented"
+            )
+        sums = self.sums(points)
+        first, second = self._directional(points, block, size)
+
+        def line(s: Array) -> tuple[Array, ...]:
+            moved = (v + s * a + s * s / 2 * b for v, a, b in zip(sums, first, second, strict=True))
+            return self.compose(points, tuple(moved))
+
+        return line
+
+    def _directional(self, points: Points, block: Callable, size: int) -> tuple[list[Array], list[Array]]:
+        """∇s_k·v and vᵀ∇²s_k v for every window sum of one coordinate, each (K, B), block by block."""
+        dim = points.x.shape[1]
+
+        def terms(start: Any, n: int) -> tuple[list[Array], list[Array]]:
+            v = block(start, n)
+            slopes, curvatures = self._kernel_derivatives(points, start, n)
+            return [v @ a.T for a in slopes], [(v * v) @ a.T for a in curvatures]
+
+        count, rest = divmod(dim, size)
+        shapes = jax.eval_shape(lambda: terms(0, size if count else rest))
+        total = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
+        if count:
+            add = lambda i, total: jax.tree.map(jnp.add, total, terms(i * size, size))
+            total = jax.lax.fori_loop(0, count, add, total)
+        return jax.tree.map(jnp.add, total, terms(count * size, rest)) if rest else total
+
+    def _kernel_derivatives(self, points: Points, start: Any, n: int) -> tuple[list[Array], list[Array]]:
+        """c φ'(x) and c φ''(x) on coordinates start … start + n, each (B, n), for every window sum."""
+        (x,) = windows_of(points.x, start, n, 1)
+        slopes, curvatures = list(self.weights), list(self.weights)
+        for _, members, kernels in self.groups:
+            _, first, second = jet2(lambda q: tuple(kernels(q, times_of(points)[:, None])), x)  # noqa: B023
+            for k, a, b in zip(members, first, second, strict=True):
+                c = self.weights[k]
+                c = 1 if c is None else jnp.asarray(slice_axis(c, start, n), x.dtype)
+                slopes[k], curvatures[k] = a * c, b * c
+        return slopes, curvatures
+
+    def _local_steps(self, points: Points, axes: Array, group: _Group) -> Callable[[Array], list[Array]]:
+        """s ↦ the part of each window sum of `group` that sees the coordinate of each axis moved by s."""
+        x, dim, width = points.x, points.x.shape[1], group.width
+        time = times_of(points)
+        starts = axes[:, None] - jnp.arange(
+            width
+        )  # window starting at `starts[k, j]` has the axis at place j
+        inside = (starts >= 0) & (starts <= dim - width)
+        places = jnp.clip(starts[..., None] + jnp.arange(width), 0, dim - 1)  # (K, w, w)
+        around = jnp.moveaxis(_columns(x, places), 0, -1)  # (K, w, w, B)
+
+        def step(s: Array) -> list[Array]:
+            totals = [jnp.zeros_like(s)] * len(group.members)
+            for j in range(width):
+                window = [around[:, j, i] + (s if i == j else 0) for i in range(width)]
+                arrays = group.kernels(*window, time)
+                for n, (k, array) in enumerate(zip(group.members, arrays, strict=True)):
+                    weight = self.weights[k]
+                    c = (
+                        1
+                        if weight is None
+                        else jnp.asarray(weight, x.dtype)[jnp.clip(starts[:, j], 0, len(weight) - 1)]
+                    )
+                    totals[n] = totals[n] + jnp.where(inside[:, j], c, 0)[:, None] * array
+            return totals
+
+        return step
+
+
+@lru_cache(maxsize=256)
+def lower(exprs: tuple[sp.Expr, ...], dim: int) -> Lowered:
+    """Lower expressions at dimension `dim`. Coefficients stay float64 NumPy arrays until they are used."""
+    bound = tuple(sp.sympify(e).xreplace({d: sp.Integer(dim)}) for e in exprs)
+    sums = tuple(sorted(set().union(*(window_sums(e) for e in bound)), key=lambda s: s.name))
+    outer = compile_expressions((*sums, coordinate_max, _x, _y, t), bound)
+    weights, radial = tuple(s.weights(dim) for s in sums), tuple(s == r2 for s in sums)
+    return Lowered(weights, radial, _groups(sums), outer, any(e.has(coordinate_max) for e in bound))
+
+
+def _groups(sums: tuple[WindowSum, ...]) -> tuple[_Group, ...]:
+    widths = sorted({s.width for s in sums})
+    return tuple(_group(width, sums) for width in widths)
+
+
+def _group(width: int, sums: tuple[WindowSum, ...]) -> _Group:
+    members = tuple(k for k, s in enumerate(sums) if s.width == width)
+    kernels = tuple(sums[k].kernel for k in members)
+    return _Group(width, members, compile_expressions((*X[:width], t), kernels))
+
+
+def over_windows(x: Any, count: int, part: Block) -> Any:
+    """`part` of the first `count` windows: at once, or in blocks where x is no array."""
+    return x.accumulate(part, count) if isinstance(x, Coordinates) else part(0, count)
+
+
+def windows_of(x: Any, start: Any, count: int, width: int) -> list[Float[Array, "batch count"]]:
+    """The coordinates of windows start … start + count: the first of each window, the second …"""
+    size = count + width - 1
+    block = x.block(start, size) if isinstance(x, Coordinates) else slice_axis(x, start, size, axis=1)
+    return [block[:, j : j + count] for j in range(width)]
+
+
+def _columns(x: Any, indices: Any) -> Array:
+    return x.columns(jnp.asarray(indices)) if isinstance(x, Coordinates) else x[:, indices]
+
+
+def contract(array: Float[Array, "batch count"], weight: Any) -> Float[Array, " batch"]:
+    if weight is None:
+        return jnp.sum(array, axis=1)
+    return jnp.matmul(array, jnp.asarray(weight, array.dtype), precision=jax.lax.Precision.HIGHEST)
+
+
+def times_of(points: Points) -> Array:
+    return jnp.zeros(points.x.shape[0], points.x.dtype) if points.t is None else points.t

@@ -1,0 +1,33 @@
+"""Batches of points, derivatives of elementwise functions, and evaluation in double precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+class Points(NamedTuple):
+    """A batch of points: x of shape (B, d), an array or `Coordinates`, and, for evolution problems, t of shape (B,)."""
+
+    x: Float[Array, "batch dim"] | Any
+    t: Float[Array, " batch"] | None = None
+
+
+def jet2(function: Callable[[Array], Any], s: Array) -> tuple[Any, Any, Any]:
+    """Value, first and second derivative of an elementwise function."""
+    one = jnp.ones_like(s)
+    first = lambda q: jax.jvp(function, (q,), (one,))
+    (value, slope), (_, curvature) = jax.jvp(first, (s,), (one,))
+    return value, slope, curvature
+
+
+def in_float64(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a JAX function in double precision on host arrays; returns NumPy arrays."""
+    with jax.enable_x64(True):
+        result = function(*jax.tree.map(lambda a: jnp.asarray(np.asarray(a), jnp.float64), arguments))
+        return jax.tree.map(np.asarray, result)

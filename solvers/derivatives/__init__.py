@@ -1,0 +1,1 @@
+"""Derivatives of a trial function: along directions, in mixed partials, by planned jets."""

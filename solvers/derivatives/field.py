@@ -1,0 +1,221 @@
+"""The trial function u_θ = b + a·n_θ as values and derivatives, using the network's structure.
+
+d appears in one matrix product. The tangent of an axis is a row of the first weight matrix; those of the ansatz
+are closed forms; after the first layer everything lives in R^h.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from pdezoo import Points, Problem, down_closure, jet2
+
+from ..networks.base import Network, OffsetNetwork, Params, RidgeNetwork
+from ..networks.jets import CollapsedJets, Taylor, Value
+from .directions import Axes, Dense, Directions
+from .planner import Index, plan
+
+
+class SecondOrder(NamedTuple):
+    """u (B,), ∂u/∂v_k (K, B) and Σ_k ∂²u/∂v_k² (B,)."""
+
+    value: Float[Array, " batch"]
+    first: Float[Array, "directions batch"]
+    second: Float[Array, " batch"]
+
+
+class Field(eqx.Module):
+    """u_θ for one problem, network and parameters."""
+
+    problem: Problem
+    params: Params
+    network: Network = eqx.field(static=True)
+
+    @property
+    def dim(self) -> int:
+        """Number of space dimensions."""
+        return self.problem.domain.dim
+
+    def value(self, points: Points) -> Float[Array, " batch"]:
+        """u_θ(x, t)."""
+        factor, offset = self.problem.ansatz(points)
+        if not isinstance(self.network, RidgeNetwork):
+            return offset + factor * self.network.value(self.params, points)
+        stream = Value(self.features(points, offset))
+        return offset + factor * self.network.head(self.params, stream).value[:, 0]
+
+    def features(self, points: Points, offset: Float[Array, " batch"]) -> Float[Array, "batch width"]:
+        """What enters a ridge network's head: Wᵀx + w_t t, and w_b b where it reads the offset b."""
+        assert isinstance(self.network, RidgeNetwork)
+        return self._with_offset(self.network.features(self.params, points), offset)
+
+    @property
+    def offset_row(self) -> Float[Array, " width"]:
+        """∂z/∂b: w_b over the scale of the solution, the unit in which a network reads b."""
+        assert isinstance(self.network, OffsetNetwork)
+        return self.network.offset_row(self.params) / self.problem.domain.scale
+
+    def _with_offset(self, z: Array, offset: Array) -> Array:
+        """z, or a derivative of z, and what the same of b adds to it."""
+        if not isinstance(self.network, OffsetNetwork):
+            return z
+        return z + offset[..., None] * self.offset_row
+
+    def time_derivative(self, points: Points, order: int = 1) -> Float[Array, " batch"]:
+        """∂u_θ/∂t, or ∂²u_θ/∂t²."""
+        assert points.t is not None  # an operator with time derivatives belongs to a domain with time
+        _, *derivatives = jet2(lambda time: self.value(points._replace(t=time)), points.t)
+        return derivatives[order - 1]
+
+    def euler_derivative(self, points: Points) -> Float[Array, " batch"]:
+        """x·∇u_θ, exactly."""
+        one = jnp.ones(points.x.shape[0])
+        return jax.jvp(lambda s: self.value(points._replace(x=points.x * s[:, None])), (one,), (one,))[1]
+
+    def second_order(
+        self, points: Points, directions: Directions, lengths: Float[Array, "directions batch"] | None = None
+    ) -> SecondOrder:
+        """First and (summed) second derivatives along directions: collapsed Taylor mode, one pass for both.
+
+        `lengths` scales every direction, point by point.
+        """
+        line = directions.line(self.problem.ansatz, points)
+        (a, b), (a1, b1), (a2, b2) = jet2(line, jnp.zeros((directions.number, points.x.shape[0])))
+        if lengths is not None:
+            a1, b1, a2, b2 = a1 * lengths, b1 * lengths, a2 * lengths**2, b2 * lengths**2
+        n = self._network_second_order(points, directions, lengths, SecondOrder(b[0], b1, jnp.sum(b2, 0)))
+        return SecondOrder(
+            b[0] + a[0] * n.value,
+            b1 + a1 * n.value + a * n.first,
+            jnp.sum(b2, 0) + n.value * jnp.sum(a2, 0) + 2 * jnp.sum(a1 * n.first, 0) + a[0] * n.second,
+        )
+
+    def fourth_order(self, points: Points, directions: Dense) -> Float[Array, "directions batch"]:
+        """∂⁴u/∂v_k⁴ by 4-jets, for an ansatz of quadratic window sums (a direction's `line` is right to second order)."""
+        n = self._network_fourth_order(points, directions)
+        line = directions.line(self.problem.ansatz, points)
+        a, b = zip(*_line_derivatives(line, n[0], 4), strict=True)
+        return b[4] + sum(math.comb(4, k) * a[4 - k] * n[k] for k in range(5))
+
+    def _network_fourth_order(self, points: Points, directions: Dense) -> list[Array]:
+        """n and its derivatives along every direction, each (K, B)."""
+        if not isinstance(self.network, RidgeNetwork):
+            moved = lambda s: jax.vmap(
+                lambda step, v: self.network.value(
+                    self.params, points._replace(x=points.x + step[:, None] * v)
+                )
+            )(s, directions.vectors())
+            return _line_derivatives(moved, jnp.zeros((directions.count, points.x.shape[0])), 4)
+        rows = directions.rows(self.network, self.params)[:, None]
+        z = self.network.features(self.params, points) + 0 * rows
+        none = jnp.zeros_like(z)
+        out = self.network.head(self.params, Taylor((z, rows + none, none, none, none), (0, 1, 2, 3, 4)))
+        return [math.factorial(k) * c[..., 0] for k, c in enumerate(out.coefficients)]
+
+    def _network_second_order(
+        self, points: Points, directions: Directions, lengths: Array | None, offset: SecondOrder
+    ) -> SecondOrder:
+        if not isinstance(self.network, RidgeNetwork):
+            return self._by_nested_jvp(points, directions.vectors(), lengths)
+        z = self.network.features(self.params, points)
+        rows = directions.rows(self.network, self.params)[:, None]
+        tangents = rows if lengths is None else rows * lengths[..., None]
+        stream = CollapsedJets(*map(self._with_offset, (z, tangents, jnp.zeros_like(z)), offset))
+        jets = self.network.head(self.params, stream)
+        return SecondOrder(jets.value[:, 0], jets.first[..., 0], jets.second[:, 0])
+
+    def _by_nested_jvp(
+        self, points: Points, vectors: Float[Array, "directions dim"], lengths: Array | None
+    ) -> SecondOrder:
+        """For a network that is only a function of its coordinates."""
+
+        def along(v: Array, length: Array) -> tuple[Array, Array, Array]:
+            moved = lambda s: self.network.value(
+                self.params, points._replace(x=points.x + (s * length)[:, None] * v)
+            )
+            return jet2(moved, jnp.zeros(points.x.shape[0]))
+
+        stretch = jnp.ones((vectors.shape[0], points.x.shape[0])) if lengths is None else lengths
+        value, first, second = jax.vmap(along)(vectors, stretch)
+        return SecondOrder(value[0], first, jnp.sum(second, 0))
+
+    def partials(self, points: Points, indices: tuple[Index, ...]) -> dict[Index, Float[Array, " batch"]]:
+        """∂^α u_θ for multi-indices α over the coordinates (x, y, t) that the problem has, by one planned jet.
+
+        Leibniz' rule joins the network's partials, ∂^γ n for all γ ≤ α, with the ansatz' closed forms.
+        """
+        closed = self.problem.closed(points)
+        n = self._network_partials(points, down_closure(indices))
+        values = {}
+        for alpha in indices:
+            products = (
+                math.prod(map(math.comb, alpha, beta)) * closed["a", beta] * n[_minus(alpha, beta)]
+                for beta in down_closure((alpha,))
+            )
+            values[alpha] = closed["b", alpha] + sum(products)
+        return values
+
+    def _network_partials(self, points: Points, indices: tuple[Index, ...]) -> dict[Index, Array]:
+        if not isinstance(self.network, RidgeNetwork):
+            return {alpha: self._nested_partial(points, alpha) for alpha in indices}
+        found = plan(indices)
+        (jet,) = found.jets
+        rows = self.network.rows(self.params, jnp.arange(self.dim))
+        if self.problem.has_time:
+            rows = jnp.concatenate([rows, self.network.time_row(self.params)[None]])
+        z = self.network.features(self.params, points)
+        slopes = (jnp.asarray(v, z.dtype) @ rows for v in jet.directions)
+        slots = {k: jnp.broadcast_to(row, z.shape) for k, row in enumerate(slopes, start=1)}
+        stream = Taylor((z, *(slots.get(k, jnp.zeros_like(z)) for k in jet.active)), (0, *jet.active))
+        out = self.network.head(self.params, stream)
+        partials = {n: c[:, 0] for n, c in zip(out.numbers, out.coefficients, strict=True)}
+        return found.evaluate([partials])
+
+    def _nested_partial(self, points: Points, alpha: Index) -> Array:
+        def step(f: Callable, axis: int) -> Callable:
+            moved = lambda p, s: (
+                p._replace(x=p.x.at[:, axis].add(s)) if axis < self.dim else p._replace(t=p.t + s)
+            )
+            zero, one = jnp.zeros(points.x.shape[0]), jnp.ones(points.x.shape[0])
+            return lambda p: jax.jvp(lambda s: f(moved(p, s)), (zero,), (one,))[1]
+
+        function: Callable = lambda p: self.network.value(self.params, p)
+        for axis, order in enumerate(alpha):
+            for _ in range(order):
+                function = step(function, axis)
+        return function(points)
+
+    def along_axis(
+        self, points: Points, axis: Int[Array, ""], s: Float[Array, " batch"]
+    ) -> Float[Array, " batch"]:
+        """u_θ(x + s e_axis), for derivatives in s by reverse mode."""
+        factor, offset = (v[0] for v in Axes(axis[None], self.dim).line(self.problem.ansatz, points)(s[None]))
+        if isinstance(self.network, RidgeNetwork):
+            z = self.features(points, offset) + s[:, None] * self.network.rows(self.params, axis[None])
+            n = self.network.head(self.params, Value(z)).value[:, 0]
+        else:
+            n = self.network.value(self.params, points._replace(x=points.x.at[:, axis].add(s)))
+        return offset + factor * n
+
+
+def _line_derivatives(line: Callable, like: Array, order: int) -> list[Any]:
+    """line(0), line'(0), … for every direction and point on its own, by nested forward mode."""
+
+    def slope(f: Callable) -> Callable:
+        return lambda s: jax.jvp(f, (s,), (jnp.ones_like(s),))[1]
+
+    functions = [line]
+    for _ in range(order):
+        functions.append(slope(functions[-1]))
+    return [f(jnp.zeros_like(like)) for f in functions]
+
+
+def _minus(alpha: Index, beta: Index) -> Index:
+    return tuple(a - b for a, b in zip(alpha, beta, strict=True))

@@ -1,0 +1,1 @@
+"""Derivative estimators that several methods use."""

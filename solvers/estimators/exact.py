@@ -1,0 +1,122 @@
+"""Exact derivatives: the reference for every estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import sympy as sp
+from jaxtyping import Array, PRNGKeyArray
+
+from pdezoo import CLOSED, Biharmonic, GradNormSq, Laplacian, Points, materialize, nested_autodiff, u
+
+from ..derivatives.directions import Axes
+from ..derivatives.field import Field
+from ..networks.base import OffsetNetwork, RidgeNetwork
+from ..networks.jets import Value
+from .base import Atoms, Estimator, Values, cheap_atoms, is_low_dimensional
+from .directional import COORDINATEWISE, by_directions
+
+
+@dataclass(frozen=True)
+class Exact(Estimator):
+    """All second derivatives by forward-over-reverse mode: the reference.
+
+    For a ridge network n = head(Wᵀx) the Hessian H_z of the head is contracted with WᵀW, so that the cost is that of
+    min(d, h) Hessian-vector products: Δn = ⟨H_z, WᵀW⟩. With u = b + a n,
+
+        Δu = Δb + a Δn + 2 ∇a·∇n + n Δa,      |∇u|² = |∇b + a∇n + n∇a|².
+
+    Partial derivatives of low-dimensional operators, and Δ², come by nesting forward mode.
+    """
+
+    unbiased: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
+    atoms: ClassVar[tuple[Any, ...]] = (*Estimator.atoms, *COORDINATEWISE, Biharmonic, sp.Derivative)
+
+    def __call__(self, field: Field, atoms: Atoms, points: Points, key: PRNGKeyArray) -> Values:
+        """The atoms, exactly; `key` is not used."""
+        if is_low_dimensional(atoms) or any(isinstance(a, Biharmonic) for a in atoms):
+            return nested_autodiff(field.value, points._replace(x=materialize(points.x)), atoms)
+        return exact_atoms(field, atoms, points, _hessian_trace)
+
+
+Trace = Callable[[Field, RidgeNetwork, Array], tuple[Array, Array]]
+"""(field, network, z) ↦ (Δn, |∇n|²), each (B,)."""
+
+
+def exact_atoms(field: Field, atoms: Atoms, points: Points, trace: Trace) -> Values:
+    """All atoms exactly, from the network's Laplacian and squared gradient as `trace` computes them.
+
+    Atoms that need every coordinate for itself, and networks without a linear first map, cost d jets.
+    """
+    single = tuple(a for a in atoms if isinstance(a, COORDINATEWISE))
+    every = Axes(jnp.arange(field.dim), field.dim)
+    if not isinstance(field.network, RidgeNetwork):
+        return by_directions(field, atoms, points, every)
+    values = by_directions(field, single, points, every) if single else {}
+    values |= cheap_atoms(field, atoms, points)
+    if any(isinstance(a, Laplacian | GradNormSq) for a in atoms):
+        values |= _second_order_atoms(field, field.network, points, trace)
+    return values
+
+
+def _second_order_atoms(field: Field, network: RidgeNetwork, points: Points, trace: Trace) -> Values:
+    factor, offset = field.problem.ansatz(points)
+    z = field.features(points, offset)
+    head = lambda q: network.head(field.params, Value(q)).value[:, 0]
+    slope = lambda tangent: jax.jvp(head, (z,), (tangent,))
+    lap_a, lap_b, aa, ab, bb = (field.problem.closed(points)[name] for name in CLOSED)
+    along_a, along_b = _projected_gradients(field, network, points)
+    lap_n, nn = trace(field, network, z)
+    if isinstance(network, OffsetNetwork):
+        row = field.offset_row
+        more_lap, more_nn = _through_offset(head, z, jnp.broadcast_to(row, z.shape), along_b, lap_b, bb)
+        lap_n, nn = lap_n + more_lap, nn + more_nn
+        along_a, along_b = along_a + ab[:, None] * row, along_b + bb[:, None] * row
+    (n, n_a), (_, n_b) = slope(along_a), slope(along_b)
+    return {
+        u: offset + factor * n,
+        Laplacian(u): lap_b + factor * lap_n + 2 * n_a + n * lap_a,
+        GradNormSq(u): bb + factor**2 * nn + n**2 * aa + 2 * (factor * n_b + n * ab + factor * n * n_a),
+    }
+
+
+def _through_offset(
+    head: Callable, z: Array, row: Array, along: Array, lap_b: Array, bb: Array
+) -> tuple[Array, Array]:
+    """What Δn and |∇n|² gain where z = Wᵀx + w b has the Jacobian Wᵀ + w ∇bᵀ: with the head's gradient g and Hessian H, p = Wᵀ∇b,
+
+    2 wᵀH p + |∇b|² wᵀH w + Δb g·w   and   2 (g·w)(g·p) + |∇b|² (g·w)².
+    """
+    along_row = lambda q: jax.jvp(head, (q,), (row,))[1]
+    g_w, curvature = jax.jvp(along_row, (z,), (2 * along + bb[:, None] * row,))
+    g_p = jax.jvp(head, (z,), (along,))[1]
+    return curvature + lap_b * g_w, 2 * g_w * g_p + bb * g_w**2
+
+
+def _projected_gradients(field: Field, network: RidgeNetwork, points: Points) -> tuple[Array, Array]:
+    """Wᵀ∇a and Wᵀ∇b, each (B, h): 2 ∂a/∂|x|² Wᵀx for the radial part, a product of its own for any other window sum."""
+    projected = network.project(field.params, points.x)
+    along = [jnp.zeros_like(projected), jnp.zeros_like(projected)]
+    for radial, slopes, gradient in field.problem.ansatz.slopes(points):
+        row = 2 * projected if radial else network.project(field.params, gradient())
+        along = [total + slope[:, None] * row for total, slope in zip(along, slopes, strict=True)]
+    return along[0], along[1]
+
+
+def _hessian_trace(field: Field, network: RidgeNetwork, z: Array) -> tuple[Array, Array]:
+    """Δn = tr(H_z WᵀW) and |∇n|² = g_zᵀ WᵀW g_z, H_z by forward-over-reverse."""
+    gradient = jax.grad(lambda q: jnp.sum(network.head(field.params, Value(q)).value))
+    product = lambda row: jax.jvp(gradient, (z,), (jnp.broadcast_to(row, z.shape),))[1]
+    slope = gradient(z)
+    if field.dim < z.shape[1]:
+        rows = network.rows(field.params, jnp.arange(field.dim))
+        hessian_rows = jax.vmap(product)(rows)
+        return jnp.einsum("kbh,kh->b", hessian_rows, rows), jnp.sum((slope @ rows.T) ** 2, axis=1)
+    gram = network.gram(field.params, field.dim)
+    hessian = jax.vmap(product)(jnp.eye(z.shape[1]))
+    return jnp.einsum("kbh,kh->b", hessian, gram), jnp.sum((slope @ gram) * slope, axis=1)

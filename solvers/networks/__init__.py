@@ -1,0 +1,1 @@
+"""Networks, the streams that they push forward, and weight matrices that are not arrays."""

@@ -1,0 +1,1 @@
+"""Trainers: Adam, forward gradients, zeroth-order descent, descent in random subspaces."""

@@ -1,0 +1,109 @@
+"""The host's side of a training: dispatching compiled steps, progress, evaluations, a stop on divergence."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+
+from pdezoo import TestSet
+
+from .progress import Progress
+from .solver import Result
+from .trainers.base import trainable
+
+if TYPE_CHECKING:
+    from .neural import Compiled
+
+_DISPATCH = (
+    0.5  # seconds of work handed to the device at a time: progress is fresh, the host stays out of the way
+)
+
+
+def train(
+    compiled: Compiled,
+    seed: int,
+    test: TestSet | None,
+    show: Progress,
+    seconds: float | None,
+    evaluations: int,
+) -> Result:
+    clock = _Stopwatch()
+    state, history, steps = compiled.init(seed), [], compiled.steps
+    stops = sorted({round(steps * (k + 1) / evaluations) for k in range(evaluations)} - {0}) if test else []
+    done, last, finite = 0, None, True
+    budget = math.inf if seconds is None else seconds
+    while done < steps and finite and clock.total < budget:
+        limit = next((s for s in stops if s > done), steps)
+        count = min(clock.next_count(), limit - done)
+        with clock.running(count):
+            state, losses = compiled.advance(state, count)
+            jax.block_until_ready(state)
+        done, finite = int(state.step), bool(jnp.isfinite(state.loss))
+        last = float(losses.last)
+        entry = {"step": done, "seconds": clock.total, "loss": float(losses.mean) if finite else last}
+        if test is not None and finite and (done in stops or done == steps):
+            entry["relative_l2"] = test.errors(compiled.predictor(state.params))["relative_l2"]
+        history.append(entry)
+        show(done, steps, entry["loss"], clock.rate)
+    predict = compiled.predictor(state.params)
+    return Result(
+        status="ok" if finite else "diverged",
+        reason="" if finite else f"Loss became non-finite at step {done}; try a smaller learning rate.",
+        steps=done,
+        loss=last,
+        history=history,
+        seconds=clock.total,
+        compile_seconds=compiled.seconds,
+        steps_per_second=clock.rate,
+        compiled_bytes=compiled.bytes,
+        errors=None if test is None else test.errors(predict),
+        forward_evaluations=compiled.solver.trainer.evaluations(done, trainable(state.params), state.trainer),
+        predict=predict,
+        params=state.params,
+    )
+
+
+class _Stopwatch:
+    """Training time, and the steady rate: the first dispatch, one step, is left out of it."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self._steady = (0, 0.0)
+        self._begin = 0.0
+        self._count = 0
+        self._dispatches = 0
+
+    def next_count(self) -> int:
+        """How many steps to dispatch next: about _DISPATCH seconds' worth, growing at most fourfold."""
+        if self._dispatches == 0:
+            return 1
+        return max(1, min(4 * self._count, round(_DISPATCH * (self.rate or 1))))
+
+    def running(self, count: int) -> _Stopwatch:
+        """Time the block that runs `count` steps."""
+        self._count = count
+        return self
+
+    def __enter__(self) -> None:
+        self._begin = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        spent = time.perf_counter() - self._begin
+        self.total += spent
+        if self._dispatches:
+            self._steady = (self._steady[0] + self._count, self._steady[1] + spent)
+        else:
+            self._first = spent
+        self._dispatches += 1
+
+    @property
+    def rate(self) -> float | None:
+        """Steps per second."""
+        count, spent = self._steady
+        if count:
+            return count / spent
+        return self._count / self.total if self.total else None
