@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -61,7 +62,7 @@ class NotApplicable(Exception):
 
 @dataclass(frozen=True)
 class Clause:
-    """One promise. `test` returns what it saw, or raises Violation or NotConcerned."""
+    """One promise. `test` returns what it saw, or raises Violation or NotApplicable."""
 
     name: str
     expected: str
@@ -92,7 +93,7 @@ def raised(error: BaseException) -> str:
         else ""
     )
     words = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"{type(error).__name__}: {words[:300]}{where}"
+    return f"{type(error).__name__}: {textwrap.shorten(words, 300, placeholder=' …')}{where}"
 
 
 def findings(subject: Any, clauses: tuple[Clause, ...]) -> Iterator[Finding]:
@@ -132,7 +133,7 @@ class Candidate:
         raise NotApplicable("it supports no registered problem")
 
     def require_trained(self) -> NeuralSolver:
-        """The small solver. Raises NotConcerned where it is not made of estimator, trainer and network."""
+        """The small solver. Raises NotApplicable where it is not made of estimator, trainer and network."""
         if not isinstance(self.small, NeuralSolver):
             raise NotApplicable("it has no estimator, trainer and network")
         return self.small
@@ -228,11 +229,6 @@ def _trace(solver: NeuralSolver, pde: pdezoo.PDE) -> None:
         raise Violation(f"unsupported({pde.name}) is None, but a step raises {raised(error)}") from None
 
 
-def atom_name(atom: Any) -> str:
-    """Laplacian, Dt, …; u, and a partial derivative, as they are written."""
-    return str(atom) if atom == u or isinstance(atom, sp.Derivative) else type(atom).__name__
-
-
 def _shapes(subject: Candidate) -> str:
     solver, problem = subject.require_trained(), _lowered(subject.pde)
 
@@ -242,7 +238,7 @@ def _shapes(subject: Candidate) -> str:
         found = solver.estimator(
             Field(problem, state.params, solver.network), problem.atoms, points, state.key
         )
-        return {atom_name(atom): found[atom] for atom in problem.atoms}, solver.predict(
+        return {pdezoo.atom_text(atom): found[atom] for atom in problem.atoms}, solver.predict(
             problem, state.params, points
         )
 
@@ -289,8 +285,8 @@ def _unbiased(subject: Candidate) -> str:
         if not (error <= bound).all():
             k = int(np.argmax(error - bound))
             off = f"{values.mean(0)[k]:.6g} against {want[k]:.6g}, standard error {values.std(0)[k] / math.sqrt(DRAWS):.2g}"
-            raise Violation(f"the mean of {atom_name(atom)} over {DRAWS} keys is {off}")
-    return f"{', '.join(map(atom_name, problem.atoms))}: means over {DRAWS} keys"
+            raise Violation(f"the mean of {pdezoo.atom_text(atom)} over {DRAWS} keys is {off}")
+    return f"{', '.join(map(pdezoo.atom_text, problem.atoms))}: means over {DRAWS} keys"
 
 
 def _probe(solver: NeuralSolver) -> Any:
@@ -342,7 +338,7 @@ def _drawn(solver: NeuralSolver, field: Field, at: Points) -> list[np.ndarray]:
 
 def _coordinates(subject: Candidate) -> str:
     solver = subject.require_trained()
-    if not solver.streams:
+    if not solver.accepts_lazy_coordinates:
         raise NotApplicable("a part of it needs x as an array, and says so")
     pde, domain = _on_a_ball(solver)
     problem = _lowered(pde)
@@ -365,9 +361,9 @@ def _coordinates(subject: Candidate) -> str:
         for atom, off, scale in zip(problem.atoms, error, size, strict=True):
             if not off <= 1e-3 * scale:
                 raise Violation(
-                    f"{atom_name(atom)} at {form} points is off by {off:.2g} of {scale:.2g} on {pde.name}"
+                    f"{pdezoo.atom_text(atom)} at {form} points is off by {off:.2g} of {scale:.2g} on {pde.name}"
                 )
-    return f"{', '.join(map(atom_name, problem.atoms))} on {pde.name}, {' and '.join(forms)}"
+    return f"{', '.join(map(pdezoo.atom_text, problem.atoms))} on {pde.name}, {' and '.join(forms)}"
 
 
 def _on_a_ball(solver: NeuralSolver) -> tuple[pdezoo.PDE, pdezoo.Ball]:
@@ -419,7 +415,7 @@ CLAUSES = (
     Clause(
         "made",
         "the registered function makes a Solver that bears its name",
-        "return Trained(NAME, …), or a subclass of Solver whose `name` is the registered one",
+        "return NeuralSolver(NAME, …), or a subclass of Solver whose `name` is the registered one",
         _made,
     ),
     Clause(
@@ -454,8 +450,8 @@ CLAUSES = (
     ),
     Clause(
         "coordinates",
-        "where every part declares `streams`: at points whose x is no array the estimates are those at the array",
-        "leave x to the field and its methods; or do not declare streams = True, and be given arrays",
+        "where every part declares `accepts_lazy_coordinates`: at points whose x is no array, the estimates are those at the array",
+        "leave x to the field and its methods; or do not declare accepts_lazy_coordinates = True, and be given arrays",
         _coordinates,
     ),
     Clause(

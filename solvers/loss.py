@@ -31,7 +31,7 @@ class Loss(Protocol):
     """(residual, key) ↦ scalar."""
 
     unbiased: ClassVar[bool]
-    streams: ClassVar[bool]
+    accepts_lazy_coordinates: ClassVar[bool]
     """Whether it leaves x to the residual, so that x need not be an array but can be `Coordinates`."""
 
     def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Float[Array, ""]:
@@ -43,7 +43,7 @@ class SquaredLoss:
     """mean_x r̂_ξ(x)²: biased upwards by mean_x Var r̂(x)."""
 
     unbiased: ClassVar[bool] = False
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
 
     def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Array:
         """The loss."""
@@ -60,7 +60,7 @@ class DoubleSampledLoss:
 
     both_factors: bool = True
     unbiased: ClassVar[bool] = True
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
 
     def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Array:
         """The loss."""
@@ -78,7 +78,7 @@ class HybridLoss:
 
     biased: float = 0.5
     unbiased: ClassVar[bool] = False
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
 
     def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Array:
         """The loss."""
@@ -99,7 +99,7 @@ class GradientEnhancedLoss:
     weight: float = 0.1
     axes: int = 1
     unbiased: ClassVar[bool] = False
-    streams: ClassVar[bool] = False
+    accepts_lazy_coordinates: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.axes < 1 or self.weight < 0:

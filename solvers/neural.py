@@ -69,9 +69,9 @@ class NeuralSolver(Solver):
         return {k: getattr(self, k) for k in ("estimator", "trainer", "network", "loss")}
 
     @property
-    def streams(self) -> bool:
+    def accepts_lazy_coordinates(self) -> bool:
         """Whether no part needs x as an array."""
-        return self.estimator.streams and self.network.streams and self.loss.streams
+        return all(part.accepts_lazy_coordinates for part in (self.estimator, self.network, self.loss))
 
     def unsupported(self, pde: PDE) -> str | None:
         """The estimator's reason, or the network's."""
@@ -113,7 +113,7 @@ class NeuralSolver(Solver):
     def points(self, problem: Problem, key: PRNGKeyArray, batch: int) -> Points:
         """Training points: an array, unless domain and parts can do with less; then streamed where they are many numbers."""
         domain = problem.domain
-        if not (isinstance(domain, Ball) and self.streams):
+        if not (isinstance(domain, Ball) and self.accepts_lazy_coordinates):
             return problem.sample(key, batch)
         if batch * domain.dim <= _HELD:
             return domain.factored(key, batch)

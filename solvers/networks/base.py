@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import sympy as sp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pdezoo import PDE, Biharmonic, Points
+from pdezoo import PDE, Biharmonic, Points, atom_text
 
 from .jets import Stream, Value
 
@@ -28,7 +28,7 @@ Params = Any
 class Network(ABC):
     """Any function of the coordinates. Derivatives are taken by Taylor mode through `value`."""
 
-    streams: ClassVar[bool] = False
+    accepts_lazy_coordinates: ClassVar[bool] = False
     """Whether it asks of x only the product x @ W, so that x need not be an array but can be `Coordinates`."""
 
     @abstractmethod
@@ -112,5 +112,6 @@ class OffsetNetwork(RidgeNetwork):
             return "its ansatz has no known part for the network to read"
         beyond = [a for a in pde.atoms if isinstance(a, sp.Derivative | Biharmonic)]
         if beyond:
-            return f"the operator has {', '.join(map(str, beyond))}; a network that reads b has first and second derivatives only"
+            has = ", ".join(map(atom_text, beyond))
+            return f"the operator has {has}; a network that reads b has first and second derivatives only"
         return None

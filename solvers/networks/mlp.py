@@ -25,7 +25,7 @@ class MLP(RidgeNetwork):
     Weights are normal with variance 1/fan-in, biases zero.
     """
 
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
 
     width: int = 128
     depth: int = 4
@@ -94,7 +94,7 @@ class MLP(RidgeNetwork):
 class OffsetMLP(OffsetNetwork, MLP):
     """An MLP that reads the known part of the ansatz; its weight w_b is standard normal at the start."""
 
-    streams: ClassVar[bool] = False
+    accepts_lazy_coordinates: ClassVar[bool] = False
 
     def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
         """Those of an MLP, and "offset", (h,)."""
