@@ -14,7 +14,7 @@ import textwrap
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from typing import Any
 
@@ -27,7 +27,8 @@ import pdezoo
 from pdezoo import Biharmonic, Coefficients, Diffusion, GradNorm1, GradNormSq, Laplacian, Points, X, r2, u
 
 from .derivatives.field import Field
-from .neural import NeuralSolver, on_device
+from .hyperparameters import BadHyperparameter
+from .neural import Compiled, NeuralSolver, on_device
 from .solver import Solver
 
 DRAWS = 4000
@@ -119,8 +120,7 @@ class Candidate:
     @cached_property
     def small(self) -> Solver:
         """With a small network, where it has such hyperparameters."""
-        parts = self.solver.parts().values() if isinstance(self.solver, NeuralSolver) else ()
-        own = {n for part in parts for n in asdict(part)}
+        own = _numbers(self.solver)
         return _make(self.name, **{k: v for k, v in _SMALL.items() if k in own})
 
     @cached_property
@@ -189,12 +189,27 @@ def _hyperparameters(subject: Candidate) -> str:
         raise Violation(f"hyperparameters() are not JSON: {error}") from None
     if _make(subject.name).hyperparameters() != shown:
         raise Violation("two solvers made the same way have different hyperparameters")
-    parts = subject.solver.parts().values() if isinstance(subject.solver, NeuralSolver) else ()
-    own = {n: v for part in parts for n, v in asdict(part).items() if isinstance(v, bool | int | float)}
+    own = _numbers(subject.solver)
     for name, value in own.items():
         if _make(subject.name, **{name: value}).hyperparameters() != shown:
             raise Violation(f"make({subject.name!r}, {name}={value!r}) is another solver than the default")
     return ", ".join(f"{n}={v!r}" for n, v in own.items()) or "none to change"
+
+
+def _numbers(solver: Solver) -> dict[str, bool | int | float]:
+    """The numbers among its hyperparameters, or those of its parts, that it lets change."""
+    shown = solver.hyperparameters()
+    parts = [shown, *(part for part in shown.values() if isinstance(part, dict))]
+    found = {n: v for part in parts for n, v in part.items() if isinstance(v, bool | int | float)}
+    return {name: value for name, value in found.items() if _changes(solver, name, value)}
+
+
+def _changes(solver: Solver, name: str, value: Any) -> bool:
+    try:
+        solver.with_hyperparameters(**{name: value})
+    except BadHyperparameter:
+        return False
+    return True
 
 
 def _crosses(subject: Candidate) -> str:
@@ -252,8 +267,9 @@ def _shapes(subject: Candidate) -> str:
 def _repeatable(subject: Candidate) -> str:
     solver, pde, test = subject.small, subject.pde, pdezoo.TestSet(subject.pde, 50)
     one = test.predict(solver.fit(pde, steps=6, seed=1, batch=8, progress=None).predict)
-    if isinstance(solver, NeuralSolver):
-        again, other = _two_seeds(solver, pde, test)
+    compiled = solver.compile(pde, steps=6, batch=8)
+    if compiled is not None:
+        again, other = _two_seeds(compiled, test)
         if np.array_equal(one, other):
             raise Violation("seeds 1 and 2 give the same solution")
     else:
@@ -263,9 +279,8 @@ def _repeatable(subject: Candidate) -> str:
     return f"the same bits at {test.size} points after 6 steps"
 
 
-def _two_seeds(solver: NeuralSolver, pde: pdezoo.PDE, test: pdezoo.TestSet) -> list[np.ndarray]:
-    """Six steps from seeds 1 and 2 in one compiled loop, compiled anew."""
-    compiled = solver.compile(pde, steps=6, batch=8)
+def _two_seeds(compiled: Compiled, test: pdezoo.TestSet) -> list[np.ndarray]:
+    """Six steps from seeds 1 and 2 in one compiled loop."""
     ends = [compiled.advance(compiled.init(seed), 6)[0].params for seed in (1, 2)]
     return [test.predict(compiled.predictor(params)) for params in ends]
 
@@ -375,8 +390,7 @@ def _on_a_ball(solver: NeuralSolver) -> tuple[pdezoo.PDE, pdezoo.Ball]:
 
 
 def _learns(subject: Candidate) -> str:
-    solver = subject.require_trained()
-    compiled = solver.compile(subject.pde, steps=_STEPS, batch=32, chunk=_CHUNK)
+    compiled = _compiled(subject.small, subject.pde, steps=_STEPS, batch=32, chunk=_CHUNK)
     state, losses = compiled(compiled.init(seed=0))
     first = mean = float(losses.mean)
     done = _CHUNK
@@ -390,7 +404,7 @@ def _learns(subject: Candidate) -> str:
 
 
 def _memory(subject: Candidate) -> str:
-    solver = subject.require_trained()
+    solver = subject.small
     try:
         problems = [pdezoo.make(subject.pde.name, dim=dim) for dim in FEW_AND_MANY]
     except pdezoo.BadDimension:
@@ -398,8 +412,15 @@ def _memory(subject: Candidate) -> str:
     for pde in problems:
         if reason := solver.unsupported(pde):
             raise NotApplicable(f"at d = {pde.dim:,}: {reason}")
-    small, large = (solver.compile(pde, steps=10, batch=8).bytes for pde in problems)
+    small, large = (_compiled(solver, pde, steps=10, batch=8).bytes for pde in problems)
     return require_linear(small, large)
+
+
+def _compiled(solver: Solver, pde: pdezoo.PDE, **options: int) -> Compiled:
+    compiled = solver.compile(pde, **options)
+    if compiled is None:
+        raise NotApplicable("it compiles nothing")
+    return compiled
 
 
 def require_linear(small: int, large: int) -> str:

@@ -78,6 +78,18 @@ class RidgeNetwork(Network):
     def time_row(self, params: Params) -> Float[Array, " width"]:
         """w_t, the projection of the time axis."""
 
+    def first_weight(self, params: Params) -> Float[Array, "dim width"] | None:
+        """W, where it is one array of `params`, which the network only multiplies by and takes rows of; None where it is not.
+
+        With it `residual_kernel` has the first layer's part of J Jᵀ from a Gram matrix of the points, and forms no gradient of d·h
+        numbers for every residual.
+        """
+        return None
+
+    def with_first_weight(self, params: Params, weight: Any) -> Params:
+        """`params` with another W, for a network that has a `first_weight`: an array, or what multiplies as one does."""
+        raise TypeError(f"{type(self).__name__} has no first weight that is one array")
+
     @abstractmethod
     def head(self, params: Params, stream: S) -> S:
         """Everything after the first linear map, from streams of width h to streams of width 1."""

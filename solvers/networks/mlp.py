@@ -14,6 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 from pdezoo import joined, streamed_product
 
 from .base import OffsetNetwork, Params, RidgeNetwork, S
+from .matrices import Tapped
 
 _DRAWN = 2**26  # numbers of a weight matrix that are drawn at once
 
@@ -73,9 +74,19 @@ class MLP(RidgeNetwork):
             return joined(block, dim, size) @ weight
         return streamed_product(block, weight, size)
 
+    def first_weight(self, params: Params) -> Array | None:
+        """W, unless a trainer keeps it as something else."""
+        return weight if isinstance(weight := params["first"], jax.Array) else None
+
+    def with_first_weight(self, params: Params, weight: Any) -> Params:
+        """`params` with another W."""
+        return params | {"first": weight}
+
     def gram(self, params: Params, dim: int) -> Array:
         """WᵀW."""
         weight = params["first"]
+        if isinstance(weight, Tapped):
+            return weight.gram()
         return weight.T @ weight if isinstance(weight, jax.Array) else super().gram(params, dim)
 
     def time_row(self, params: Params) -> Array:
