@@ -11,23 +11,22 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from benchmarks.planning.matrix import Request
 from benchmarks.planning.resolve import resolve
 from benchmarks.planning.subjects import names, subjects
+from benchmarks.records.checkout import ROOT
 from benchmarks.records.protocol import protocol
 from benchmarks.records.record import Cell
 
-_TREE = Path(__file__).resolve().parent.parent
 _REGISTERED = re.compile(r'^@register\(\s*"([^"]+)"', re.MULTILINE)
 PROTOCOL = protocol("quick").but(seconds=None)
 DIMS = [100, 1_000]
 
 
 def _registered(folder: str) -> list[str]:
-    files = sorted((_TREE / folder).glob("[a-z]*.py"))
+    files = sorted((ROOT / folder).glob("[a-z]*.py"))
     return sorted(name for file in files for name in _REGISTERED.findall(file.read_text(encoding="utf-8")))
 
 

@@ -11,7 +11,6 @@ import itertools
 import json
 import math
 import re
-import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -23,12 +22,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmarks.records.canonical import sha256
+from benchmarks.records.checkout import ROOT, git_or_none
 from benchmarks.records.environment import source_state
 from benchmarks.records.errors import UserError
+from benchmarks.records.files import save
 from benchmarks.records.record import Cause, Cell, Environment, Metrics, Record, Status, clip
 from benchmarks.records.store import Store, latest
 
-_ROOT = Path(__file__).resolve().parent.parent
 _COLUMNS = ("result", "params", "version")
 _MAX_BYTES = 100_000_000
 _SETTLED = "records"  # asv's name for the environment of exported records
@@ -53,8 +53,8 @@ def export(store: Path, folder: Path) -> None:
     if not usable:
         raise UserError(f"none of the {len(records)} records in {store} was made by a commit that is known")
     cells = {r.cell.identity: r.cell for r in sorted(usable, key=lambda r: r.cell.label)}
-    configuration = {"version": 1, "project": "pdezoo", "repo": str(_ROOT), "branches": ["HEAD"]}
-    folders = {"results_dir": "results", "html_dir": "html", "env_dir": "env", "benchmark_dir": str(_ROOT)}
+    configuration = {"version": 1, "project": "pdezoo", "repo": str(ROOT), "branches": ["HEAD"]}
+    folders = {"results_dir": "results", "html_dir": "html", "env_dir": "env", "benchmark_dir": str(ROOT)}
     _write(folder / "asv.conf.json", configuration | folders)
     _write(folder / "results" / "benchmarks.json", _benchmarks(cells))
     for (machine, commit), group in _groups(usable).items():
@@ -146,16 +146,12 @@ def _value(record: Record | None, value: Callable[[Metrics], float | None]) -> f
 
 
 def _commit_time(commit: str) -> int | None:
-    seconds = _git("show", "--no-patch", "--format=%ct", commit)
+    seconds = git_or_none("show", "--no-patch", "--format=%ct", commit)
     return int(seconds) * 1000 if seconds and seconds.isdigit() else None
 
 
 def _write(path: Path, value: Any) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(value, indent=1), encoding="utf-8")  # with NaN, as asv has it
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror or error})") from None
+    save(path, json.dumps(value, indent=1).encode())  # with NaN, as asv has it
 
 
 @dataclass(frozen=True)
@@ -316,13 +312,9 @@ def _same_sources(commit: str) -> bool:
     """Whether `pdezoo` and `solvers` at a commit are those of this checkout, file for file."""
     if not re.fullmatch(r"[0-9a-f]{7,64}", commit) or source_state()[1] is not False:
         return False
-    trees = [_git("rev-parse", f"{c}:{folder}") for folder in ("pdezoo", "solvers") for c in (commit, "HEAD")]
+    trees = [
+        git_or_none("rev-parse", f"{c}:{folder}")
+        for folder in ("pdezoo", "solvers")
+        for c in (commit, "HEAD")
+    ]
     return None not in trees and trees[0] == trees[1] and trees[2] == trees[3]
-
-
-def _git(*arguments: str) -> str | None:
-    command = ["git", "-C", str(_ROOT), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.records.checkout import git_or_none
 from benchmarks.records.errors import UserError
 from benchmarks.records.record import Record, Status
 from benchmarks.terminal.output import print_json, stdout
@@ -54,12 +54,8 @@ def _of_commit(revision: str, records: list[Record]) -> dict[tuple[str, str], Re
 
 def _resolved(revision: str) -> str:
     """The commit's hash where git knows the revision; else the revision itself, a hash's beginning."""
-    command = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return revision
-    return done.stdout.strip() if done.returncode == 0 and done.stdout.strip() else revision
+    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    return git_or_none(*asked, at=Path.cwd()) or revision
 
 
 def _changes(old: Record, new: Record, bound: float) -> list[dict[str, Any]]:

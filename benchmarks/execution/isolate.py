@@ -26,6 +26,7 @@ import psutil
 from pydantic import ValidationError
 
 from benchmarks.execution import measure
+from benchmarks.records.checkout import ROOT
 from benchmarks.records.environment import host_environment
 from benchmarks.records.record import Cause, Cell, Environment, Moment, Record, Status, clip, now, parse
 
@@ -168,7 +169,7 @@ def _post_mortem(ending: _Ending, log: str) -> tuple[Status, Cause, str]:
 def _environment(cell: Cell, place: Slot, host: Environment) -> dict[str, str]:
     """The child's: this package importable from anywhere, no compilation cache, limits for XLA."""
     environment = dict(os.environ) | dict(place.environment)
-    paths = [str(Path(__file__).resolve().parent.parent), environment.get("PYTHONPATH", "")]
+    paths = [str(ROOT), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)

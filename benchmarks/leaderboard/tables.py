@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.leaderboard.published import Comparison
 from benchmarks.leaderboard.ranking import Group, Leaderboard, Row, Summary
+from benchmarks.records.canonical import readable
 from benchmarks.records.protocol import Protocol
-from benchmarks.records.record import to_json
 from benchmarks.terminal.format import COLOURS, seconds, signed, size
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ def as_json(board: Leaderboard, cells: list[Comparison]) -> str:
     """Everything the other formats show, for programs."""
     rows = [_flat(group, row) for group in board.groups for row in group.rows]
     content = {"result_set": board.digest, "records": board.records, "rows": rows}
-    return to_json(content | ({"published": beside_cells(cells)} if cells else {}))
+    return readable(content | ({"published": beside_cells(cells)} if cells else {}))
 
 
 def _footer(board: Leaderboard) -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from benchmarks.planning.matrix import Request, expand, load, unique
 from benchmarks.planning.subjects import names
+from benchmarks.records.checkout import ROOT
 from benchmarks.records.errors import UserError
 
-FOLDER = Path(__file__).parent / "campaigns"
+FOLDER = ROOT / "benchmarks" / "campaigns"
 
 
 def known() -> list[str]:

@@ -7,7 +7,6 @@ control characters and non-finite numbers are refused, and unknown fields are an
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -312,8 +311,3 @@ def clip(text: str, limit: int, *, end: bool = False) -> str:
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-def to_json(value: Any) -> str:
-    """Readable JSON for standard output."""
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)

@@ -16,6 +16,7 @@ from test_cli import call
 
 import pdezoo
 from benchmarks.commands import new
+from benchmarks.records.checkout import ROOT
 from benchmarks.records.errors import UserError
 from benchmarks.records.record import ProblemKey
 
@@ -54,7 +55,7 @@ def test_what_is_written_is_in_the_style_of_the_repository(kind, checkout):
         pytest.skip("ruff is not installed")
     new.new(kind, "brand-new", None)
     path = Path(new.KINDS[kind].folder) / "brand_new.py"
-    root = Path(new.__file__).resolve().parent.parent
+    root = ROOT
     for command in (["check"], ["format", "--check"]):
         ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "--stdin-filename", path, "-"]
         done = subprocess.run(ruff, cwd=root, input=(checkout / path).read_bytes(), check=False)

@@ -14,15 +14,15 @@ from test_cli import call
 
 from benchmarks import suite
 from benchmarks.commands import asv
+from benchmarks.records.checkout import git_or_none
 from benchmarks.records.record import Cause, Metrics, Status
 from benchmarks.records.store import Store
 
-ROOT = Path(asv.__file__).resolve().parent.parent
 RUN = [sys.executable, "-m", "asv"]
 
 
 def head(revision: str = "HEAD") -> str:
-    found = asv._git("rev-parse", revision)
+    found = git_or_none("rev-parse", revision)
     if found is None:
         pytest.skip("this is no git checkout of two commits")
     return found
