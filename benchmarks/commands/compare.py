@@ -10,12 +10,10 @@ from rich.text import Text
 
 from benchmarks.records.checkout import git_or_none
 from benchmarks.records.errors import UserError
+from benchmarks.records.metrics import METRICS, Better
 from benchmarks.records.record import Record, Status
 from benchmarks.terminal.output import print_json, stdout
 from benchmarks.terminal.records import read
-
-# What `compare` looks at: the measure, and whether more of it is worse.
-_COMPARED = {"steps_per_second": False, "relative_l2": True, "compiled_bytes": True, "compile_seconds": True}
 
 
 def compare(before: str, after: str, factor: str, root: Path, as_json: bool) -> int:
@@ -59,14 +57,14 @@ def _resolved(revision: str) -> str:
 
 
 def _changes(old: Record, new: Record, bound: float) -> list[dict[str, Any]]:
-    found = []
+    changes = []
     if old.status != new.status:
-        found.append(_change(new, "status", str(old.status), str(new.status), new.status is not Status.OK))
-    for measure, more_is_worse in _COMPARED.items():
-        a, b = getattr(old.metrics, measure), getattr(new.metrics, measure)
-        if a and b and max(a / b, b / a) > bound:
-            found.append(_change(new, measure, a, b, (b > a) == more_is_worse))
-    return found
+        changes.append(_change(new, "status", str(old.status), str(new.status), new.status is not Status.OK))
+    for name, metric in METRICS.items():
+        a, b = getattr(old.metrics, name), getattr(new.metrics, name)
+        if metric.watched and a and b and max(a / b, b / a) > bound:
+            changes.append(_change(new, name, a, b, (b > a) == (metric.better is Better.LOWER)))
+    return changes
 
 
 def _change(record: Record, what: str, old: Any, new: Any, worse: bool) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def doctor(store: Path, as_json: bool) -> int:
 
 def _machine() -> list[tuple[str, bool, str]]:
     from benchmarks.records.environment import host_environment
-    from benchmarks.terminal.format import size
+    from benchmarks.records.units import size
 
     host = host_environment()
     found = [
@@ -59,7 +59,7 @@ def _devices() -> tuple[bool, str]:
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
         words = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
         return False, f"JAX does not start: {words[-1] if words else error}"
-    from benchmarks.terminal.format import size
+    from benchmarks.records.units import size
 
     return True, f"{count} × {kind} ({platform}{', ' + size(memory) if memory else ''})"
 

@@ -16,7 +16,7 @@ from benchmarks.records.checkout import enclosing, git
 from benchmarks.records.environment import host_environment
 from benchmarks.records.errors import UserError
 from benchmarks.records.files import write_whole
-from benchmarks.records.record import clip
+from benchmarks.records.text import clip
 
 CONFIGURATION = "asv.conf.json"
 MACHINES = Path("~/.asv-machine.json")

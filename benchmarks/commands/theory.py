@@ -15,7 +15,7 @@ from rich.table import Table
 
 from benchmarks.leaderboard.figure import COLOURS, MARKERS, style
 from benchmarks.records.errors import UserError
-from benchmarks.terminal.format import seconds
+from benchmarks.records.units import seconds
 from benchmarks.terminal.output import print_json, stdout, write_file
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from typing import Any
 from benchmarks.execution.isolate import MEASURE, Slot, Stopped, isolate
 from benchmarks.records.environment import host_environment
 from benchmarks.records.errors import UserError
-from benchmarks.records.record import Cause, Cell, Record, Status, clip, now, parse
-from benchmarks.terminal.format import size
+from benchmarks.records.record import Cause, Cell, Record, Status, now, parse
+from benchmarks.records.text import clip
+from benchmarks.records.units import size
 
 CONNECT_SECONDS = 10.0
 WORKER_SECONDS = 60.0

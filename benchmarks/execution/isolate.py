@@ -28,7 +28,8 @@ from pydantic import ValidationError
 from benchmarks.execution import measure
 from benchmarks.records.checkout import ROOT
 from benchmarks.records.environment import host_environment
-from benchmarks.records.record import Cause, Cell, Environment, Moment, Record, Status, clip, now, parse
+from benchmarks.records.record import Cause, Cell, Environment, Moment, Record, Status, now, parse
+from benchmarks.records.text import clip
 
 POLL_SECONDS = 0.05
 MEASURE = (sys.executable, "-P", "-m", "benchmarks.execution.measure")

@@ -15,8 +15,9 @@ import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks.planning.matrix import MAX_CELLS
+from benchmarks.records.fields import Digest, Label
 from benchmarks.records.files import write_whole
-from benchmarks.records.record import Cell, Digest, Label, Moment, Record
+from benchmarks.records.record import Cell, Moment, Record
 from benchmarks.records.store import Store
 
 HEARTBEAT_SECONDS = 1.0

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks.records.errors import UserError
 from benchmarks.records.protocol import Protocol, protocol
-from benchmarks.records.record import clip
+from benchmarks.records.text import clip
 from benchmarks.terminal.parsing import dimension, duration, require_known, seeds, size
 
 MAX_CELLS = 100_000

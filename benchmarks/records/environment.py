@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 
 from benchmarks.records.checkout import ROOT, git_or_none
-from benchmarks.records.record import Environment, clip
+from benchmarks.records.record import Environment
+from benchmarks.records.text import clip
 
 
 def host_environment() -> Environment:

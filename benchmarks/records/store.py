@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.records.errors import UserError
-from benchmarks.records.record import MAX_BYTES, Record, clip, parse
+from benchmarks.records.record import MAX_BYTES, Record, parse
+from benchmarks.records.text import clip
 
 _FILE = re.compile(r"[0-9a-f]{64}\.json")
 _TEMPORARY = ".part-"

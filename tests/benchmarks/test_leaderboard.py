@@ -97,7 +97,7 @@ def test_median_and_range_over_seeds(make_record):
     row = by_label(
         only(leaderboard([make_record("a", e, seed=s) for s, e in enumerate((0.03, 0.01, 0.02))]))
     )["a"]
-    spread = row.measures["relative_l2"]
+    spread = row.metrics["relative_l2"]
     assert (spread.median, spread.low, spread.high, spread.n) == (0.02, 0.01, 0.03, 3)
 
 
