@@ -58,8 +58,6 @@ def _require_free(kind: str, name: str) -> None:
             f"begins with a letter and has lower-case letters, digits, single '-' and '.', up to {_LONGEST}"
         )
         raise UserError(f"a name {expected}, got {name[: _LONGEST + 1]!r}; try one such as screened-poisson")
-    if kind == "solver" and name.startswith("null-"):
-        raise UserError(f"names that begin with null- are those of null predictors, got {name!r}")
     for words, entries in zip(("problem", "solver"), catalogues(), strict=True):
         if words == KINDS[kind].words and name in entries:
             raise UserError(

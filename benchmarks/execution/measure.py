@@ -64,12 +64,18 @@ def _measure(cell: Cell, progress: Any, lib: Subjects, device: Device, cache: Pa
         return Outcome(Status.ERROR, Cause.CHANGED, changed)
     if unsupported := solver.unsupported(pde):
         return Outcome(Status.UNSUPPORTED, Cause.UNSUPPORTED, unsupported)
+    fields = {"sees_solution": _sees_solution(solver)}
     if too_large := _over_device_limit(cell, solver, pde):
-        return Outcome(Status.OOM, Cause.ESTIMATE, too_large)
+        return Outcome(Status.OOM, Cause.ESTIMATE, too_large, fields=fields)
     test = lib.test_set(pde, size=cell.protocol.test_size, cache=cache)
     nulls = {name: Errors(**errors) for name, errors in lib.null_errors(test).items()}
     result = _fit(cell, progress, solver, pde, test)
-    return _judged(result, nulls, cell, device)
+    return _judged(result, nulls, cell, device, fields)
+
+
+def _sees_solution(solver: Any) -> bool:
+    """The solver's declaration, which commits before there was one lack: asv measures those with this code."""
+    return getattr(solver, "sees_solution", False)
 
 
 def _changed(cell: Cell, pde: Any, solver: Any) -> str | None:
@@ -85,13 +91,16 @@ def _changed(cell: Cell, pde: Any, solver: Any) -> str | None:
 def _over_device_limit(cell: Cell, solver: Any, pde: Any) -> str | None:
     """Whether the compiled step alone exceeds the limit: asked only where the limit is emulated on a device.
 
-    On the host the process's real memory is watched instead, and this second compilation is saved.
+    On the host the process's real memory is watched instead, and this second compilation is saved. A solver without a
+    compiled step is measured under the allocator's limit alone.
     """
     limit = int(os.environ.get(EMULATED, "0"))
-    if not limit or cell.solver.name.startswith("null-"):
+    if not limit:
         return None
-    needed = solver.compile(pde, steps=cell.protocol.steps, batch=cell.protocol.batch, chunk=1).bytes
-    return f"a compiled step needs {needed:,} bytes, the limit is {limit:,}" if needed > limit else None
+    compiled = solver.compile(pde, steps=cell.protocol.steps, batch=cell.protocol.batch, chunk=1)
+    if compiled is None or compiled.bytes <= limit:
+        return None
+    return f"a compiled step needs {compiled.bytes:,} bytes, the limit is {limit:,}"
 
 
 def _fit(cell: Cell, progress: Any, solver: Any, pde: Any, test: Any) -> Any:
@@ -112,7 +121,9 @@ def _fit(cell: Cell, progress: Any, solver: Any, pde: Any, test: Any) -> Any:
     )
 
 
-def _judged(result: Any, nulls: dict[str, Errors], cell: Cell, device: Device) -> Outcome:
+def _judged(
+    result: Any, nulls: dict[str, Errors], cell: Cell, device: Device, more: dict[str, Any]
+) -> Outcome:
     """Whether the training counts, and its numbers."""
     peak, peak_of = peak_memory(device)
     metrics = metrics_of(
@@ -120,7 +131,7 @@ def _judged(result: Any, nulls: dict[str, Errors], cell: Cell, device: Device) -
     )
     history = history_of(result)
     last = history[-1] if history else None
-    fields = {"metrics": metrics, "history": history, "nulls": nulls, "last": last}
+    fields = {"metrics": metrics, "history": history, "nulls": nulls, "last": last} | more
     if result.status == "ok" and metrics.relative_l2 is not None:
         return Outcome(Status.OK, fields=fields)
     reason = result.reason or "the error on the test set is not finite"

@@ -28,7 +28,6 @@ DEGENERATE_BELOW = 1e-2
 MIN_SEEDS_FOR_INTERVAL = 3
 _RESAMPLES = 2_000
 _COVERAGE = (5.0, 95.0)
-NULL = "null-"
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Row:
-    """A solver, with its hyperparameters, on one problem. `status` is that of the worst seed."""
+    """A solver, with its hyperparameters, on one problem.
+
+    `status` is that of the worst seed. `is_null` says that it uses the exact solution: it is shown, and never ranked.
+    """
 
     solver: str
     label: str
@@ -53,13 +55,10 @@ class Row:
     status: Status
     reason: str
     metrics: dict[str, Summary]
+    is_null: bool = False
     cut_short: str = ""
     rank: int | None = None
     interval: tuple[int, int] | None = None
-
-    @property
-    def is_null(self) -> bool:
-        return self.solver.startswith(NULL)
 
     def median(self, metric: str) -> float | None:
         """The median of a metric over all seeds tried; None if it is not finite."""
@@ -169,8 +168,8 @@ def _group(records: Sequence[Record]) -> Group:
     for record in records:
         rows[(record.cell.solver.name, _settings(record))].append(record)
     measured = [_row(members) for members in rows.values()]
-    names = {row.solver for row in measured}
-    missing = [_null_row(name, e, nulls) for name, e in nulls.items() if NULL + name not in names]
+    run = {record.null for record in records}
+    missing = [_null_row(name, errors, nulls) for name, errors in nulls.items() if name not in run]
     problem = first.cell.problem
     return Group(
         problem=problem.name,
@@ -197,6 +196,7 @@ def _row(records: Sequence[Record]) -> Row:
         status=worst.status,
         reason=worst.reason,
         metrics={name: summary for name, summary in summaries.items() if summary is not None},
+        is_null=any(record.is_null for record in records),
         cut_short=_cut_short(records),
     )
 
@@ -233,8 +233,8 @@ def _null_row(name: str, errors: Errors, nulls: dict[str, Errors]) -> Row:
         "skill_affine": skill(errors.relative_l2, nulls.get("affine")),
     }
     metrics = {key: Summary(value, value, value, 1) for key, value in numbers.items() if value is not None}
-    solver = NULL + name
-    return Row(solver, solver, "{}", 1, 1, Status.OK, "", metrics)
+    solver = f"null-{name}"  # as it is registered
+    return Row(solver, solver, "{}", 1, 1, Status.OK, "", metrics, is_null=True)
 
 
 def _settings(record: Record) -> str:

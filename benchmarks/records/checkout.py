@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.records.errors import UserError
+from benchmarks.records.text import clip
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds `benchmarks`: a checkout's root, or `site-packages` where the package is installed."""
@@ -30,7 +31,7 @@ def git(*arguments: str, at: Path = ROOT) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         words = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-        raise UserError(f"git {arguments[0]}: {words[-1][:200] if words else 'it failed'}") from None
+        raise UserError(f"git {arguments[0]}: {clip(words[-1], 200) if words else 'it failed'}") from None
     return done.stdout.strip()
 
 

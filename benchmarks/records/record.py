@@ -16,10 +16,12 @@ from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from benchmarks.records.canonical import canonical, sha256
 from benchmarks.records.fields import (
+    About,
     Count,
     Data,
     Digest,
     Finite,
+    GrowingData,
     Hyperparameters,
     Label,
     Line,
@@ -162,7 +164,7 @@ class Environment(Data):
         return f"{count}{self.device} ({self.cpu}, {cores})"
 
 
-class Record(Data):
+class Record(GrowingData):
     """A cell and what became of it. The file of a record is its canonical JSON, named by its SHA-256."""
 
     schema_version: Literal[1] = 1
@@ -179,6 +181,7 @@ class Record(Data):
     environment: Environment
     start: AwareDatetime
     duration: Positive
+    sees_solution: Annotated[bool, About(younger=True)] = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -187,6 +190,17 @@ class Record(Data):
         if self.status is not Status.OK and not self.reason.strip():
             raise ValueError("a failed cell needs a reason")
         return self
+
+    @property
+    def is_null(self) -> bool:
+        """Whether the solver uses the exact solution: it says so, or is a null predictor of the time before solvers could."""
+        return self.sees_solution or self.null is not None
+
+    @property
+    def null(self) -> str | None:
+        """The null predictor that the solver consists of, by name; None for any other solver."""
+        hyperparameters = self.cell.solver.hyperparameters
+        return str(hyperparameters["null"]) if hyperparameters.keys() == {"null"} else None
 
     @property
     def content(self) -> bytes:

@@ -114,7 +114,7 @@ def test_bad_and_taken_names_are_refused(name, words, checkout):
 MISTAKES = {
     ("new", "network", "mine"): "pde or solver",
     ("new", "solver", "stde"): "exists already",
-    ("new", "solver", "null-mine"): "null predictors",
+    ("new", "solver", "null-affine"): "exists already",
     ("new", "pde", "mine"): "--package",
     ("new", "pde", "mine", "--package", "/dev/null"): "not an empty folder",
     ("new", "pde", "mine", "--package", "/proc/nowhere/mine"): "cannot be written",

@@ -98,6 +98,12 @@ def test_a_program_larger_than_the_emulated_device_is_not_started(make_cell, mon
     assert record.environment.memory_limit == "emulated on the device"
 
 
+def test_a_solver_without_a_compiled_step_is_started_and_its_declaration_kept(make_cell, monkeypatch):
+    monkeypatch.setenv(measure.EMULATED, "1000")
+    record = measure.measure(make_cell("null-affine"), lib=harness_fake.LIBRARY)
+    assert (record.status, record.sees_solution) == (Status.OK, True)
+
+
 def test_stopping_kills_the_child_and_makes_no_record(make_cell):
     stop = threading.Event()
     threading.Timer(1.0, stop.set).start()

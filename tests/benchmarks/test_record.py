@@ -260,3 +260,16 @@ def test_a_word_without_an_end_is_cut():
 def test_the_first_line_of_a_reason():
     assert first_line("", 10) == ""
     assert first_line("one two three\nfour", 11) == "one two…"
+
+
+def test_a_declaration_that_came_later_changes_no_name(make_record):
+    """A solver that sees no solution is written as before there was anything to declare."""
+    record = make_record()
+    assert not record.is_null
+    assert b"sees_solution" not in record.content
+    declared = make_record(sees_solution=True)
+    assert parse(declared.content).is_null
+    assert b'"sees_solution":true' in declared.content
+    before = make_record(given={"null": "affine"})
+    assert (before.is_null, before.null) == (True, "affine")
+    assert b"sees_solution" not in before.content
