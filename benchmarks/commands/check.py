@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from benchmarks.planning.subjects import catalogues
-from benchmarks.terminal.parsing import dimension, require_known
+from benchmarks.terminal.parsing import dimension, names_it, require_known
 
 _MARKS = {True: "ok  ", False: "FAIL", None: "–   "}
 _AUDIT_POINTS = 2_000
@@ -50,7 +49,7 @@ def _chosen(patterns: list[str]) -> list[Chosen]:
     ]
     found: dict[Chosen, None] = {}
     for pattern in patterns:
-        matches = [c for c in known if _matches(c.name, pattern)]
+        matches = [c for c in known if names_it(pattern, c.name)]
         if not matches:
             require_known("problem or solver", pattern, sorted({c.name for c in known}))
         found |= dict.fromkeys(matches)
@@ -61,11 +60,6 @@ def _all(kind: str, entries: dict[str, Any]) -> Iterator[Chosen]:
     for key, entry in entries.items():
         for name in [key] if entry.error else entry.full_names():
             yield Chosen(kind, name, entry.origin, entry.error)
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """A full name or a glob of one; a family stands for its variants."""
-    return fnmatchcase(name, pattern) or name.partition("/")[0] == pattern
 
 
 def _report(contribution: Chosen, dim: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from benchmarks.execution.sweep import Sweep, Todo, slots, todo
 from benchmarks.planning.forecast import Forecaster
 from benchmarks.planning.matrix import Request, expand, load
 from benchmarks.planning.resolve import Job, keep_off_accelerators, resolve
-from benchmarks.planning.subjects import names, subjects
+from benchmarks.planning.subjects import families, names, subjects
 from benchmarks.records import units
 from benchmarks.records.metrics import METRICS, Metric
 from benchmarks.records.record import Record, Status
@@ -36,9 +36,8 @@ def matrix_requests(path: Path, wall_limit: str | None, memory_limit: str | None
         "wall_limit": wall_limit and duration(wall_limit),
         "memory_limit": memory_limit and size(memory_limit),
     }
-    found = expand(matrix, *names())
     changes = {key: value for key, value in limits.items() if value}
-    return [r.under(**changes) for r in found]
+    return [request.under(**changes) for request in expand(matrix, *names(), families())]
 
 
 def measure_all(

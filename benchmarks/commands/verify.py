@@ -8,12 +8,11 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from fnmatch import fnmatchcase
 from typing import Any
 
 from benchmarks.planning.subjects import names
 from benchmarks.terminal.output import print_json
-from benchmarks.terminal.parsing import dimension, require_known
+from benchmarks.terminal.parsing import dimension, names_it, require_known
 
 _VERIFIERS = 8  # processes at a time, about 1 GB each
 
@@ -43,7 +42,10 @@ def _verified_all(names: list[str], dim: int) -> Iterator[dict[str, Any]]:
 
 
 def _matches(pattern: str, known: list[str]) -> list[str]:
-    return [n for n in known if fnmatchcase(n, pattern)] or [require_known("problem", pattern, known)]
+    families = {name.partition("/")[0] for name in known}
+    return [name for name in known if names_it(pattern, name)] or [
+        require_known("problem", pattern, [*known, *sorted(families)])
+    ]
 
 
 def _verified(name: str, dim: int) -> dict[str, Any]:

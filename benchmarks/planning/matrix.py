@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -79,9 +80,18 @@ def parse(content: bytes, where: str = "the matrix") -> Matrix:
         raise UserError(f"{where} is not TOML: {clip(str(error), 200)}") from None
 
 
-def expand(matrix: Matrix, pdes: Sequence[str], solvers: Sequence[str]) -> list[Request]:
-    """Every cell the matrix asks for, problems slowest; `pdes` and `solvers` are the known names."""
-    problems = _matching("problem", matrix.pdes, list(pdes))
+def expand(
+    matrix: Matrix,
+    pdes: Sequence[str],
+    solvers: Sequence[str],
+    families: Mapping[str, str] = MappingProxyType({}),
+) -> list[Request]:
+    """Every cell the matrix asks for, problems slowest.
+
+    `pdes` and `solvers` are the known names; `families` has the problem that each family's bare name stands for.
+    """
+    asked = [families.get(pattern, pattern) for pattern in matrix.pdes]
+    problems = _matching("problem", asked, list(pdes))
     dims = list(dict.fromkeys(dimension(d) for d in matrix.dims))
     rows = [row for spec in matrix.solvers for row in _rows(spec, list(solvers))]
     used = protocol_of(matrix.protocol)

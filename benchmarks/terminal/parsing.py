@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
 from typing import Any
 
 from benchmarks.records.errors import UserError
@@ -95,6 +96,11 @@ def require_known(kind: str, name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"`pdezoo list` shows all {len(known)}"
     raise UserError(f"no {kind} is called {_shown(name)}; {hint}")
+
+
+def names_it(pattern: str, name: str) -> bool:
+    """Whether a full name or a glob of one, or the family that stands for all of its variants, names the problem `name`."""
+    return fnmatchcase(name, pattern) or name.partition("/")[0] == pattern
 
 
 def _shown(value: Any) -> str:

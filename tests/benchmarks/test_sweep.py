@@ -150,7 +150,7 @@ def test_the_journal_tells_of_running_and_killed_sweeps(store, jobs, make_record
 
 def test_a_killed_sweep_is_told_from_a_running_one(store, jobs):
     code = (
-        "import sys, os, pathlib; from benchmarks.execution.sweep import Journal; from benchmarks.records.store import Store\n"
+        "import sys, os, pathlib; from benchmarks.execution.journal import Journal; from benchmarks.records.store import Store\n"
         "Journal(Store.writing(pathlib.Path(sys.argv[1])), [], 1); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(store.root)], check=False)
