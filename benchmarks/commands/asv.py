@@ -60,10 +60,10 @@ def export(store: Path, folder: Path) -> None:
 
 def _groups(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
     """By machine and commit."""
-    found: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        found[_machine_name(record.environment), str(record.environment.commit)].append(record)
-    return found
+        groups[_machine_name(record.environment), str(record.environment.commit)].append(record)
+    return groups
 
 
 def _machine_name(environment: Environment) -> str:

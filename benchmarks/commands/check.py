@@ -47,13 +47,13 @@ def _chosen(patterns: list[str]) -> list[Chosen]:
     known = [
         c for kind, entries in zip(("pde", "solver"), catalogues(), strict=True) for c in _all(kind, entries)
     ]
-    found: dict[Chosen, None] = {}
+    chosen: dict[Chosen, None] = {}
     for pattern in patterns:
         matches = [c for c in known if names_it(pattern, c.name)]
         if not matches:
             require_known("problem or solver", pattern, sorted({c.name for c in known}))
-        found |= dict.fromkeys(matches)
-    return list(found)
+        chosen |= dict.fromkeys(matches)
+    return list(chosen)
 
 
 def _all(kind: str, entries: dict[str, Any]) -> Iterator[Chosen]:

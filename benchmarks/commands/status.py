@@ -43,14 +43,14 @@ def status(root: Path, as_json: bool) -> None:
     store = Store.reading(root)
     contents = read(root)
     newest = latest(contents.records.values())
-    found = [_progress(plan, state, newest) for _, plan, state in journals(store)]
+    sweeps = [_progress(plan, state, newest) for _, plan, state in journals(store)]
     if as_json:
         rows = [_status_row(digest, record) for digest, record in sorted(contents.records.items())]
         damaged = [{"file": d.path.name, "reason": d.reason} for d in contents.damaged]
-        print_json({"sweeps": [_sweep_row(p) for p in found], "records": rows, "damaged": damaged})
+        print_json({"sweeps": [_sweep_row(p) for p in sweeps], "records": rows, "damaged": damaged})
         return
     console = stdout()
-    for progress in found:
+    for progress in sweeps:
         console.print(_sweep_tree(progress))
     console.print(
         _tree(

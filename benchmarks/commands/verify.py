@@ -62,9 +62,9 @@ def _verified(name: str, dim: int) -> dict[str, Any]:
 def _print_report(report: dict[str, Any]) -> None:
     print(f"{'ok  ' if report['ok'] else 'FAIL'} {report['name']}  d = {report['dim']:,}")
     for check in report["checks"]:
-        found = f"{check['name']}: {check['method']}, deviation {check['value']:.2g}"
+        line = f"{check['name']}: {check['method']}, deviation {check['value']:.2g}"
         print(
-            f"  {'ok  ' if check['ok'] else 'FAIL'} {found}{'. ' + check['detail'] if check['detail'] else ''}"
+            f"  {'ok  ' if check['ok'] else 'FAIL'} {line}{'. ' + check['detail'] if check['detail'] else ''}"
         )
     for key, value in report["audit"].items():
         print(f"  audit {key}: {json.dumps(value, default=str)}")

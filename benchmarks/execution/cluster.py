@@ -52,7 +52,7 @@ class Cluster:
                     hint = f"declare more, or lower --memory-limit (now {size(cell.protocol.memory_limit)})"
                     raise UserError(f"{cell.label} needs {limits}; {hint}")
 
-    def execute(self, cell: Cell, place: Slot, report: Callable[..., None], stop: Event) -> Record:
+    def execute(self, cell: Cell, slot: Slot, report: Callable[..., None], stop: Event) -> Record:
         """Measure `cell` on a worker and return its record. Raises Stopped when `stop` is set.
 
         A worker that is lost again and again makes a record; a scheduler that is lost raises UserError.
@@ -131,8 +131,8 @@ def _workers(client: Any, address: str) -> list[dict[str, Any]]:
 
 def measured(cell: str, stop_name: str, command: tuple[str, ...] | None) -> bytes:
     """On a worker: the bytes of the record of a cell, measured in a child process."""
-    place = Slot(command=command or MEASURE)
-    return isolate(Cell.model_validate_json(cell), place, stop=_CalledOff(stop_name)).content
+    slot = Slot(command=command or MEASURE)
+    return isolate(Cell.model_validate_json(cell), slot, stop=_CalledOff(stop_name)).content
 
 
 class _CalledOff(Event):

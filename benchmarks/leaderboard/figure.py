@@ -88,10 +88,10 @@ def png(panels: Sequence[Sequence[Group]], names: Sequence[str]) -> bytes:
 
 def comparable(groups: Sequence[Group]) -> list[list[Group]]:
     """Groups that differ in their dimension alone, together, by growing dimension."""
-    found: dict[tuple, list[Group]] = defaultdict(list)
+    panels: dict[tuple, list[Group]] = defaultdict(list)
     for group in groups:
-        found[(group.problem, group.instance, group.protocol.fingerprint, group.machine)].append(group)
-    return [sorted(members, key=lambda group: group.dim) for members in found.values()]
+        panels[(group.problem, group.instance, group.protocol.fingerprint, group.machine)].append(group)
+    return [sorted(members, key=lambda group: group.dim) for members in panels.values()]
 
 
 def titles(panels: Sequence[Sequence[Group]]) -> list[str]:

@@ -195,9 +195,9 @@ def _cell(row: Row, index: int) -> _Html:
 
 
 def _beside(cells: Sequence[Comparison]) -> _Html:
-    found = beside_cells(cells)
-    heads = [_tag("th", head, class_="text") for head in found[0]]
-    return _table(heads, [_tag("tr", *(_tag("td", t, class_="text") for t in c.values())) for c in found])
+    texts = beside_cells(cells)
+    heads = [_tag("th", head, class_="text") for head in texts[0]]
+    return _table(heads, [_tag("tr", *(_tag("td", t, class_="text") for t in c.values())) for c in texts])
 
 
 def _table(heads: Iterable[str], rows: Iterable[str]) -> _Html:

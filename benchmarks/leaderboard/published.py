@@ -75,12 +75,12 @@ def published() -> list[Published]:
 
 def comparisons(board: Leaderboard, cells: Iterable[Published]) -> list[Comparison]:
     """Printed cells of the problems and dimensions on the leaderboard, each beside ours, if there is one."""
-    found = []
+    beside = []
     for cell in cells:
         for group in board.groups:
             if cell.metric in _PRINTED and (group.problem, group.dim) == (cell.problem, cell.dim):
-                found.append(_beside(cell, group))
-    return found
+                beside.append(_beside(cell, group))
+    return beside
 
 
 def _beside(cell: Published, group: Group) -> Comparison:

@@ -256,11 +256,11 @@ def _told_apart(row: Row, rows: list[Row]) -> str:
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     """{"estimator": {"samples": 8}} → {"samples": 8}: the parts' names are left out where that is unambiguous."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for part, value in settings.items():
         inner = value if isinstance(value, dict) else {part: value}
-        found |= {(key if key not in found else f"{part}.{key}"): v for key, v in inner.items()}
-    return found
+        flat |= {(key if key not in flat else f"{part}.{key}"): v for key, v in inner.items()}
+    return flat
 
 
 def _seed_errors(rows: dict[tuple[str, str], list[Record]]) -> dict[tuple[str, str], list[float]]:

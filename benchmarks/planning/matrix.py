@@ -126,16 +126,16 @@ def protocol_of(given: str | dict[str, Any]) -> Protocol:
 
 
 def _matching(kind: str, patterns: Iterable[str], known: list[str]) -> list[str]:
-    found: dict[str, None] = {}
+    chosen: dict[str, None] = {}
     for pattern in patterns:
         if any(mark in pattern for mark in "*?["):
             matches = [name for name in known if fnmatchcase(name, pattern)]
             if not matches:
                 raise UserError(f"no {kind} matches {clip(pattern, 60)!r}; `pdezoo list` shows {len(known)}")
-            found |= dict.fromkeys(matches)
+            chosen |= dict.fromkeys(matches)
         else:
-            found[require_known(kind, pattern, known)] = None
-    return list(found)
+            chosen[require_known(kind, pattern, known)] = None
+    return list(chosen)
 
 
 def _rows(spec: str | dict[str, Any], known: list[str]) -> list[tuple[str, tuple[tuple[str, Any], ...]]]:

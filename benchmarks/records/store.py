@@ -105,8 +105,8 @@ class Store:
             raise UserError(f"a record is named by 4 to 64 hexadecimal digits, got {clip(digest, 80)!r}")
         matches = [r for name, r in self.read().records.items() if name.startswith(digest)]
         if len(matches) != 1:
-            found = "no record begins" if not matches else f"{len(matches)} records begin"
-            raise UserError(f"{found} with {digest} in {self.root}; `pdezoo status --json` lists them")
+            told = "no record begins" if not matches else f"{len(matches)} records begin"
+            raise UserError(f"{told} with {digest} in {self.root}; `pdezoo status --json` lists them")
         return matches[0]
 
     def merge(self, others: Iterable[Store]) -> tuple[int, tuple[Damage, ...]]:
@@ -184,7 +184,7 @@ def _flush_folder(folder: Path) -> None:
 
 def latest(records: Iterable[Record]) -> dict[str, Record]:
     """The newest record of every cell, by the cell's identity."""
-    found: dict[str, Record] = {}
+    newest: dict[str, Record] = {}
     for record in sorted(records, key=lambda r: (r.start, r.digest)):
-        found[record.cell.identity] = record
-    return found
+        newest[record.cell.identity] = record
+    return newest

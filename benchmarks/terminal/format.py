@@ -21,10 +21,10 @@ def outcome(record: Record) -> str:
     """What a record says, in one line."""
     if record.status is not Status.OK:
         return f"{record.status}: {first_line(record.reason, 160)}"
-    found = [f"error {_text(record, 'relative_l2')}"]
-    found += [f"skill {_text(record, 'skill')}"] if record.metrics.skill is not None else []
-    found += [f"{_text(record, 'steps_per_second')} it/s"] if record.metrics.steps_per_second else []
-    return f"ok: {', '.join(found)}, {seconds(record.duration)}"
+    parts = [f"error {_text(record, 'relative_l2')}"]
+    parts += [f"skill {_text(record, 'skill')}"] if record.metrics.skill is not None else []
+    parts += [f"{_text(record, 'steps_per_second')} it/s"] if record.metrics.steps_per_second else []
+    return f"ok: {', '.join(parts)}, {seconds(record.duration)}"
 
 
 def _text(record: Record, name: str) -> str:

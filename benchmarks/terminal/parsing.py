@@ -46,10 +46,10 @@ def seeds(value: Any) -> list[int]:
     if isinstance(value, str) and "," in value:
         value = [part for part in value.split(",") if part.strip()]
     if isinstance(value, list | tuple):
-        found = [whole(part, "a seed", 0, 2**31 - 1) for part in value]
-        if not 1 <= len(set(found)) <= MAX_SEEDS:
-            raise UserError(f"give 1 to {MAX_SEEDS:,} seeds, got {len(set(found))}")
-        return sorted(set(found))
+        chosen = [whole(part, "a seed", 0, 2**31 - 1) for part in value]
+        if not 1 <= len(set(chosen)) <= MAX_SEEDS:
+            raise UserError(f"give 1 to {MAX_SEEDS:,} seeds, got {len(set(chosen))}")
+        return sorted(set(chosen))
     return list(range(whole(value, "the number of seeds", 1, MAX_SEEDS)))
 
 

@@ -201,7 +201,7 @@ LIBRARY = Subjects(
     bad_dimension=BadDimension,
     bad_hyperparameter=BadHyperparameter,
 )
-PLACE = Slot(command=(sys.executable, "-P", __file__))
+SLOT = Slot(command=(sys.executable, "-P", __file__))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def test_the_root_holds_the_package():
 
 def test_a_child_imports_the_package_that_measures(make_cell, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
-    made = isolate._environment(make_cell(), harness_fake.PLACE, host_environment())
+    made = isolate._environment(make_cell(), harness_fake.SLOT, host_environment())
     assert made["PYTHONPATH"].split(":") == [str(ROOT), "/elsewhere"]
 
 
