@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +14,9 @@ from pdezoo import PDE, Points, TestSet
 
 from .networks.base import Params
 from .progress import Progress
+
+if TYPE_CHECKING:
+    from .neural import Compiled
 
 
 @dataclass
@@ -52,6 +55,8 @@ class Solver(ABC):
     """What every solver offers, trained or not."""
 
     name: str
+    sees_solution: ClassVar[bool] = False
+    """Whether it uses the exact solution, which no solver may: such a row is shown, and never ranked."""
 
     @abstractmethod
     def hyperparameters(self) -> dict[str, Any]:
@@ -82,3 +87,7 @@ class Solver(ABC):
 
         Raises ValueError where `unsupported` gives a reason.
         """
+
+    def compile(self, pde: PDE, *, steps: int = 10_000, batch: int = 100, chunk: int = 1) -> Compiled | None:
+        """The training loop compiled ahead of time, `chunk` steps a call; None where a solver has no compiled step."""
+        return None

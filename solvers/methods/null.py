@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pdezoo import PDE, TestSet, fit_nulls
 from solvers import Result, Solver, register
@@ -16,6 +16,7 @@ class NullSolver(Solver):
 
     name: str
     null: str
+    sees_solution: ClassVar[bool] = True
 
     def hyperparameters(self) -> dict[str, Any]:
         """Which predictor."""

@@ -104,9 +104,9 @@ def test_every_check_of_the_proof_has_its_own_advice():
 
 
 def test_a_problem_that_is_kept_as_published_is_not_failed():
-    check = pdezoo.Check("residual", False, "method", 1.0)
-    assert check._explained(check, "wrong in print").ok is None
-    assert check._explained(check, "").ok is False
+    found = pdezoo.Check("residual", False, "method", 1.0)
+    assert check._explained(found, "wrong in print").ok is None
+    assert check._explained(found, "").ok is False
 
 
 def test_the_words_of_a_failure(capsys):
