@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ast
 import difflib
+import importlib
+import importlib.metadata
 import importlib.util
 import inspect
 import re
