@@ -30,6 +30,7 @@ from solvers import (
     MLP,
     TTMLP,
     Adam,
+    Objective,
     Params,
     RidgeNetwork,
     SparseMLP,
@@ -176,7 +177,8 @@ def training(
         params, state = trainer.start(params, steps)
         free, fixed = eqx.partition(params, eqx.is_inexact_array)
         at = lambda free, batch: loss(eqx.combine(free, fixed), batch, BATCH)
-        step = lambda k, now: trainer.step(at, now[0], now[1], jax.random.fold_in(order, k))[:2]
+        loss_at = lambda k: Objective(at, k / steps)
+        step = lambda k, now: trainer.step(loss_at(k), now[0], now[1], jax.random.fold_in(order, k))[:2]
         free, state = jax.lax.fori_loop(0, steps, step, (free, state))
         return eqx.combine(free, fixed), state
 

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from .lowering.lowered import Lowered
     from .lowering.points import Points, in_float64, jet2
     from .pde import PDE, BadDimension, g
-    from .printing import describe
+    from .printing import atom_text, describe
     from .problem import CLOSED, Problem, down_closure, multi_index
     from .solution import Exact, Formula, Reference
 
@@ -98,7 +98,7 @@ _HOMES = {
     "lowering.lowered": ["Lowered"],
     "lowering.points": ["Points", "in_float64", "jet2"],
     "pde": ["BadDimension", "PDE", "g"],
-    "printing": ["describe"],
+    "printing": ["atom_text", "describe"],
     "problem": ["CLOSED", "Problem", "down_closure", "multi_index"],
     "solution": ["Exact", "Formula", "Reference"],
 }

@@ -40,6 +40,11 @@ def describe(pde: PDE, latex: bool = False) -> dict[str, str]:
     return described
 
 
+def atom_text(atom: Any) -> str:
+    """An atom as a person writes it: Δu, |∇u|², u_xxx."""
+    return _Unicode().doprint(atom)
+
+
 def _domain(pde: PDE) -> str:
     fields = {k: v for k, v in vars(pde.domain).items() if v is not None and k != "scale"}
     return f"{type(pde.domain).__name__}({', '.join(f'{k}={v}' for k, v in fields.items())})"

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from typing import Any
 
@@ -26,7 +27,8 @@ import pdezoo
 from pdezoo import Biharmonic, Coefficients, Diffusion, GradNorm1, GradNormSq, Laplacian, Points, X, r2, u
 
 from .derivatives.field import Field
-from .neural import NeuralSolver, on_device
+from .hyperparameters import BadHyperparameter
+from .neural import Compiled, NeuralSolver, on_device
 from .solver import Solver
 
 DRAWS = 4000
@@ -61,7 +63,7 @@ class NotApplicable(Exception):
 
 @dataclass(frozen=True)
 class Clause:
-    """One promise. `test` returns what it saw, or raises Violation or NotConcerned."""
+    """One promise. `test` returns what it saw, or raises Violation or NotApplicable."""
 
     name: str
     expected: str
@@ -92,7 +94,7 @@ def raised(error: BaseException) -> str:
         else ""
     )
     words = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"{type(error).__name__}: {words[:300]}{where}"
+    return f"{type(error).__name__}: {textwrap.shorten(words, 300, placeholder=' …')}{where}"
 
 
 def findings(subject: Any, clauses: tuple[Clause, ...]) -> Iterator[Finding]:
@@ -118,8 +120,7 @@ class Candidate:
     @cached_property
     def small(self) -> Solver:
         """With a small network, where it has such hyperparameters."""
-        parts = self.solver.parts().values() if isinstance(self.solver, NeuralSolver) else ()
-        own = {n for part in parts for n in asdict(part)}
+        own = _numbers(self.solver)
         return _make(self.name, **{k: v for k, v in _SMALL.items() if k in own})
 
     @cached_property
@@ -132,7 +133,7 @@ class Candidate:
         raise NotApplicable("it supports no registered problem")
 
     def require_trained(self) -> NeuralSolver:
-        """The small solver. Raises NotConcerned where it is not made of estimator, trainer and network."""
+        """The small solver. Raises NotApplicable where it is not made of estimator, trainer and network."""
         if not isinstance(self.small, NeuralSolver):
             raise NotApplicable("it has no estimator, trainer and network")
         return self.small
@@ -188,12 +189,27 @@ def _hyperparameters(subject: Candidate) -> str:
         raise Violation(f"hyperparameters() are not JSON: {error}") from None
     if _make(subject.name).hyperparameters() != shown:
         raise Violation("two solvers made the same way have different hyperparameters")
-    parts = subject.solver.parts().values() if isinstance(subject.solver, NeuralSolver) else ()
-    own = {n: v for part in parts for n, v in asdict(part).items() if isinstance(v, bool | int | float)}
+    own = _numbers(subject.solver)
     for name, value in own.items():
         if _make(subject.name, **{name: value}).hyperparameters() != shown:
             raise Violation(f"make({subject.name!r}, {name}={value!r}) is another solver than the default")
     return ", ".join(f"{n}={v!r}" for n, v in own.items()) or "none to change"
+
+
+def _numbers(solver: Solver) -> dict[str, bool | int | float]:
+    """The numbers among its hyperparameters, or those of its parts, that it lets change."""
+    shown = solver.hyperparameters()
+    parts = [shown, *(part for part in shown.values() if isinstance(part, dict))]
+    found = {n: v for part in parts for n, v in part.items() if isinstance(v, bool | int | float)}
+    return {name: value for name, value in found.items() if _changes(solver, name, value)}
+
+
+def _changes(solver: Solver, name: str, value: Any) -> bool:
+    try:
+        solver.with_hyperparameters(**{name: value})
+    except BadHyperparameter:
+        return False
+    return True
 
 
 def _crosses(subject: Candidate) -> str:
@@ -228,11 +244,6 @@ def _trace(solver: NeuralSolver, pde: pdezoo.PDE) -> None:
         raise Violation(f"unsupported({pde.name}) is None, but a step raises {raised(error)}") from None
 
 
-def atom_name(atom: Any) -> str:
-    """Laplacian, Dt, …; u, and a partial derivative, as they are written."""
-    return str(atom) if atom == u or isinstance(atom, sp.Derivative) else type(atom).__name__
-
-
 def _shapes(subject: Candidate) -> str:
     solver, problem = subject.require_trained(), _lowered(subject.pde)
 
@@ -242,7 +253,7 @@ def _shapes(subject: Candidate) -> str:
         found = solver.estimator(
             Field(problem, state.params, solver.network), problem.atoms, points, state.key
         )
-        return {atom_name(atom): found[atom] for atom in problem.atoms}, solver.predict(
+        return {pdezoo.atom_text(atom): found[atom] for atom in problem.atoms}, solver.predict(
             problem, state.params, points
         )
 
@@ -256,8 +267,9 @@ def _shapes(subject: Candidate) -> str:
 def _repeatable(subject: Candidate) -> str:
     solver, pde, test = subject.small, subject.pde, pdezoo.TestSet(subject.pde, 50)
     one = test.predict(solver.fit(pde, steps=6, seed=1, batch=8, progress=None).predict)
-    if isinstance(solver, NeuralSolver):
-        again, other = _two_seeds(solver, pde, test)
+    compiled = solver.compile(pde, steps=6, batch=8)
+    if compiled is not None:
+        again, other = _two_seeds(compiled, test)
         if np.array_equal(one, other):
             raise Violation("seeds 1 and 2 give the same solution")
     else:
@@ -267,9 +279,8 @@ def _repeatable(subject: Candidate) -> str:
     return f"the same bits at {test.size} points after 6 steps"
 
 
-def _two_seeds(solver: NeuralSolver, pde: pdezoo.PDE, test: pdezoo.TestSet) -> list[np.ndarray]:
-    """Six steps from seeds 1 and 2 in one compiled loop, compiled anew."""
-    compiled = solver.compile(pde, steps=6, batch=8)
+def _two_seeds(compiled: Compiled, test: pdezoo.TestSet) -> list[np.ndarray]:
+    """Six steps from seeds 1 and 2 in one compiled loop."""
     ends = [compiled.advance(compiled.init(seed), 6)[0].params for seed in (1, 2)]
     return [test.predict(compiled.predictor(params)) for params in ends]
 
@@ -289,8 +300,8 @@ def _unbiased(subject: Candidate) -> str:
         if not (error <= bound).all():
             k = int(np.argmax(error - bound))
             off = f"{values.mean(0)[k]:.6g} against {want[k]:.6g}, standard error {values.std(0)[k] / math.sqrt(DRAWS):.2g}"
-            raise Violation(f"the mean of {atom_name(atom)} over {DRAWS} keys is {off}")
-    return f"{', '.join(map(atom_name, problem.atoms))}: means over {DRAWS} keys"
+            raise Violation(f"the mean of {pdezoo.atom_text(atom)} over {DRAWS} keys is {off}")
+    return f"{', '.join(map(pdezoo.atom_text, problem.atoms))}: means over {DRAWS} keys"
 
 
 def _probe(solver: NeuralSolver) -> Any:
@@ -342,7 +353,7 @@ def _drawn(solver: NeuralSolver, field: Field, at: Points) -> list[np.ndarray]:
 
 def _coordinates(subject: Candidate) -> str:
     solver = subject.require_trained()
-    if not solver.streams:
+    if not solver.accepts_lazy_coordinates:
         raise NotApplicable("a part of it needs x as an array, and says so")
     pde, domain = _on_a_ball(solver)
     problem = _lowered(pde)
@@ -365,9 +376,9 @@ def _coordinates(subject: Candidate) -> str:
         for atom, off, scale in zip(problem.atoms, error, size, strict=True):
             if not off <= 1e-3 * scale:
                 raise Violation(
-                    f"{atom_name(atom)} at {form} points is off by {off:.2g} of {scale:.2g} on {pde.name}"
+                    f"{pdezoo.atom_text(atom)} at {form} points is off by {off:.2g} of {scale:.2g} on {pde.name}"
                 )
-    return f"{', '.join(map(atom_name, problem.atoms))} on {pde.name}, {' and '.join(forms)}"
+    return f"{', '.join(map(pdezoo.atom_text, problem.atoms))} on {pde.name}, {' and '.join(forms)}"
 
 
 def _on_a_ball(solver: NeuralSolver) -> tuple[pdezoo.PDE, pdezoo.Ball]:
@@ -379,8 +390,7 @@ def _on_a_ball(solver: NeuralSolver) -> tuple[pdezoo.PDE, pdezoo.Ball]:
 
 
 def _learns(subject: Candidate) -> str:
-    solver = subject.require_trained()
-    compiled = solver.compile(subject.pde, steps=_STEPS, batch=32, chunk=_CHUNK)
+    compiled = _compiled(subject.small, subject.pde, steps=_STEPS, batch=32, chunk=_CHUNK)
     state, losses = compiled(compiled.init(seed=0))
     first = mean = float(losses.mean)
     done = _CHUNK
@@ -394,7 +404,7 @@ def _learns(subject: Candidate) -> str:
 
 
 def _memory(subject: Candidate) -> str:
-    solver = subject.require_trained()
+    solver = subject.small
     try:
         problems = [pdezoo.make(subject.pde.name, dim=dim) for dim in FEW_AND_MANY]
     except pdezoo.BadDimension:
@@ -402,8 +412,15 @@ def _memory(subject: Candidate) -> str:
     for pde in problems:
         if reason := solver.unsupported(pde):
             raise NotApplicable(f"at d = {pde.dim:,}: {reason}")
-    small, large = (solver.compile(pde, steps=10, batch=8).bytes for pde in problems)
+    small, large = (_compiled(solver, pde, steps=10, batch=8).bytes for pde in problems)
     return require_linear(small, large)
+
+
+def _compiled(solver: Solver, pde: pdezoo.PDE, **options: int) -> Compiled:
+    compiled = solver.compile(pde, **options)
+    if compiled is None:
+        raise NotApplicable("it compiles nothing")
+    return compiled
 
 
 def require_linear(small: int, large: int) -> str:
@@ -419,7 +436,7 @@ CLAUSES = (
     Clause(
         "made",
         "the registered function makes a Solver that bears its name",
-        "return Trained(NAME, …), or a subclass of Solver whose `name` is the registered one",
+        "return NeuralSolver(NAME, …), or a subclass of Solver whose `name` is the registered one",
         _made,
     ),
     Clause(
@@ -454,8 +471,8 @@ CLAUSES = (
     ),
     Clause(
         "coordinates",
-        "where every part declares `streams`: at points whose x is no array the estimates are those at the array",
-        "leave x to the field and its methods; or do not declare streams = True, and be given arrays",
+        "where every part declares `accepts_lazy_coordinates`: at points whose x is no array, the estimates are those at the array",
+        "leave x to the field and its methods; or do not declare accepts_lazy_coordinates = True, and be given arrays",
         _coordinates,
     ),
     Clause(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pdezoo import Points
+from pdezoo import Condition, Points, Problem
 
 from .derivatives.directions import Axes
 from .derivatives.field import Field
+from .networks.base import Network, Params
+from .trainers.base import Term
 
 
 class Residual(NamedTuple):
@@ -28,14 +30,22 @@ class Residual(NamedTuple):
 
 
 class Loss(Protocol):
-    """(residual, key) ↦ scalar."""
+    """(residual, key, progress) ↦ scalar. One that is a sum of squares says so by being a `SumOfSquares` too."""
 
     unbiased: ClassVar[bool]
-    streams: ClassVar[bool]
+    accepts_lazy_coordinates: ClassVar[bool]
     """Whether it leaves x to the residual, so that x need not be an array but can be `Coordinates`."""
 
-    def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Float[Array, ""]:
-        """The loss, when the fraction `done` of the training is over."""
+    def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Float[Array, ""]:
+        """The loss, when the fraction `progress` of the training is over."""
+
+
+@runtime_checkable
+class SumOfSquares(Protocol):
+    """A loss that is the sum over rows of the mean over points of squares: what a trainer of residuals can minimise."""
+
+    def rows(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Float[Array, "rows batch"]:
+        """The numbers that are squared; the residuals of the operators come first."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +53,15 @@ class SquaredLoss:
     """mean_x r̂_ξ(x)²: biased upwards by mean_x Var r̂(x)."""
 
     unbiased: ClassVar[bool] = False
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
 
-    def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Array:
+    def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
         """The loss."""
         return mean_product(r := residual(key), r)
+
+    def rows(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
+        """r̂."""
+        return residual(key)
 
 
 @dataclass(frozen=True)
@@ -60,9 +74,9 @@ class DoubleSampledLoss:
 
     both_factors: bool = True
     unbiased: ClassVar[bool] = True
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
 
-    def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Array:
+    def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
         """The loss."""
         one, other = jax.random.split(key)
         first, second = residual(one), residual(other)
@@ -78,14 +92,14 @@ class HybridLoss:
 
     biased: float = 0.5
     unbiased: ClassVar[bool] = False
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
 
-    def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Array:
+    def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
         """The loss."""
         one, other = jax.random.split(key)
         first = residual(one)
         # only the second factor depends on the stage, so that there is one residual less to compile
-        second = jax.lax.cond(done < self.biased, lambda: first, lambda: residual(other))
+        second = jax.lax.cond(progress < self.biased, lambda: first, lambda: residual(other))
         return mean_product(first, second)
 
 
@@ -99,14 +113,25 @@ class GradientEnhancedLoss:
     weight: float = 0.1
     axes: int = 1
     unbiased: ClassVar[bool] = False
-    streams: ClassVar[bool] = False
+    accepts_lazy_coordinates: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.axes < 1 or self.weight < 0:
             raise ValueError(f"axes is at least 1 and weight at least 0, got {self.axes} and {self.weight}")
 
-    def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Array:
+    def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
         """The loss."""
+        values, slopes, weight = self._differentiated(residual, key)
+        squares = jnp.sum(slopes**2, axis=0)
+        return mean_product(values, values) + weight * jnp.sum(jnp.mean(squares, axis=1))
+
+    def rows(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
+        """r̂, and √(weight · d/J) ∂r̂/∂x_j for every sampled axis."""
+        values, slopes, weight = self._differentiated(residual, key)
+        return jnp.concatenate([values, weight**0.5 * slopes.reshape(-1, slopes.shape[-1])])
+
+    def _differentiated(self, residual: Residual, key: PRNGKeyArray) -> tuple[Array, Array, float]:
+        """r̂ (operators, B), ∂r̂/∂x_j (J, operators, B), and the factor of the squares of the latter."""
         how, which = jax.random.split(key)
         points = residual.points
         sampled = Axes.draw(which, self.axes, points.x.shape[1])
@@ -116,10 +141,7 @@ class GradientEnhancedLoss:
             return jax.jvp(at, (points.x,), (jnp.zeros_like(points.x).at[:, axis].set(1),))
 
         values, slopes = jax.vmap(along, out_axes=(None, 0))(sampled.indices)
-        squares = jnp.sum(slopes**2, axis=0)
-        return mean_product(values, values) + self.weight * sampled.weight * jnp.sum(
-            jnp.mean(squares, axis=1)
-        )
+        return values, slopes, self.weight * sampled.weight
 
 
 def mean_product(
@@ -133,14 +155,41 @@ def condition_loss(field: Field, key: PRNGKeyArray, batch: int) -> Float[Array, 
     """Σ over the problem's soft conditions of weight · mean (u − target)² + gradient_weight · mean |∇(u − target)|²."""
     total, problem = jnp.zeros(()), field.problem
     for number, condition in enumerate(problem.conditions):
-        points = problem.domain.sample(jax.random.fold_in(key, number), batch, condition.time)
-
-        def gap(x: Array, number: int = number, points: Points = points) -> Array:
-            moved = points._replace(x=x)
-            return field.value(moved) - problem.targets(moved)[number]
-
-        total += condition.weight * jnp.mean(gap(points.x) ** 2)
+        points = _condition_points(problem, number, key, batch)
+        gap, slope = _gap(field, number, points)
+        total += condition.weight * jnp.mean(gap**2)
         if condition.gradient_weight:
-            slope = jax.grad(lambda x, f=gap: jnp.sum(f(x)))(points.x)
-            total += condition.gradient_weight * jnp.mean(jnp.sum(slope**2, axis=1))
+            total += condition.gradient_weight * jnp.mean(jnp.sum(slope() ** 2, axis=1))
     return total
+
+
+def condition_terms(problem: Problem, network: Network, key: PRNGKeyArray, batch: int) -> tuple[Term, ...]:
+    """The same as residuals, one term a condition: √weight (u − target), and √gradient_weight ∂(u − target)/∂x_i in d rows."""
+
+    def term(number: int, condition: Condition) -> Term:
+        def rows(params: Params, points: Points) -> Array:
+            gap, slope = _gap(Field(problem, params, network), number, points)
+            value = condition.weight**0.5 * gap[None]
+            if not condition.gradient_weight:
+                return value
+            return jnp.concatenate([value, condition.gradient_weight**0.5 * slope().T])
+
+        return Term(_condition_points(problem, number, key, batch), rows)
+
+    return tuple(term(number, condition) for number, condition in enumerate(problem.conditions))
+
+
+def _condition_points(problem: Problem, number: int, key: PRNGKeyArray, batch: int) -> Points:
+    return problem.domain.sample(jax.random.fold_in(key, number), batch, problem.conditions[number].time)
+
+
+def _gap(
+    field: Field, number: int, points: Points
+) -> tuple[Float[Array, " batch"], Callable[[], Float[Array, "batch dim"]]]:
+    """u − target of a condition at points, and what computes its gradient there."""
+
+    def gap(x: Array) -> Array:
+        moved = points._replace(x=x)
+        return field.value(moved) - field.problem.targets(moved)[number]
+
+    return gap(points.x), lambda: jax.grad(lambda x: jnp.sum(gap(x)))(points.x)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import equinox as eqx
 import jax
@@ -18,13 +18,14 @@ from pdezoo.lowering import prng
 
 from .derivatives.field import Field
 from .estimators.base import Estimator
-from .loss import Loss, Residual, SquaredLoss, condition_loss
+from .hyperparameters import changed, plain, require_known
+from .loss import Loss, Residual, SquaredLoss, SumOfSquares, condition_loss, condition_terms
 from .networks.base import Network, Params
 from .networks.mlp import MLP
 from .progress import Progress, progress_bar
 from .solver import Result, Solver
 from .trainers.adam import Adam
-from .trainers.base import Trainer
+from .trainers.base import LeastSquares, LossFunction, Objective, Term, Trainer
 from .training import train
 
 _HELD = 2**25  # numbers of training points that are held at a time: 128 MB
@@ -40,6 +41,11 @@ class State(NamedTuple):
     step: Int[Array, ""]
     steps: Int[Array, ""]  # of the whole training
     loss: Float[Array, ""]
+
+    @property
+    def progress(self) -> Float[Array, ""]:
+        """The fraction of the training that is over: all schedules follow it."""
+        return jnp.minimum(self.step / self.steps.astype(jnp.float32), 1)
 
 
 class Losses(NamedTuple):
@@ -61,22 +67,34 @@ class NeuralSolver(Solver):
 
     def hyperparameters(self) -> dict[str, Any]:
         """The four parts: their kind and their numbers; and the generator of points and directions."""
-        parts = {part: {"kind": type(value).__name__} | asdict(value) for part, value in self.parts().items()}
+        parts = {part: {"kind": type(value).__name__} | plain(value) for part, value in self.parts().items()}
         return parts | {"generator": prng.NAME}
+
+    def with_hyperparameters(self, **changes: Any) -> Self:
+        """Fields of its parts changed by name, in every part that has a field of that name."""
+        own = {part: plain(value) for part, value in self.parts().items()}
+        require_known(self.name, changes, {name for fields in own.values() for name in fields})
+        kept = {part: {n: v for n, v in changes.items() if n in fields} for part, fields in own.items()}
+        return replace(self, **{part: changed(value, kept[part]) for part, value in self.parts().items()})
 
     def parts(self) -> dict[str, Any]:
         """Estimator, trainer, network and loss."""
         return {k: getattr(self, k) for k in ("estimator", "trainer", "network", "loss")}
 
     @property
-    def streams(self) -> bool:
+    def accepts_lazy_coordinates(self) -> bool:
         """Whether no part needs x as an array."""
-        return self.estimator.streams and self.network.streams and self.loss.streams
+        parts = (self.estimator, self.network, self.loss)
+        return not self.trainer.wants_residuals and all(part.accepts_lazy_coordinates for part in parts)
 
     def unsupported(self, pde: PDE) -> str | None:
-        """The estimator's reason, or the network's."""
+        """The estimator's reason, the network's, or that of a trainer that wants residuals of a loss that has none."""
         reason = self.estimator.unsupported(pde, self.network)
-        return self.network.unsupported(pde) if reason is None else reason
+        reason = self.network.unsupported(pde) if reason is None else reason
+        if reason is None and self.trainer.wants_residuals and not isinstance(self.loss, SumOfSquares):
+            trainer, loss = type(self.trainer).__name__, type(self.loss).__name__
+            return f"{trainer} minimises sums of squares, and {loss} is none; try SquaredLoss"
+        return reason
 
     def init(self, problem: Problem, seed: int, steps: int) -> State:
         """The state before the first step. Points and directions come from pdezoo's fast generator."""
@@ -91,29 +109,56 @@ class NeuralSolver(Solver):
     def step(self, problem: Problem, state: State, batch: int) -> State:
         """One step: draw points, estimate residuals, update."""
         key = jax.random.fold_in(state.key, state.step)
-        done = state.step / state.steps
         free, fixed = eqx.partition(state.params, eqx.is_inexact_array)
-        loss = lambda params, k: self.evaluate(problem, eqx.combine(params, fixed), k, batch, done)
+        loss = self.objective(problem, fixed, batch, state.progress)
         free, trainer, value = self.trainer.step(loss, free, state.trainer, key)
         return State(eqx.combine(free, fixed), trainer, state.key, state.step + 1, state.steps, value)
 
+    def objective(self, problem: Problem, fixed: Params, batch: int, progress: Any) -> LossFunction:
+        """The loss as the trainer is handed it: a function of the parameters but for `fixed`, those that are not trained."""
+        whole = lambda params: eqx.combine(params, fixed)
+        value = lambda params, key: self.evaluate(problem, whole(params), key, batch, progress)
+        if not self.trainer.wants_residuals:
+            return Objective(value, progress)
+
+        def terms(key: PRNGKeyArray) -> tuple[Term, ...]:
+            of_whole = lambda rows: lambda params, points: rows(whole(params), points)
+            return tuple(Term(at, of_whole(rows)) for at, rows in self.terms(problem, key, batch, progress))
+
+        return LeastSquares(value, progress, self.network, terms)
+
     def evaluate(
-        self, problem: Problem, params: Params, key: PRNGKeyArray, batch: int, done: Any = 0.0
+        self, problem: Problem, params: Params, key: PRNGKeyArray, batch: int, progress: Any = 0.0
     ) -> Float[Array, ""]:
-        """The loss on points drawn from `key`, when the fraction `done` of the training is over."""
+        """The loss on points drawn from `key`, when the fraction `progress` of the training is over."""
         where, how, at = jax.random.split(key, 3)
         points = self.points(problem, where, batch)
         trial = Field(problem, params, self.network)
+        return self.loss(self._residual(trial, points), how, progress) + condition_loss(trial, at, batch)
 
-        def residual(moved: Points, k: PRNGKeyArray) -> Array:
-            return problem.residual(self.estimator(trial, problem.atoms, moved, k), moved)
+    def terms(self, problem: Problem, key: PRNGKeyArray, batch: int, progress: Any = 0.0) -> tuple[Term, ...]:
+        """The same loss as terms whose squares it is made of. Only for a loss that is a `SumOfSquares`."""
+        assert isinstance(self.loss, SumOfSquares)  # `unsupported` gave the reason
+        loss = self.loss
+        where, how, at = jax.random.split(key, 3)
 
-        return self.loss(Residual(residual, points), how, done) + condition_loss(trial, at, batch)
+        def rows(params: Params, points: Points) -> Array:
+            return loss.rows(self._residual(Field(problem, params, self.network), points), how, progress)
+
+        return Term(self.points(problem, where, batch), rows), *condition_terms(
+            problem, self.network, at, batch
+        )
+
+    def _residual(self, trial: Field, points: Points) -> Residual:
+        """ξ ↦ r̂_ξ of a trial function at points."""
+        problem = trial.problem
+        estimate = lambda moved, key: self.estimator(trial, problem.atoms, moved, key)
+        return Residual(lambda moved, key: problem.residual(estimate(moved, key), moved), points)
 
     def points(self, problem: Problem, key: PRNGKeyArray, batch: int) -> Points:
         """Training points: an array, unless domain and parts can do with less; then streamed where they are many numbers."""
         domain = problem.domain
-        if not (isinstance(domain, Ball) and self.streams):
+        if not (isinstance(domain, Ball) and self.accepts_lazy_coordinates):
             return problem.sample(key, batch)
         if batch * domain.dim <= _HELD:
             return domain.factored(key, batch)
@@ -172,7 +217,24 @@ class NeuralSolver(Solver):
             )
         compiled = self.compile(pde, steps=steps, batch=batch)
         with progress_bar(progress, self.name, pde) as show:
-            return train(compiled, seed, test, show, seconds, evaluations)
+            return train(compiled, pde, seed, test, show, seconds, evaluations)
+
+    def restore(self, pde: PDE, leaves: list[Array]) -> tuple[Params, Callable[[Points], Array]]:
+        """Parameters in the structure that `init` gives them. Raises ValueError where the arrays are of another one."""
+        problem = on_device(pde)
+        like = jax.eval_shape(lambda: self.init(problem, 0, 1).params)
+        expected, structure = jax.tree.flatten(like)
+        kinds = [[(a.ndim, a.dtype) for a in arrays] for arrays in (expected, leaves)]
+        if kinds[0] != kinds[1]:
+            raise ValueError(
+                f"{self.name} has {len(expected)} arrays of parameters, {_shown(expected)}; got {len(leaves)}, {_shown(leaves)}"
+            )
+        params = jax.tree.unflatten(structure, leaves)
+        return params, lambda points: _predict(self, problem, params, points)
+
+
+def _shown(arrays: list[Any]) -> str:
+    return ", ".join(f"{a.dtype}{list(a.shape)}" for a in arrays)
 
 
 @dataclass

@@ -28,7 +28,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from pdezoo import PDE
 from pdezoo.lowering import prng
 
-from .hyperparameters import override
 from .networks.matrices import Basis
 from .neural import NeuralSolver, on_device
 from .trainers.subspace import Subspace, SubspaceZO, has_core, moved
@@ -264,7 +263,7 @@ def kernel_error(
     """
     sizes, rows = [], []
     for width in widths:
-        function, params = _values(override(solver, {"width": width}), pde, max(outputs), seed)
+        function, params = _values(solver.with_hyperparameters(width=width), pde, max(outputs), seed)
         kernel = np.asarray(tangent_kernel(function, params), np.float64)
         along = random_tangents(function, params, prng.key(seed + 1), draws)
         sizes.append(params.size)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
-from pdezoo import TestSet
+from pdezoo import PDE, TestSet
 
 from .progress import Progress
-from .solver import Result
+from .solver import FitStatus, Result
 from .trainers.base import trainable
 
 if TYPE_CHECKING:
@@ -25,12 +25,14 @@ _DISPATCH = (
 
 def train(
     compiled: Compiled,
+    pde: PDE,
     seed: int,
     test: TestSet | None,
     show: Progress,
     seconds: float | None,
     evaluations: int,
 ) -> Result:
+    """Train in dispatches of about half a second, up to the last step, the first loss that is not finite, or `seconds`."""
     clock = _Stopwatch()
     state, history, steps = compiled.init(seed), [], compiled.steps
     stops = sorted({round(steps * (k + 1) / evaluations) for k in range(evaluations)} - {0}) if test else []
@@ -51,7 +53,7 @@ def train(
         show(done, steps, entry["loss"], clock.rate)
     predict = compiled.predictor(state.params)
     return Result(
-        status="ok" if finite else "diverged",
+        status=FitStatus.OK if finite else FitStatus.DIVERGED,
         reason="" if finite else f"Loss became non-finite at step {done}; try a smaller learning rate.",
         steps=done,
         loss=last,
@@ -64,6 +66,8 @@ def train(
         forward_evaluations=compiled.solver.trainer.evaluations(done, trainable(state.params), state.trainer),
         predict=predict,
         params=state.params,
+        solver=compiled.solver,
+        pde=pde,
     )
 
 

@@ -58,13 +58,12 @@ def two_batches_in_one_process() -> float:
     @jax.jit
     def step(state):
         def loss(params, key):
-            values = [
-                solver.evaluate(problem, params, k, 100, state.step / steps) for k in jax.random.split(key)
-            ]
+            values = [solver.evaluate(problem, params, k, 100, state.progress) for k in jax.random.split(key)]
             return (values[0] + values[1]) / 2
 
         key = jax.random.fold_in(state.key, state.step)
-        params, trainer, value = solver.trainer.step(loss, state.params, state.trainer, key)
+        objective = solvers.Objective(loss, state.progress)
+        params, trainer, value = solver.trainer.step(objective, state.params, state.trainer, key)
         return state._replace(params=params, trainer=trainer, step=state.step + 1, loss=value)
 
     state = solver.init(problem, 0, steps)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import sympy as sp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pdezoo import PDE, Dt, EulerDerivative, GradNormSq, Laplacian, Points, u
+from pdezoo import PDE, Dt, EulerDerivative, GradNormSq, Laplacian, Points, atom_text, u
 
 from ..derivatives.field import Field
 from ..networks.base import Network
@@ -23,7 +23,7 @@ class Estimator(ABC):
     unbiased: ClassVar[bool]
     """Whether every atom's expectation over keys is its value."""
 
-    streams: ClassVar[bool] = False
+    accepts_lazy_coordinates: ClassVar[bool] = False
     """Whether it leaves x to the field, so that x need not be an array but can be `Coordinates`."""
 
     atoms: ClassVar[tuple[Any, ...]] = (u, Dt, EulerDerivative, Laplacian, GradNormSq)
@@ -41,11 +41,16 @@ class Estimator(ABC):
         """Why this estimator cannot work on this problem; None if it can."""
         beyond = [a for a in pde.atoms if a != u and not isinstance(a, self.atoms[1:])]
         if beyond:
-            can = ", ".join(kind.__name__ for kind in self.atoms[1:])
-            return (
-                f"the operator has {', '.join(map(str, beyond))}; {type(self).__name__} estimates {can} only"
-            )
+            has, can = ", ".join(map(atom_text, beyond)), ", ".join(map(_kind_text, self.atoms[1:]))
+            return f"the operator has {has}; {type(self).__name__} estimates {can} only"
         return None
+
+
+def _kind_text(kind: Any) -> str:
+    """A kind of atom by its first member, Δu for Laplacian; by its name where it needs more than u."""
+    if kind is sp.Derivative:
+        return "partial derivatives in x, y, t"
+    return atom_text(kind(u)) if 1 in kind.nargs else kind.__name__
 
 
 def cheap_atoms(field: Field, atoms: Atoms, points: Points) -> Values:

@@ -34,7 +34,7 @@ class Exact(Estimator):
     """
 
     unbiased: ClassVar[bool] = True
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
     atoms: ClassVar[tuple[Any, ...]] = (*Estimator.atoms, *COORDINATEWISE, Biharmonic, sp.Derivative)
 
     def __call__(self, field: Field, atoms: Atoms, points: Points, key: PRNGKeyArray) -> Values:

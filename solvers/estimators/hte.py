@@ -27,7 +27,7 @@ class HTE(Estimator):
 
     samples: int = 16
     unbiased: ClassVar[bool] = True
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
     atoms: ClassVar[tuple] = (*Estimator.atoms, Biharmonic)
 
     def __post_init__(self) -> None:

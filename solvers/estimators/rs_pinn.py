@@ -41,7 +41,7 @@ class RSPINN(Estimator):
     sigma: float = 0.01
     test_samples: int = 512
     unbiased: ClassVar[bool] = False
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
     atoms: ClassVar[tuple] = (u, Dt, EulerDerivative, Laplacian)
 
     def __post_init__(self) -> None:

@@ -35,7 +35,7 @@ class ForwardLaplacian(Estimator):
     """Δu and |∇u|², exactly, in forward mode with the second-order stream collapsed."""
 
     unbiased: ClassVar[bool] = True
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
     atoms: ClassVar[tuple] = (*Estimator.atoms, *COORDINATEWISE)
 
     def __call__(self, field: Field, atoms: tuple, points: Points, key: PRNGKeyArray) -> dict:

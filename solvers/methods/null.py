@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pdezoo import PDE, TestSet, fit_nulls
-from solvers import Result, Solver, register
+from solvers import FitStatus, Result, Solver, register
+from solvers.hyperparameters import require_known
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class NullSolver(Solver):
         """Which predictor."""
         return {"null": self.null}
 
+    def with_hyperparameters(self, **changes: Any) -> Self:
+        """There is nothing to change: another predictor has another name."""
+        require_known(self.name, changes, ())
+        return self
+
     def unsupported(self, pde: PDE) -> str | None:
         """A null predictor exists for every problem."""
         return None
@@ -33,7 +39,22 @@ class NullSolver(Solver):
         null = fit_nulls(test)[self.null]
         errors = test.errors(null.predict)
         seconds = time.perf_counter() - begin
-        return Result("ok", "", 0, None, [], seconds, None, None, None, errors, 0, null.predict)
+        return Result(
+            status=FitStatus.OK,
+            reason="",
+            steps=0,
+            loss=None,
+            history=[],
+            seconds=seconds,
+            compile_seconds=None,
+            steps_per_second=None,
+            compiled_bytes=None,
+            errors=errors,
+            forward_evaluations=0,
+            predict=null.predict,
+            solver=self,
+            pde=pde,
+        )
 
 
 @register("null-zero")

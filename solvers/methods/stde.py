@@ -38,7 +38,7 @@ class ExactGradientSTDE(Estimator):
 
     samples: int = 16
     unbiased: ClassVar[bool] = True
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.samples < 1:

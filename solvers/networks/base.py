@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import sympy as sp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pdezoo import PDE, Biharmonic, Points
+from pdezoo import PDE, Biharmonic, Points, atom_text
 
 from .jets import Stream, Value
 
@@ -28,7 +28,7 @@ Params = Any
 class Network(ABC):
     """Any function of the coordinates. Derivatives are taken by Taylor mode through `value`."""
 
-    streams: ClassVar[bool] = False
+    accepts_lazy_coordinates: ClassVar[bool] = False
     """Whether it asks of x only the product x @ W, so that x need not be an array but can be `Coordinates`."""
 
     @abstractmethod
@@ -78,6 +78,18 @@ class RidgeNetwork(Network):
     def time_row(self, params: Params) -> Float[Array, " width"]:
         """w_t, the projection of the time axis."""
 
+    def first_weight(self, params: Params) -> Float[Array, "dim width"] | None:
+        """W, where it is one array of `params`, which the network only multiplies by and takes rows of; None where it is not.
+
+        With it `residual_kernel` has the first layer's part of J Jᵀ from a Gram matrix of the points, and forms no gradient of d·h
+        numbers for every residual.
+        """
+        return None
+
+    def with_first_weight(self, params: Params, weight: Any) -> Params:
+        """`params` with another W, for a network that has a `first_weight`: an array, or what multiplies as one does."""
+        raise TypeError(f"{type(self).__name__} has no first weight that is one array")
+
     @abstractmethod
     def head(self, params: Params, stream: S) -> S:
         """Everything after the first linear map, from streams of width h to streams of width 1."""
@@ -112,5 +124,6 @@ class OffsetNetwork(RidgeNetwork):
             return "its ansatz has no known part for the network to read"
         beyond = [a for a in pde.atoms if isinstance(a, sp.Derivative | Biharmonic)]
         if beyond:
-            return f"the operator has {', '.join(map(str, beyond))}; a network that reads b has first and second derivatives only"
+            has = ", ".join(map(atom_text, beyond))
+            return f"the operator has {has}; a network that reads b has first and second derivatives only"
         return None

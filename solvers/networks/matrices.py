@@ -1,7 +1,7 @@
 """Weight matrices that are not arrays: a network multiplies by them and gathers their rows, and sees no difference.
 
-`LowRank` is W₀ + fold(U C Vᵀ) with a small core C, `Seeded` a random matrix that is made again from its seed at every use, and
-`Replayed` a `LowRank` on a `Seeded` one, of which earlier subspaces are made again too.
+`LowRank` is W₀ + fold(U C Vᵀ) with a small core C, `Seeded` a random matrix that is made again from its seed at every use,
+`Replayed` a `LowRank` on a `Seeded` one, of which earlier subspaces are made again too, and `Tapped` notes its own uses.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.extend.core import get_opaque_trace_state
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from pdezoo import Streamed, stream_normals
@@ -271,6 +272,70 @@ class Replayed(eqx.Module):
         add = lambda k, total: total + part(self.basis(k), self.cores[k])
         shape = jax.eval_shape(lambda: part(self.basis(0), self.cores[0]))
         return jax.lax.fori_loop(0, count, add, jnp.zeros(shape.shape, shape.dtype))
+
+
+class Tapped:
+    """A matrix W of which every use is noted: what it is multiplied by, and a tap, which the product is moved by.
+
+    If r depends on W through the products L_k W alone, then ∂r/∂W = Σ_k L_kᵀ ∂r/∂tap_k at taps of zero. `left` lists the L_k,
+    each once: an array, `Rows` for a gather, `Gram` for Wᵀ of WᵀW. It lives while one function is traced and is no pytree. A
+    use inside a transformed part of that function, such as a loop, raises `Untapped`, since its L does not exist outside;
+    `x` does.
+    """
+
+    def __init__(self, weight: Float[Array, "m n"], x: Float[Array, "points m"], taps: list[Array] | None):
+        self.weight, self.x, self.taps = weight, x, taps
+        self.left: list[Any] = []
+        self.shapes: list[tuple[int, ...]] = []
+        self._trace = get_opaque_trace_state()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(m, n)."""
+        return self.weight.shape
+
+    def __rmatmul__(self, x: Float[Array, "*points m"]) -> Array:
+        """x @ W, and its tap."""
+        return self._use(x, x @ self.weight, inside=x is self.x)
+
+    def __getitem__(self, axes: Int[Array, "*axes"]) -> Array:
+        """Rows W[axes], and their taps."""
+        return self._use(Rows(axes), self.weight[axes])
+
+    def gram(self) -> Float[Array, "n n"]:
+        """WᵀW, and its tap."""
+        return self._use(Gram(), self.weight.T @ self.weight, inside=True)
+
+    def _use(self, left: Any, product: Array, inside: bool = False) -> Array:
+        known = (k for k, other in enumerate(self.left) if _same(left, other))
+        number = next(known, len(self.left))
+        if number == len(self.left):
+            if not inside and get_opaque_trace_state() != self._trace:
+                raise Untapped("the first weight is used inside a loop or a derivative along x")
+            self.left.append(left)
+            self.shapes.append(product.shape)
+        return product if self.taps is None else product + self.taps[number]
+
+
+class Rows(NamedTuple):
+    """The unit vectors of a gather."""
+
+    axes: Int[Array, "*axes"]
+
+
+class Gram(NamedTuple):
+    """Wᵀ, of WᵀW."""
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two left factors are one array, or one gather, or both Wᵀ."""
+    if isinstance(one, Rows) and isinstance(other, Rows):
+        return one.axes is other.axes
+    return one is other or (isinstance(one, Gram) and isinstance(other, Gram))
+
+
+class Untapped(Exception):
+    """A use of a `Tapped` matrix of which the left factor is not there outside."""
 
 
 def contracted(fold: Fold, x: Any, left: Array) -> Array:

@@ -14,6 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 from pdezoo import joined, streamed_product
 
 from .base import OffsetNetwork, Params, RidgeNetwork, S
+from .matrices import Tapped
 
 _DRAWN = 2**26  # numbers of a weight matrix that are drawn at once
 
@@ -25,7 +26,7 @@ class MLP(RidgeNetwork):
     Weights are normal with variance 1/fan-in, biases zero.
     """
 
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
 
     width: int = 128
     depth: int = 4
@@ -73,9 +74,19 @@ class MLP(RidgeNetwork):
             return joined(block, dim, size) @ weight
         return streamed_product(block, weight, size)
 
+    def first_weight(self, params: Params) -> Array | None:
+        """W, unless a trainer keeps it as something else."""
+        return weight if isinstance(weight := params["first"], jax.Array) else None
+
+    def with_first_weight(self, params: Params, weight: Any) -> Params:
+        """`params` with another W."""
+        return params | {"first": weight}
+
     def gram(self, params: Params, dim: int) -> Array:
         """WᵀW."""
         weight = params["first"]
+        if isinstance(weight, Tapped):
+            return weight.gram()
         return weight.T @ weight if isinstance(weight, jax.Array) else super().gram(params, dim)
 
     def time_row(self, params: Params) -> Array:
@@ -94,7 +105,7 @@ class MLP(RidgeNetwork):
 class OffsetMLP(OffsetNetwork, MLP):
     """An MLP that reads the known part of the ansatz; its weight w_b is standard normal at the start."""
 
-    streams: ClassVar[bool] = False
+    accepts_lazy_coordinates: ClassVar[bool] = False
 
     def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
         """Those of an MLP, and "offset", (h,)."""

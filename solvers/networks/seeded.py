@@ -19,7 +19,7 @@ class SeededMLP(RidgeNetwork):
     Trainers in subspaces change it all the same. Others leave it as it is, but for one factor for every hidden unit.
     """
 
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
 
     width: int = 128
     depth: int = 4

@@ -4,22 +4,91 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..networks.base import Params
+from pdezoo import Points
 
-LossFunction = Callable[[Params, PRNGKeyArray], Float[Array, ""]]
+from ..networks.base import Network, Params
+
+
+class LossFunction(Protocol):
+    """What a trainer minimises: (params, key) ↦ loss, on the points and directions that `key` draws."""
+
+    @property
+    def progress(self) -> Any:
+        """The fraction of the training that is over, 0 at the first step: what a schedule follows."""
+
+    def __call__(self, params: Params, key: PRNGKeyArray) -> Float[Array, ""]:
+        """The loss."""
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """A `LossFunction` made of any function (params, key) ↦ scalar."""
+
+    function: Callable[[Params, PRNGKeyArray], Float[Array, ""]]
+    progress: Any = 0.0
+
+    def __call__(self, params: Params, key: PRNGKeyArray) -> Float[Array, ""]:
+        """The loss."""
+        return self.function(params, key)
+
+
+class Term(NamedTuple):
+    """Residuals that are minimised in the mean square: those of the operator, or those of a soft condition.
+
+    `rows` is (params, points) ↦ (rows, B) at any batch of points, one point included, always with the directions that the
+    step's key draws. The points of the batch have x as an array.
+    """
+
+    points: Points
+    rows: Callable[[Params, Points], Float[Array, "rows batch"]]
+
+
+@dataclass(frozen=True, eq=False)
+class LeastSquares:
+    """A `LossFunction` that is a sum of squares, as a trainer is handed it that declares `wants_residuals`.
+
+    The loss is the sum over terms, and over the rows of a term, of the mean square over points. `terms(key)` are those of a step
+    and `residuals(params, key)` all their numbers in one vector r, so scaled that mean(r²) is the loss. The gradient of the loss
+    is 2 Jᵀr/N for N residuals and J = ∂r/∂θ; `residual_kernel` makes r and J Jᵀ without J.
+    """
+
+    function: Callable[[Params, PRNGKeyArray], Float[Array, ""]]
+    progress: Any
+    network: Network
+    terms: Callable[[PRNGKeyArray], tuple[Term, ...]]
+
+    def __call__(self, params: Params, key: PRNGKeyArray) -> Float[Array, ""]:
+        """The loss."""
+        return self.function(params, key)
+
+    def residuals(self, params: Params, key: PRNGKeyArray) -> Float[Array, " residuals"]:
+        """r: term after term, row after row."""
+        return stacked([term.rows(params, term.points) for term in self.terms(key)])
+
+
+def stacked(rows: list[Float[Array, "rows batch"]]) -> Float[Array, " residuals"]:
+    """All residuals of all terms, each times √(N/B), N their number and B the number of points in its term."""
+    total = sum(r.size for r in rows)
+    return jnp.concatenate([r.ravel() * (total / r.shape[1]) ** 0.5 for r in rows])
 
 
 class Trainer(ABC):
     """init(params, steps) → state; step(loss, params, state, key) → params, state, loss.
 
-    `step` changes nothing where the loss is not finite: the last good parameters survive a divergence.
+    `step` changes nothing where the loss is not finite: the last good parameters survive a divergence. Schedules follow
+    `loss.progress`.
     """
+
+    wants_residuals: ClassVar[bool] = False
+    """Whether `step` is to be handed a `LeastSquares`, which only losses that are sums of squares can give."""
 
     @abstractmethod
     def init(self, params: Params, steps: int) -> Any:
@@ -54,6 +123,6 @@ def normal_like(key: PRNGKeyArray, params: Params) -> Params:
     )
 
 
-def decayed(first: float, last: float, done: Any) -> Any:
-    """A number that goes linearly from `first` to `last` as the fraction `done` of the training goes from 0 to 1."""
-    return first + (last - first) * done
+def decayed(first: float, last: float, progress: Any) -> Any:
+    """A number that goes linearly from `first` to `last` as the fraction `progress` of the training goes from 0 to 1."""
+    return first + (last - first) * progress

@@ -43,7 +43,7 @@ class Subspace(NamedTuple):
     done: Int[Array, ""]
     refresh: Float[Array, ""]  # the step of the next one
     interval: Float[Array, ""]  # from that to the one after it
-    steps: Float[Array, ""]
+    steps: Float[Array, ""]  # after which there are no more refreshes
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class SubspaceZO(Trainer):
         z = self.directions(state.first, jax.random.fold_in(key, 1))
         value, slopes = self.slopes(at, z, key)
         gradient = [jnp.tensordot(slopes, d, 1) / self.queries for d in z]
-        change, after = self._update(gradient, state)
+        change, after = self._update(gradient, state, loss.progress)
         sound = jnp.isfinite(value) & jnp.all(jnp.isfinite(slopes))
         kept = [jnp.where(sound, c, 0) for c in change]
         still = state._replace(done=after.done)
@@ -143,7 +143,7 @@ class SubspaceZO(Trainer):
         plus, minus = losses[: self.queries], losses[self.queries :]
         return jnp.mean(losses), (plus - minus) / (2 * self.epsilon)
 
-    def _update(self, gradient: list[Array], state: Subspace) -> tuple[list[Array], Subspace]:
+    def _update(self, gradient: list[Array], state: Subspace, progress: Any) -> tuple[list[Array], Subspace]:
         """The change of every leaf in its core's coordinates."""
         taken = state.taken + 1
         first = [
@@ -157,14 +157,14 @@ class SubspaceZO(Trainer):
         if self.second_moment:
             size = 1 - self.second_moment**taken
             mean = [m / (jnp.sqrt(v / size) + 1e-8) for m, v in zip(mean, second, strict=True)]
-        rate = decayed(self.learning_rate, self.final_rate, jnp.minimum(state.done / state.steps, 1))
+        rate = decayed(self.learning_rate, self.final_rate, progress)
         later = state._replace(first=first, second=second, taken=taken, done=state.done + 1)
         return [-rate * m for m in mean], later
 
     def refreshed(self, leaves: list, state: Subspace, key: PRNGKeyArray) -> tuple[list, Subspace]:
         """New subspaces, the cores taken up by the weights, and moments zero, where a refresh is due.
 
-        None is due when the training is over: there is no room for more cores than those of its subspaces.
+        No refresh happens after the last step: there is no room for the cores of more subspaces.
         """
         due = (state.done >= state.refresh) & (state.done < state.steps)
         keys = [

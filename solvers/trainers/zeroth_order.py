@@ -20,22 +20,6 @@ from ..networks.base import Params
 from .base import LossFunction, Trainer, decayed
 
 
-class Clock(NamedTuple):
-    """Steps done, and steps of the whole training."""
-
-    done: Int[Array, ""]
-    steps: Float[Array, ""]
-
-    @property
-    def fraction(self) -> Float[Array, ""]:
-        """How much of the training is over."""
-        return jnp.minimum(self.done / self.steps, 1)
-
-    def tick(self) -> Clock:
-        """One step later."""
-        return self._replace(done=self.done + 1)
-
-
 class Sample(NamedTuple):
     """A loss, an estimate of its flattened gradient, and whether every loss behind them is finite."""
 
@@ -88,9 +72,9 @@ class ZerothOrder(Trainer):
         """How many a step of so many queries evaluates."""
         return 2 * queries if self.symmetric else queries + 1
 
-    def rate(self, clock: Clock) -> Array:
-        """The learning rate of the step."""
-        return decayed(self.learning_rate, self.final_rate, clock.fraction)
+    def rate(self, progress: Any) -> Any:
+        """The learning rate of a step."""
+        return decayed(self.learning_rate, self.final_rate, progress)
 
 
 @dataclass(frozen=True)
@@ -110,18 +94,18 @@ class ZORGE(ZerothOrder):
                 f"queries is the number of random directions a step, at least 1, got {self.queries}"
             )
 
-    def init(self, params: Params, steps: int) -> Clock:
-        """The clock."""
-        return Clock(jnp.zeros((), jnp.int32), jnp.asarray(steps, jnp.float32))
+    def init(self, params: Params, steps: int) -> tuple[()]:
+        """Nothing to remember."""
+        return ()
 
     def step(
-        self, loss: LossFunction, params: Params, state: Clock, key: PRNGKeyArray
-    ) -> tuple[Params, Clock, Array]:
+        self, loss: LossFunction, params: Params, state: tuple[()], key: PRNGKeyArray
+    ) -> tuple[Params, tuple[()], Array]:
         """q queries, one update."""
         flat, unravel = ravel_pytree(params)
         value, gradient, sound = self.sample(loss, params, key)
-        after = flat - self.rate(state).astype(flat.dtype) * self.direction(gradient)
-        return unravel(jnp.where(sound, after, flat)), _choose(sound, state.tick(), state), value
+        after = flat - jnp.asarray(self.rate(loss.progress), flat.dtype) * self.direction(gradient)
+        return unravel(jnp.where(sound, after, flat)), state, value
 
     def sample(self, loss: LossFunction, params: Params, key: PRNGKeyArray) -> Sample:
         """The loss and g."""
@@ -153,10 +137,10 @@ class ZOSignRGE(ZORGE):
 
 
 class Descent(NamedTuple):
-    """Of coordinate-wise descent: the flat momentum, and the clock."""
+    """Of coordinate-wise descent: the flat momentum, and the steps taken, which say whose turn it is."""
 
     momentum: Float[Array, " parameters"]
-    clock: Clock
+    taken: Int[Array, ""]
 
 
 @dataclass(frozen=True)
@@ -180,21 +164,19 @@ class ZOCGE(ZerothOrder):
 
     def init(self, params: Params, steps: int) -> Descent:
         """No momentum."""
-        return Descent(
-            jnp.zeros_like(ravel_pytree(params)[0]),
-            Clock(jnp.zeros((), jnp.int32), jnp.asarray(steps, jnp.float32)),
-        )
+        return Descent(jnp.zeros_like(ravel_pytree(params)[0]), jnp.zeros((), jnp.int32))
 
     def step(
         self, loss: LossFunction, params: Params, state: Descent, key: PRNGKeyArray
     ) -> tuple[Params, Descent, Array]:
         """One query a coordinate, one update."""
         flat, unravel = ravel_pytree(params)
-        coordinates = self.coordinates(flat.size, state.clock.done)
+        coordinates = self.coordinates(flat.size, state.taken)
         value, slopes = self.slopes(loss, params, coordinates, key)
         moved = self.momentum * state.momentum[coordinates] + slopes
-        after = flat.at[coordinates].add(-self.rate(state.clock).astype(flat.dtype) * moved)
-        later = Descent(state.momentum.at[coordinates].set(moved), state.clock.tick())
+        rate = jnp.asarray(self.rate(loss.progress), flat.dtype)
+        after = flat.at[coordinates].add(-rate * moved)
+        later = Descent(state.momentum.at[coordinates].set(moved), state.taken + 1)
         sound = jnp.isfinite(value) & jnp.all(jnp.isfinite(slopes))
         return unravel(jnp.where(sound, after, flat)), _choose(sound, later, state), value
 
@@ -206,10 +188,10 @@ class ZOCGE(ZerothOrder):
         along = lambda i, step: loss(unravel(flat.at[i].add(step)), key)
         return self.quotients(along, coordinates)
 
-    def coordinates(self, size: int, done: Any) -> Int[Array, " block"]:
+    def coordinates(self, size: int, taken: Any) -> Int[Array, " block"]:
         """Those of the step."""
         count = self.count(size)
-        return (done * count + jnp.arange(count)) % size
+        return (taken * count + jnp.arange(count)) % size
 
     def count(self, size: int) -> int:
         """How many coordinates of `size` a step takes."""
@@ -306,9 +288,9 @@ class ZOHybrid(Trainer):
         return params, state._replace(descent=descent), value
 
     def _coarse_step(self, loss: LossFunction, params: Params, state: TwoStage, key: PRNGKeyArray) -> Any:
-        params, clock, value = self.coarse.step(loss, params, state.descent.clock, key)
+        params, _, value = self.coarse.step(loss, params, (), key)
         later = state._replace(
-            descent=state.descent._replace(clock=clock),
+            descent=state.descent._replace(taken=state.descent.taken + 1),
             coarse_steps=state.coarse_steps + 1,
             total=state.total + jnp.where(jnp.isfinite(value), value, 0),
         )

@@ -66,7 +66,7 @@ def declared_streaming() -> list[str]:
     rows = {
         (s.estimator, s.network): name
         for name, s in made.items()
-        if isinstance(s, NeuralSolver) and s.streams
+        if isinstance(s, NeuralSolver) and s.accepts_lazy_coordinates
     }
     return list(rows.values())
 
@@ -145,7 +145,7 @@ class Dense(Sparse):
 class Lengthless(Sparse):
     """Says that it needs no array, and takes directions for points."""
 
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
 
     def __call__(self, field: Any, atoms: tuple, points: Any, key: Any) -> dict:
         """The atoms' estimates, elsewhere."""
@@ -174,7 +174,7 @@ PLANTED = {
     "no reason": ("crosses", lambda: replace(ROW, estimator=Silent()), "neither None nor a reason"),
     "columns": ("shapes", lambda: replace(ROW, estimator=Columns()), "(7, 1)"),
     "not repeatable": ("repeatable", lambda: replace(ROW, estimator=Counting()), "differ"),
-    "biased": ("unbiased", lambda: replace(ROW, estimator=Sparse(factor=1.2)), "Laplacian"),
+    "biased": ("unbiased", lambda: replace(ROW, estimator=Sparse(factor=1.2)), "Δu"),
     "lengthless": ("coordinates", lambda: replace(ROW, estimator=Lengthless()), "at factored points"),
     "uphill": ("learns", lambda: replace(ROW, trainer=Uphill()), "mean loss"),
     "dense": ("memory", lambda: replace(ROW, estimator=Dense()), "bytes a dimension"),
