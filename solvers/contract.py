@@ -24,7 +24,20 @@ import numpy as np
 import sympy as sp
 
 import pdezoo
-from pdezoo import Biharmonic, Coefficients, Diffusion, GradNorm1, GradNormSq, Laplacian, Points, X, r2, u
+from pdezoo import (
+    Biharmonic,
+    Coefficients,
+    Diffusion,
+    Drift,
+    GradNorm1,
+    GradNormSq,
+    Laplacian,
+    Points,
+    X,
+    r2,
+    u,
+    window_sum,
+)
 
 from .derivatives.field import Field
 from .hyperparameters import BadHyperparameter
@@ -306,9 +319,16 @@ def _unbiased(subject: Candidate) -> str:
 
 def _probe(solver: NeuralSolver) -> Any:
     """Every atom the estimator takes, on a small problem whose ansatz has two parts that vary; or what it supports."""
-    known = (Laplacian(u), GradNormSq(u), GradNorm1(u), Diffusion(u, r2), Biharmonic(u))
-    atoms = [a for a in known if isinstance(a, solver.estimator.atoms[1:])]
-    waves = pdezoo.window_sum(sp.sin(X[0]), coefficients=Coefficients(3))
+    known = (
+        Laplacian(u),
+        GradNormSq(u),
+        GradNorm1(u),
+        Diffusion(u, r2),
+        Drift(u, window_sum(1 - X[0], coefficients=Coefficients(4))),
+        Biharmonic(u),
+    )
+    atoms = [a for a in known if isinstance(a, solver.estimator.atoms)]
+    waves = window_sum(sp.sin(X[0]), coefficients=Coefficients(3))
     ansatz = pdezoo.Ansatz(1 - r2 / (2 * pdezoo.d), waves)
     if any(isinstance(a, Laplacian) for a in atoms):
         atoms = [a for a in atoms if not isinstance(a, Biharmonic)]  # one order at a time: they share no pass
@@ -355,13 +375,9 @@ def _coordinates(subject: Candidate) -> str:
     solver = subject.require_trained()
     if not solver.accepts_lazy_coordinates:
         raise NotApplicable("a part of it needs x as an array, and says so")
-    pde, domain = _on_a_ball(solver)
-    problem = _lowered(pde)
+    pde = _with_lazy_coordinates(solver)
+    problem, forms = _lowered(pde), _lazy_forms(pde.domain)
     params = jax.jit(lambda: solver.init(problem, 0, 10).params)()
-    forms = {
-        "factored": domain.factored(jax.random.key(0), 7),
-        "streamed": domain.stream(jax.random.key(0), 7, 4),
-    }
 
     @jax.jit
     def estimates(points: Points) -> Any:
@@ -376,17 +392,27 @@ def _coordinates(subject: Candidate) -> str:
         for atom, off, scale in zip(problem.atoms, error, size, strict=True):
             if not off <= 1e-3 * scale:
                 raise Violation(
-                    f"{pdezoo.atom_text(atom)} at {form} points is off by {off:.2g} of {scale:.2g} on {pde.name}"
+                    f"{pdezoo.atom_text(atom)} is off by {off:.2g} of {scale:.2g} on {pde.name} where x is {form}"
                 )
     return f"{', '.join(map(pdezoo.atom_text, problem.atoms))} on {pde.name}, {' and '.join(forms)}"
 
 
-def _on_a_ball(solver: NeuralSolver) -> tuple[pdezoo.PDE, pdezoo.Ball]:
-    """The first problem there that it supports."""
+def _with_lazy_coordinates(solver: NeuralSolver) -> pdezoo.PDE:
+    """The first problem that it supports whose domain offers points with an x that is no array."""
     for pde in _problems():
-        if isinstance(pde.domain, pdezoo.Ball) and solver.unsupported(pde) is None:
-            return pde, pde.domain
-    raise NotApplicable("it supports no registered problem on a ball")
+        if _lazy_forms(pde.domain) and solver.unsupported(pde) is None:
+            return pde
+    raise NotApplicable("it supports no registered problem whose domain offers coordinates that are no array")
+
+
+def _lazy_forms(domain: pdezoo.Domain) -> dict[str, Points]:
+    """Seven points in every form other than an array that a domain has: the one it offers, and in blocks if it can make those."""
+    points = domain.coordinates(jax.random.key(0), 7)
+    if not isinstance(points.x, pdezoo.Coordinates):
+        return {}
+    stream = getattr(domain, "stream", None)
+    forms = [points, stream(jax.random.key(0), 7, 4)] if stream else [points]
+    return {type(form.x).__name__: form for form in forms}
 
 
 def _learns(subject: Candidate) -> str:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pdezoo import PDE, Ball, Points, Problem, TestSet
+from pdezoo import PDE, Points, Problem, TestSet
 from pdezoo.lowering import prng
 
 from .derivatives.field import Field
@@ -27,9 +27,6 @@ from .solver import Result, Solver
 from .trainers.adam import Adam
 from .trainers.base import LeastSquares, LossFunction, Objective, Term, Trainer
 from .training import train
-
-_HELD = 2**25  # numbers of training points that are held at a time: 128 MB
-_BLOCK = 2**16  # coordinates in a block of those that are not
 
 
 class State(NamedTuple):
@@ -156,13 +153,10 @@ class NeuralSolver(Solver):
         return Residual(lambda moved, key: problem.residual(estimate(moved, key), moved), points)
 
     def points(self, problem: Problem, key: PRNGKeyArray, batch: int) -> Points:
-        """Training points: an array, unless domain and parts can do with less; then streamed where they are many numbers."""
-        domain = problem.domain
-        if not (isinstance(domain, Ball) and self.accepts_lazy_coordinates):
-            return problem.sample(key, batch)
-        if batch * domain.dim <= _HELD:
-            return domain.factored(key, batch)
-        return domain.stream(key, batch, block_size(domain.dim))
+        """Training points: x an array, unless all parts can do with less; then in the form that the domain offers."""
+        return (
+            problem.coordinates(key, batch) if self.accepts_lazy_coordinates else problem.sample(key, batch)
+        )
 
     def advance(self, problem: Problem, state: State, count: Array, batch: int) -> tuple[State, Losses]:
         """Up to `count` steps in one loop; stops before the state is touched by a loss that is not finite."""
@@ -276,12 +270,6 @@ class Compiled:
         """Floating-point operations of one step as the compiler counts them; None where it does not."""
         analysis = self.executable.cost_analysis() or {}
         return analysis.get("flops")
-
-
-def block_size(dim: int) -> int:
-    """How many coordinates are streamed at a time: a divisor of `dim` if there is a large one."""
-    divisors = (k for k in range(_BLOCK, _BLOCK // 16, -1) if dim % k == 0)
-    return next(divisors, _BLOCK)
 
 
 def on_device(pde: PDE) -> Problem:

@@ -19,7 +19,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, PRNGKeyArray
 
-from pdezoo import Points, Problem
+from pdezoo import Domain, Points, Problem
 
 from .networks.matrices import LowRank
 from .neural import State
@@ -29,7 +29,7 @@ _WINDOW = 16  # coefficients of window sums are fewer than d by less than this
 
 
 @dataclass(frozen=True)
-class ShardedDomain:
+class ShardedDomain(Domain):
     """A domain whose points are made split along the coordinates, and held."""
 
     whole: Any

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pdezoo import Points, Problem, down_closure, jet2
+from pdezoo import Drift, Points, Problem, displaced, down_closure, jet2
 
 from ..networks.base import Network, OffsetNetwork, Params, RidgeNetwork
 from ..networks.jets import CollapsedJets, Taylor, Value
@@ -78,6 +78,12 @@ class Field(eqx.Module):
         """x·∇u_θ, exactly."""
         one = jnp.ones(points.x.shape[0])
         return jax.jvp(lambda s: self.value(points._replace(x=points.x * s[:, None])), (one,), (one,))[1]
+
+    def drift(self, points: Points, atom: Drift) -> Float[Array, " batch"]:
+        """b·∇u_θ for a Drift of the problem's operator, exactly: the slope along b(x), for a ridge network one projection Wᵀb."""
+        weights = self.problem.weights_of(atom)
+        still, one = (f(points.x.shape[0], points.x.dtype) for f in (jnp.zeros, jnp.ones))
+        return jax.jvp(lambda s: self.value(displaced(points, weights, s)), (still,), (one,))[1]
 
     def second_order(
         self, points: Points, directions: Directions, lengths: Float[Array, "directions batch"] | None = None
@@ -151,15 +157,15 @@ class Field(eqx.Module):
 
         Leibniz' rule joins the network's partials, ∂^γ n for all γ ≤ α, with the ansatz' closed forms.
         """
-        closed = self.problem.closed(points)
+        closed = self.problem.closed_partials(points)
         n = self._network_partials(points, down_closure(indices))
         values = {}
         for alpha in indices:
             products = (
-                math.prod(map(math.comb, alpha, beta)) * closed["a", beta] * n[_minus(alpha, beta)]
+                math.prod(map(math.comb, alpha, beta)) * closed.a[beta] * n[_minus(alpha, beta)]
                 for beta in down_closure((alpha,))
             )
-            values[alpha] = closed["b", alpha] + sum(products)
+            values[alpha] = closed.b[alpha] + sum(products)
         return values
 
     def _network_partials(self, points: Points, indices: tuple[Index, ...]) -> dict[Index, Array]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import sympy as sp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pdezoo import PDE, Dt, EulerDerivative, GradNormSq, Laplacian, Points, atom_text, u
+from pdezoo import PDE, Drift, Dt, EulerDerivative, GradNormSq, Laplacian, Points, atom_text, u
 
 from ..derivatives.field import Field
 from ..networks.base import Network
@@ -26,8 +26,8 @@ class Estimator(ABC):
     accepts_lazy_coordinates: ClassVar[bool] = False
     """Whether it leaves x to the field, so that x need not be an array but can be `Coordinates`."""
 
-    atoms: ClassVar[tuple[Any, ...]] = (u, Dt, EulerDerivative, Laplacian, GradNormSq)
-    """The atoms, or kinds of atoms, that it can estimate."""
+    atoms: ClassVar[tuple[type, ...]] = (Dt, EulerDerivative, Drift, Laplacian, GradNormSq)
+    """The kinds of atoms that it can estimate, besides u itself, which every estimator gives."""
 
     @abstractmethod
     def __call__(self, field: Field, atoms: Atoms, points: Points, key: PRNGKeyArray) -> Values:
@@ -39,9 +39,9 @@ class Estimator(ABC):
 
     def unsupported(self, pde: PDE, network: Network) -> str | None:
         """Why this estimator cannot work on this problem; None if it can."""
-        beyond = [a for a in pde.atoms if a != u and not isinstance(a, self.atoms[1:])]
+        beyond = [a for a in pde.atoms if a != u and not isinstance(a, self.atoms)]
         if beyond:
-            has, can = ", ".join(map(atom_text, beyond)), ", ".join(map(_kind_text, self.atoms[1:]))
+            has, can = ", ".join(map(atom_text, beyond)), ", ".join(map(_kind_text, self.atoms))
             return f"the operator has {has}; {type(self).__name__} estimates {can} only"
         return None
 
@@ -54,15 +54,17 @@ def _kind_text(kind: Any) -> str:
 
 
 def cheap_atoms(field: Field, atoms: Atoms, points: Points) -> Values:
-    """u, its time derivatives and x·∇u: exact at the cost of a tangent, for every estimator."""
+    """u, its time derivatives, x·∇u and b·∇u: exact at the cost of a tangent, for every estimator."""
     values = {}
     for atom in atoms:
         if atom == u:
             values[atom] = field.value(points)
         elif isinstance(atom, EulerDerivative):
             values[atom] = field.euler_derivative(points)
+        elif isinstance(atom, Drift):
+            values[atom] = field.drift(points, atom)
         elif isinstance(atom, Dt):
-            values[atom] = field.time_derivative(points, int(atom.args[1]) if len(atom.args) > 1 else 1)
+            values[atom] = field.time_derivative(points, atom.order)
     return values
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from pdezoo import (
     PDE,
@@ -41,24 +40,12 @@ def by_directions(field: Field, atoms: Atoms, points: Points, directions: Direct
             GradNormSq(u): directions.weight * jnp.sum(jets.first**2, axis=0),
             GradNorm1(u): directions.weight * jnp.sum(jnp.abs(jets.first), axis=0),
         }
-    diffusions = [a for a in atoms if isinstance(a, Diffusion)]
-    if diffusions and isinstance(directions, Axes):
-        for atom, weights in zip(diffusions, diffusion_weights(field, points, directions), strict=True):
+    if isinstance(directions, Axes):
+        for atom in (a for a in atoms if isinstance(a, Diffusion)):
+            weights = field.problem.weights_of(atom).columns(points, directions.indices).T
             jets = field.second_order(points, directions, jnp.sqrt(weights))
             values[atom] = directions.weight * jets.second
     return values
-
-
-def diffusion_weights(field: Field, points: Points, axes: Axes) -> list[Float[Array, "axes batch"]]:
-    """w_i at the sampled axes, for every Diffusion atom of the problem."""
-    lowered = field.problem.diffusions
-    terms = lowered.terms_at(points, axes.indices)
-    slopes = [slope for _, slope, _ in lowered.slopes(points)]  # the multiple of each sum in each expression
-    count = len(slopes[0]) if slopes else 0
-    return [
-        jnp.sum(jnp.stack([s[n] * w for s, w in zip(slopes, terms, strict=True)]), axis=0)
-        for n in range(count)
-    ]
 
 
 def partial_derivatives(field: Field, atoms: Atoms, points: Points) -> Values:

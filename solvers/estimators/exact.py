@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import sympy as sp
 from jaxtyping import Array, PRNGKeyArray
 
-from pdezoo import CLOSED, Biharmonic, GradNormSq, Laplacian, Points, materialize, nested_autodiff, u
+from pdezoo import Atom, GradNormSq, Laplacian, Points, materialize, nested_autodiff, u
 
 from ..derivatives.directions import Axes
 from ..derivatives.field import Field
 from ..networks.base import OffsetNetwork, RidgeNetwork
 from ..networks.jets import Value
-from .base import Atoms, Estimator, Values, cheap_atoms, is_low_dimensional
+from .base import Atoms, Estimator, Values, cheap_atoms
 from .directional import COORDINATEWISE, by_directions
 
 
@@ -30,19 +30,23 @@ class Exact(Estimator):
 
         Δu = Δb + a Δn + 2 ∇a·∇n + n Δa,      |∇u|² = |∇b + a∇n + n∇a|².
 
-    Partial derivatives of low-dimensional operators, and Δ², come by nesting forward mode.
+    An operator with any other atom, such as partial derivatives in low dimensions, Δ², or an atom of a contribution's own, is taken
+    by nested automatic differentiation as the atom defines it, at O(d²) and more.
     """
 
     unbiased: ClassVar[bool] = True
     accepts_lazy_coordinates: ClassVar[bool] = True
-    atoms: ClassVar[tuple[Any, ...]] = (*Estimator.atoms, *COORDINATEWISE, Biharmonic, sp.Derivative)
+    atoms: ClassVar[tuple[type, ...]] = (Atom, sp.Derivative)
 
     def __call__(self, field: Field, atoms: Atoms, points: Points, key: PRNGKeyArray) -> Values:
         """The atoms, exactly; `key` is not used."""
-        if is_low_dimensional(atoms) or any(isinstance(a, Biharmonic) for a in atoms):
+        if not all(a == u or isinstance(a, _KNOWN) for a in atoms):
             return nested_autodiff(field.value, points._replace(x=materialize(points.x)), atoms)
         return exact_atoms(field, atoms, points, _hessian_trace)
 
+
+_KNOWN = (*Estimator.atoms, *COORDINATEWISE)
+"""The kinds of atoms that `exact_atoms` gives, at O(d) but for those that see every coordinate for itself."""
 
 Trace = Callable[[Field, RidgeNetwork, Array], tuple[Array, Array]]
 """(field, network, z) ↦ (Δn, |∇n|²), each (B,)."""
@@ -69,7 +73,7 @@ def _second_order_atoms(field: Field, network: RidgeNetwork, points: Points, tra
     z = field.features(points, offset)
     head = lambda q: network.head(field.params, Value(q)).value[:, 0]
     slope = lambda tangent: jax.jvp(head, (z,), (tangent,))
-    lap_a, lap_b, aa, ab, bb = (field.problem.closed(points)[name] for name in CLOSED)
+    lap_a, lap_b, aa, ab, bb = field.problem.closed(points)
     along_a, along_b = _projected_gradients(field, network, points)
     lap_n, nn = trace(field, network, z)
     if isinstance(network, OffsetNetwork):

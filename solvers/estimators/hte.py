@@ -28,7 +28,7 @@ class HTE(Estimator):
     samples: int = 16
     unbiased: ClassVar[bool] = True
     accepts_lazy_coordinates: ClassVar[bool] = True
-    atoms: ClassVar[tuple] = (*Estimator.atoms, Biharmonic)
+    atoms: ClassVar[tuple[type, ...]] = (*Estimator.atoms, Biharmonic)
 
     def __post_init__(self) -> None:
         if self.samples < 1:

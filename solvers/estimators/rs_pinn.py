@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pdezoo import CLOSED, PDE, Dt, EulerDerivative, Laplacian, Points, jet2, u
+from pdezoo import PDE, Drift, Dt, EulerDerivative, Laplacian, Points, jet2, u
 from pdezoo.lowering import prng
 
 from ..derivatives.directions import Normal
@@ -42,14 +42,14 @@ class RSPINN(Estimator):
     test_samples: int = 512
     unbiased: ClassVar[bool] = False
     accepts_lazy_coordinates: ClassVar[bool] = True
-    atoms: ClassVar[tuple] = (u, Dt, EulerDerivative, Laplacian)
+    atoms: ClassVar[tuple[type, ...]] = (Dt, EulerDerivative, Drift, Laplacian)
 
     def __post_init__(self) -> None:
         if min(self.samples, self.test_samples) < 1 or self.sigma <= 0:
             raise ValueError(f"samples and test_samples are at least 1 and sigma positive, got {self}")
 
     def __call__(self, field: Field, atoms: tuple, points: Points, key: PRNGKeyArray) -> dict:
-        """The atoms' estimates; time derivatives and x·∇u are those of the network itself."""
+        """The atoms' estimates; time derivatives, x·∇u and b·∇u are those of the network itself."""
         directions = Normal(key, self.samples, field.dim)
         even, odd = self._pairs(field, points, directions)
         base = field.network.value(field.params, points)
@@ -63,7 +63,7 @@ class RSPINN(Estimator):
         values = cheap_atoms(field, tuple(x for x in atoms if x != u), points)
         return values | {
             u: b[0] + a[0] * n,
-            Laplacian(u): closed[CLOSED[1]] + a[0] * lap_n + 2 * grad_a_grad_n + n * closed[CLOSED[0]],
+            Laplacian(u): closed.lap_b + a[0] * lap_n + 2 * grad_a_grad_n + n * closed.lap_a,
         }
 
     def value(self, field: Field, points: Points) -> Float[Array, " batch"]:

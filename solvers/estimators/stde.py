@@ -27,7 +27,7 @@ class STDE(Estimator):
     samples: int = 16
     unbiased: ClassVar[bool] = True
     accepts_lazy_coordinates: ClassVar[bool] = True
-    atoms: ClassVar[tuple] = (*Estimator.atoms, *COORDINATEWISE, sp.Derivative)
+    atoms: ClassVar[tuple[type, ...]] = (*Estimator.atoms, *COORDINATEWISE, sp.Derivative)
 
     def __post_init__(self) -> None:
         if self.samples < 1:

@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pdezoo import CLOSED, PDE, Dt, EulerDerivative, GradNormSq, Laplacian, Points, jet2, u
+from pdezoo import PDE, Drift, Dt, EulerDerivative, GradNormSq, Laplacian, Points, jet2, u
 from pdezoo.lowering import prng
 
 from ..derivatives.field import Field
@@ -99,7 +99,7 @@ class ByStencil(Estimator):
     def __call__(self, field: Field, atoms: tuple, points: Points, key: PRNGKeyArray) -> dict:
         """The atoms' estimates."""
         stencil = self.stencil(field.dim, field.problem.has_time, key)
-        return _under_ansatz(field, points, self._derivatives(field, points, stencil))
+        return _under_ansatz(field, atoms, points, self._derivatives(field, points, stencil))
 
     def unsupported(self, pde: PDE, network: Network) -> str | None:
         """The protocol's reasons, and what rules out dense directions."""
@@ -280,7 +280,7 @@ def _as_points(vectors: Array, dim: int) -> Points:
     return Points(vectors[:, :dim], vectors[:, dim] if vectors.shape[1] > dim else None)
 
 
-def _under_ansatz(field: Field, points: Points, n: Derivatives) -> dict:
+def _under_ansatz(field: Field, atoms: tuple, points: Points, n: Derivatives) -> dict:
     """The atoms of u = b + a·n by the product rule."""
     ansatz, dim = field.problem.ansatz, field.dim
     factor, offset = ansatz(points)
@@ -294,10 +294,13 @@ def _under_ansatz(field: Field, points: Points, n: Derivatives) -> dict:
     cross = 2 * jnp.sum(grad_a * grad_n, axis=1)
     values = {
         u: offset + factor * n.value,
-        Laplacian(u): closed[CLOSED[1]] + factor * n.laplacian + cross + n.value * closed[CLOSED[0]],
+        Laplacian(u): closed.lap_b + factor * n.laplacian + cross + n.value * closed.lap_a,
         GradNormSq(u): jnp.sum(gradient**2, axis=1),
         EulerDerivative(u): jnp.sum(points.x * gradient, axis=1),
     }
+    for atom in (a for a in atoms if isinstance(a, Drift)):
+        weights = field.problem.weights_of(atom).block(points, 0, dim)
+        values[atom] = jnp.sum(weights * gradient, axis=1)
     return values | (_in_time(field, points, n) if field.problem.has_time else {})
 
 

@@ -36,7 +36,7 @@ class ForwardLaplacian(Estimator):
 
     unbiased: ClassVar[bool] = True
     accepts_lazy_coordinates: ClassVar[bool] = True
-    atoms: ClassVar[tuple] = (*Estimator.atoms, *COORDINATEWISE)
+    atoms: ClassVar[tuple[type, ...]] = (*Estimator.atoms, *COORDINATEWISE)
 
     def __call__(self, field: Field, atoms: tuple, points: Points, key: PRNGKeyArray) -> dict:
         """The atoms, exactly; `key` is not used."""

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax.extend.core import get_opaque_trace_state
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pdezoo import Streamed, stream_normals
+from pdezoo import Blockwise, Streamed, stream_normals
 
 _ROWS = 2**22  # numbers of a matrix that are made or changed at a time
 
@@ -66,10 +66,10 @@ class Fold:
         padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, short)]) if short else x
         return padded.reshape(*x.shape[:-1], -1, self.left) @ left
 
-    def aligned(self, x: Streamed) -> Streamed:
+    def aligned(self, x: Blockwise) -> Blockwise:
         """x in blocks that begin where a row of x U does."""
         rows = self.left if self.tall else 1
-        return replace(x, size=rows * max(1, x.size // rows))
+        return x.in_blocks(rows * max(1, x.size // rows))
 
     def block_product(self, block: Array, start: Any, left: Array) -> Array:
         """What coordinates start … add to `product`."""
@@ -166,13 +166,13 @@ class LowRank(eqx.Module):
 
     def __rmatmul__(self, x: Any) -> Array:
         """x @ (W₀ + fold(U C Vᵀ)), the second term as ((x U) C) Vᵀ: only C is not shared by perturbations of C."""
-        if isinstance(x, Streamed):
+        if isinstance(x, Blockwise):
             plain, contracted = self._streamed(x)
         else:
             plain, contracted = x @ self.base, self.fold.product(x, self.left)
         return plain + self.fold.finish(contracted, self.core, self.right)
 
-    def _streamed(self, x: Streamed) -> tuple[Array, Array]:
+    def _streamed(self, x: Blockwise) -> tuple[Array, Array]:
         """x @ W₀ and x U in one pass over the coordinates."""
 
         def part(start: Any, count: int) -> tuple[Array, Array]:
@@ -220,7 +220,7 @@ class Seeded(eqx.Module):
 
     def __rmatmul__(self, x: Any) -> Array:
         """x @ W, block by block."""
-        if isinstance(x, Streamed):
+        if isinstance(x, Blockwise):
             return x.accumulate(lambda start, count: x.block(start, count) @ self.block(start, count))
         blocks = replace(self.numbers, size=min(self.size, x.shape[-1]))
         cut = lambda start, count: jax.lax.dynamic_slice_in_dim(x, start, count, axis=-1)
@@ -340,7 +340,7 @@ class Untapped(Exception):
 
 def contracted(fold: Fold, x: Any, left: Array) -> Array:
     """`fold.product` of held or of streamed x."""
-    if not isinstance(x, Streamed):
+    if not isinstance(x, Blockwise):
         return fold.product(x, left)
     part = lambda start, count: fold.block_product(x.block(start, count), start, left)
     return fold.aligned(x).accumulate(part)
