@@ -110,7 +110,7 @@ class Ball(Domain):
     def factored(self, key: PRNGKeyArray, count: int) -> Points:
         """The points of `sample` as directions, held, and lengths.
 
-        The directions are of normal numbers over √2, which is not multiplied by: that would be one more pass over them.
+        The factor √2 of the normal numbers is left out, for it cancels when a direction is normalised.
         """
         radius_key, direction_key = jax.random.split(key)
         radius = self.size * jax.random.uniform(radius_key, (count,))

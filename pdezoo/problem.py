@@ -177,7 +177,7 @@ def multi_index(atom: Any, dim: int) -> Index:
     partial = vocabulary.meaning(atom)
     if not isinstance(partial, vocabulary.Partial):
         raise ValueError(
-            f"{atom} stands beside partial derivatives in x, y, t, which have no room for it; write it as such, as in "
+            f"{partial.text(str)} stands beside partial derivatives in x, y, t, which have no room for it; write it as such, as in "
             "D(u, x, x) + D(u, y, y) for the Laplacian and D(u, t) for the time derivative"
         )
     return tuple(partial.variables.count(c) for c in _coordinates(dim))

@@ -200,6 +200,13 @@ def test_atoms_are_of_u_itself() -> None:
     assert meaning(D(u, x, t)).order == 2
 
 
+def test_partial_derivatives_stand_alone() -> None:
+    """Beside them Δu would be taken for u."""
+    pde = PDE(D(u, x, x) + Laplacian(u), pdezoo.Box(1, horizon=1.0), Ansatz(), Exact(x * t))
+    with pytest.raises(ValueError, match=r"Δu stands beside partial derivatives.*D\(u, y, y\)"):
+        pde.lower()
+
+
 @pytest.mark.parametrize("name", NAMED)
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("kind", [Drift, Diffusion])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import re
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,6 +14,7 @@ import pytest
 from toys import small
 
 import pdezoo
+import solvers
 from pdezoo import Ball, Points, Problem, TestSet, in_float64
 from pdezoo.lowering.lowered import lower
 
@@ -94,6 +97,19 @@ def test_a_function_gives_one_number_for_each_point() -> None:
     for wrong in (lambda p: p.x, lambda p: jnp.sum(p.x), lambda p: p.x[:, :1]):
         with pytest.raises(ValueError, match=r"an array of shape \(3,\), got"):
             problem.residual_of(wrong, points)
+
+
+@pytest.mark.parametrize("heading", ["Values and residuals", "An atom of your own"])
+def test_the_examples_of_the_guide(heading: str) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "adding-a-pde.md").read_text(encoding="utf-8")
+    section = guide.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    found: dict[str, Any] = {"__name__": "example"}
+    exec(code, found)
+    if "residual" in found:
+        assert (found["exact"].shape, found["residual"].shape) == ((5,), (1, 5))
+    else:
+        assert "Mixed" in str(solvers.make("stde").unsupported(found["mixed"](5)))
 
 
 @pytest.mark.parametrize("method", [pdezoo.PDE.solution_at, Problem.residual_of])
