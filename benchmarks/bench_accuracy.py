@@ -7,7 +7,12 @@ from pathlib import Path
 from benchmarks import suite
 from benchmarks.execution.measure import measure
 from benchmarks.records.files import write_whole
+from benchmarks.records.metrics import asv_forms, in_asv
 from benchmarks.records.record import Record, Status, parse
+
+
+def _unit(name: str) -> str:
+    return asv_forms()[name].unit
 
 
 class Accuracy(suite.Cross):
@@ -20,17 +25,17 @@ class Accuracy(suite.Cross):
         suite.pair(problem, solver, dim)
 
     def track_relative_l2(self, problem: str, solver: str, dim: int) -> float:
-        return _metric(_trained(problem, solver, dim), "relative_l2")
+        return _lower_is_better(_trained(problem, solver, dim), "relative_l2")
 
     def track_error_over_constant_null(self, problem: str, solver: str, dim: int) -> float:
-        return 1.0 - _metric(_trained(problem, solver, dim), "skill")
+        return _lower_is_better(_trained(problem, solver, dim), "skill")
 
     def track_seconds_to_train(self, problem: str, solver: str, dim: int) -> float:
-        return _metric(_trained(problem, solver, dim), "train_seconds")
+        return _lower_is_better(_trained(problem, solver, dim), "train_seconds")
 
-    track_relative_l2.unit = "relative L2"  # type: ignore[attr-defined]
-    track_error_over_constant_null.unit = "ratio"  # type: ignore[attr-defined]
-    track_seconds_to_train.unit = "seconds"  # type: ignore[attr-defined]
+    track_relative_l2.unit = _unit("relative_l2")  # type: ignore[attr-defined]
+    track_error_over_constant_null.unit = _unit("skill")  # type: ignore[attr-defined]
+    track_seconds_to_train.unit = _unit("train_seconds")  # type: ignore[attr-defined]
 
 
 def _trained(problem: str, solver: str, dim: int) -> Record:
@@ -45,8 +50,9 @@ def _trained(problem: str, solver: str, dim: int) -> Record:
     return record
 
 
-def _metric(record: Record, name: str) -> float:
-    value = getattr(record.metrics, name)
+def _lower_is_better(record: Record, name: str) -> float:
+    """A metric as asv has it. Raises RuntimeError if the record has none."""
+    value = in_asv(name, record.metrics)
     if value is None:
         raise RuntimeError(f"the record has no {name}")
-    return float(value)
+    return value

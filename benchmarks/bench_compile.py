@@ -17,10 +17,10 @@ class Compilation(suite.Cross):
     def track_compile_seconds(self, problem: str, solver: str, dim: int) -> float:
         import jax
 
-        found = []
+        seconds = []
         for _ in range(3):
             jax.clear_caches()
-            found.append(float(suite.compiled(problem, solver, dim).seconds))
-        return min(found)
+            seconds.append(float(suite.compiled(problem, solver, dim).seconds))
+        return min(seconds)
 
     track_compile_seconds.unit = "seconds"  # type: ignore[attr-defined]

@@ -65,7 +65,9 @@ def show(
 
 @app.command()
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Problems, globs allowed; default: all.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Problems or families, globs allowed; default: all.")
+    ] = None,
     dim: Annotated[str, typer.Option(help="Dimension of the audit.")] = "100",
     json: JsonOption = False,
 ) -> None:
@@ -78,7 +80,7 @@ def verify(
 @app.command()
 def check(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Problems or solvers, globs allowed; default: all.")
+        list[str] | None, typer.Argument(help="Problems, families or solvers, globs allowed; default: all.")
     ] = None,
     dim: Annotated[str, typer.Option(help="Dimension at which problems are audited.")] = "100",
     json: JsonOption = False,
@@ -105,7 +107,9 @@ def new(
 
 @app.command()
 def run(
-    pde: Annotated[str, typer.Argument(help="A problem, such as allen-cahn/two-body.")],
+    pde: Annotated[
+        str, typer.Argument(help="A problem, such as allen-cahn/two-body, or a family for its first variant.")
+    ],
     solver: Annotated[str, typer.Argument(help="A solver, such as stde.")],
     dim: Annotated[str | None, typer.Option(help="Dimensions, such as 1e5 or 100,1000.")] = None,
     seeds: Annotated[str, typer.Option(help="How many training seeds, or which: 5, or 3,7.")] = "1",
@@ -223,7 +227,7 @@ def leaderboard(
     against: Annotated[
         str | None, typer.Option(help="'published' sets the papers' cells beside ours.")
     ] = None,
-    pde: Annotated[str, typer.Option(help="Only these problems (glob).")] = "*",
+    pde: Annotated[str, typer.Option(help="Only these problems: a name, a glob or a family.")] = "*",
     store: StoreOption = RESULTS,
     json: JsonOption = False,
 ) -> None:

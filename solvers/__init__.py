@@ -1,8 +1,8 @@
-"""solvers: methods for the PDEs of pdezoo.
+"""Methods for the PDEs of pdezoo: estimator × trainer × network.
 
     result = solvers.make("stde").fit(pdezoo.make("allen-cahn/two-body", dim=100), steps=10_000)
 
-A solver is estimator × trainer × network. Names that need JAX are imported when they are first used.
+`make` gives a registered solver by its name. Names that need JAX are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -184,9 +184,9 @@ def __getattr__(name: str) -> Any:
 
 
 def make(name: str, **hyperparameters: Any) -> Solver:
-    """The solver called `name`, with any hyperparameter of any of its parts changed by name.
+    """Returns the registered solver called `name`, with hyperparameters of any of its parts changed by name.
 
-    Raises UnknownName, BadHyperparameter, or BrokenPlugin, each a ValueError that says what to try.
+    Raises UnknownName, BadHyperparameter or BrokenPlugin, each a ValueError that says what to try.
     """
     from .hyperparameters import BadHyperparameter
 

@@ -11,10 +11,9 @@ import itertools
 import json
 import math
 import re
-import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,25 +22,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmarks.records.canonical import sha256
+from benchmarks.records.checkout import ROOT, git_or_none
 from benchmarks.records.environment import source_state
 from benchmarks.records.errors import UserError
-from benchmarks.records.record import Cause, Cell, Environment, Metrics, Record, Status, clip
+from benchmarks.records.files import save
+from benchmarks.records.metrics import Metrics, asv_forms, from_asv, in_asv
+from benchmarks.records.record import Cause, Cell, Environment, Record, Status
 from benchmarks.records.store import Store, latest
+from benchmarks.records.text import clip
 
-_ROOT = Path(__file__).resolve().parent.parent
 _COLUMNS = ("result", "params", "version")
 _MAX_BYTES = 100_000_000
 _SETTLED = "records"  # asv's name for the environment of exported records
-
-MEASURES: dict[str, tuple[str, Callable[[Metrics], float | None]]] = {
-    "relative_l2": ("relative L2", lambda m: m.relative_l2),
-    "error_over_constant_null": ("ratio", lambda m: None if m.skill is None else 1.0 - m.skill),
-    "seconds_per_step": ("seconds", lambda m: 1.0 / m.steps_per_second if m.steps_per_second else None),
-    "compile_seconds": ("seconds", lambda m: m.compile_seconds),
-    "compiled_bytes": ("bytes", lambda m: m.compiled_bytes),
-    "peak_bytes": ("bytes", lambda m: m.peak_bytes),
-}
-"""What is exported, all lower is better: asv's name → its unit and its value."""
 
 
 def export(store: Path, folder: Path) -> None:
@@ -53,8 +45,8 @@ def export(store: Path, folder: Path) -> None:
     if not usable:
         raise UserError(f"none of the {len(records)} records in {store} was made by a commit that is known")
     cells = {r.cell.identity: r.cell for r in sorted(usable, key=lambda r: r.cell.label)}
-    configuration = {"version": 1, "project": "pdezoo", "repo": str(_ROOT), "branches": ["HEAD"]}
-    folders = {"results_dir": "results", "html_dir": "html", "env_dir": "env", "benchmark_dir": str(_ROOT)}
+    configuration = {"version": 1, "project": "pdezoo", "repo": str(ROOT), "branches": ["HEAD"]}
+    folders = {"results_dir": "results", "html_dir": "html", "env_dir": "env", "benchmark_dir": str(ROOT)}
     _write(folder / "asv.conf.json", configuration | folders)
     _write(folder / "results" / "benchmarks.json", _benchmarks(cells))
     for (machine, commit), group in _groups(usable).items():
@@ -68,10 +60,10 @@ def export(store: Path, folder: Path) -> None:
 
 def _groups(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
     """By machine and commit."""
-    found: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        found[_machine_name(record.environment), str(record.environment.commit)].append(record)
-    return found
+        groups[_machine_name(record.environment), str(record.environment.commit)].append(record)
+    return groups
 
 
 def _machine_name(environment: Environment) -> str:
@@ -107,18 +99,19 @@ def _benchmarks(cells: dict[str, Cell]) -> dict[str, Any]:
         "param_names": ["cell"],
         "params": [labels],
     }
-    found = {
-        f"records.{k}": common | {"name": f"records.{k}", "unit": unit} for k, (unit, _) in MEASURES.items()
+    tracks = {
+        f"records.{form.name}": common | {"name": f"records.{form.name}", "unit": form.unit}
+        for form in asv_forms().values()
     }
-    return found | {"version": 2}
+    return tracks | {"version": 2}
 
 
 def _results(machine: str, commit: str, group: list[Record], cells: dict[str, Cell]) -> dict[str, Any]:
     newest, environment = latest(group), group[0].environment
     labels = [[repr(_label(cell)) for cell in cells.values()]]
     columns = {
-        f"records.{name}": [[_value(newest.get(identity), value) for identity in cells], labels, "1"]
-        for name, (_, value) in MEASURES.items()
+        f"records.{form.name}": [[_value(newest.get(identity), name) for identity in cells], labels, "1"]
+        for name, form in asv_forms().items()
     }
     return {
         "commit_hash": commit,
@@ -135,48 +128,33 @@ def _results(machine: str, commit: str, group: list[Record], cells: dict[str, Ce
     }
 
 
-def _value(record: Record | None, value: Callable[[Metrics], float | None]) -> float | None:
+def _value(record: Record | None, metric: str) -> float | None:
     """asv's numbers: null is "failed", NaN "skipped"."""
     if record is None or record.status is Status.UNSUPPORTED:
         return math.nan
     if record.status is not Status.OK:
         return None
-    found = value(record.metrics)
-    return math.nan if found is None else found
+    value = in_asv(metric, record.metrics)
+    return math.nan if value is None else value
 
 
 def _commit_time(commit: str) -> int | None:
-    seconds = _git("show", "--no-patch", "--format=%ct", commit)
+    seconds = git_or_none("show", "--no-patch", "--format=%ct", commit)
     return int(seconds) * 1000 if seconds and seconds.isdigit() else None
 
 
 def _write(path: Path, value: Any) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(value, indent=1), encoding="utf-8")  # with NaN, as asv has it
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror or error})") from None
+    save(path, json.dumps(value, indent=1).encode())  # with NaN, as asv has it
 
 
 @dataclass(frozen=True)
-class Found:
-    """One cell of the suites at one commit, as asv stored it."""
+class SuiteResult:
+    """One cell of the suites at one commit, as asv stored it: numbers in asv's form, by the names of our metrics."""
 
     problem: str
     solver: str
     dim: int
     numbers: dict[str, float | None]
-
-
-_FIELDS = {
-    "bench_accuracy.Accuracy.track_relative_l2": "relative_l2",
-    "bench_accuracy.Accuracy.track_error_over_constant_null": "error_over_null",
-    "bench_accuracy.Accuracy.track_seconds_to_train": "train_seconds",
-    "bench_compile.Compilation.track_compile_seconds": "compile_seconds",
-    "bench_memory.Compiled.track_compiled_bytes": "compiled_bytes",
-    "bench_memory.Device.track_peak_bytes": "peak_bytes",
-    "bench_speed.Speed.time_step": "seconds_per_step",
-}
 
 
 def import_(results: Path, store: Path) -> int:
@@ -220,27 +198,27 @@ def _records(path: Path) -> tuple[list[Record], list[str]]:
     if path.stat().st_size > _MAX_BYTES:
         raise ValueError(f"it has more than {_MAX_BYTES:,} bytes")
     stored = json.loads(path.read_text(encoding="utf-8"))
-    found = _found(stored)
+    results = _suite_results(stored)
     commit = str(stored["commit_hash"])
     if not _same_sources(commit):
-        return [], [f"{commit[:8]} has another pdezoo or other solvers than this checkout"] * len(found)
+        return [], [f"{commit[:8]} has another pdezoo or other solvers than this checkout"] * len(results)
     environment = _environment(stored)
-    made = [_record(one, environment, stored) for one in found]
+    made = [_record(one, environment, stored) for one in results]
     return [m for m in made if isinstance(m, Record)], [m for m in made if isinstance(m, str)]
 
 
-def _found(stored: dict[str, Any]) -> list[Found]:
+def _suite_results(stored: dict[str, Any]) -> list[SuiteResult]:
     """Every cell of which some suite has a result that was not skipped."""
     from benchmarks import suite
 
     numbers: dict[tuple[Any, ...], dict[str, float | None]] = defaultdict(dict)
-    for name, field in _FIELDS.items():
-        row = dict(zip(stored["result_columns"], stored["results"].get(name, []), strict=False))
+    for name, form in asv_forms().items():
+        row = dict(zip(stored["result_columns"], stored["results"].get(form.benchmark, []), strict=False))
         if row.get("version") == suite.Cross.version:
             for cell, value in _flat(row):
                 if value is None or math.isfinite(value):
-                    numbers[cell][field] = value
-    return [Found(str(p), str(s), int(d), found) for (p, s, d), found in numbers.items()]
+                    numbers[cell][name] = value
+    return [SuiteResult(str(p), str(s), int(d), by_name) for (p, s, d), by_name in numbers.items()]
 
 
 def _flat(row: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], float | None]]:
@@ -251,15 +229,15 @@ def _flat(row: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], float | None]]
         yield cell, None if value is None else float(value)
 
 
-def _record(found: Found, environment: Environment, stored: dict[str, Any]) -> Record | str:
+def _record(result: SuiteResult, environment: Environment, stored: dict[str, Any]) -> Record | str:
     """The record of a cell, or why there is none."""
     from benchmarks import suite
 
-    numbers = found.numbers
+    numbers = result.numbers
     if "relative_l2" not in numbers:
         return "no error was measured: the suite Accuracy was not run on it"
     try:
-        cell = suite.cell(found.problem, found.solver, found.dim)
+        cell = suite.cell(result.problem, result.solver, result.dim)
     except NotImplementedError as error:
         return clip(str(error), 200)
     failed = numbers["relative_l2"] is None
@@ -268,25 +246,10 @@ def _record(found: Found, environment: Environment, stored: dict[str, Any]) -> R
         status=Status.ERROR if failed else Status.OK,
         cause=Cause.NO_RECORD if failed else None,
         reason="it failed under asv, which keeps no reason" if failed else "",
-        metrics=Metrics() if failed else _metrics(numbers),
+        metrics=Metrics() if failed else from_asv(numbers),
         environment=environment,
         start=datetime.fromtimestamp(int(stored["date"]) / 1000, UTC),
         duration=numbers.get("train_seconds") or 0.0,
-    )
-
-
-def _metrics(numbers: dict[str, float | None]) -> Metrics:
-    over, step = numbers.get("error_over_null"), numbers.get("seconds_per_step")
-    peak, planned = numbers.get("peak_bytes"), numbers.get("compiled_bytes")
-    return Metrics(
-        relative_l2=numbers["relative_l2"],
-        skill=None if over is None else 1.0 - over,
-        train_seconds=numbers.get("train_seconds"),
-        compile_seconds=numbers.get("compile_seconds"),
-        steps_per_second=1.0 / step if step else None,
-        compiled_bytes=None if planned is None else int(planned),
-        peak_bytes=None if peak is None else int(peak),
-        peak_of=None if peak is None else "device",
     )
 
 
@@ -316,13 +279,9 @@ def _same_sources(commit: str) -> bool:
     """Whether `pdezoo` and `solvers` at a commit are those of this checkout, file for file."""
     if not re.fullmatch(r"[0-9a-f]{7,64}", commit) or source_state()[1] is not False:
         return False
-    trees = [_git("rev-parse", f"{c}:{folder}") for folder in ("pdezoo", "solvers") for c in (commit, "HEAD")]
+    trees = [
+        git_or_none("rev-parse", f"{c}:{folder}")
+        for folder in ("pdezoo", "solvers")
+        for c in (commit, "HEAD")
+    ]
     return None not in trees and trees[0] == trees[1] and trees[2] == trees[3]
-
-
-def _git(*arguments: str) -> str | None:
-    command = ["git", "-C", str(_ROOT), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from benchmarks.planning.subjects import catalogues
-from benchmarks.terminal.parsing import dimension, require_known
+from benchmarks.terminal.parsing import dimension, names_it, require_known
 
 _MARKS = {True: "ok  ", False: "FAIL", None: "–   "}
 _AUDIT_POINTS = 2_000
@@ -48,24 +47,19 @@ def _chosen(patterns: list[str]) -> list[Chosen]:
     known = [
         c for kind, entries in zip(("pde", "solver"), catalogues(), strict=True) for c in _all(kind, entries)
     ]
-    found: dict[Chosen, None] = {}
+    chosen: dict[Chosen, None] = {}
     for pattern in patterns:
-        matches = [c for c in known if _matches(c.name, pattern)]
+        matches = [c for c in known if names_it(pattern, c.name)]
         if not matches:
             require_known("problem or solver", pattern, sorted({c.name for c in known}))
-        found |= dict.fromkeys(matches)
-    return list(found)
+        chosen |= dict.fromkeys(matches)
+    return list(chosen)
 
 
 def _all(kind: str, entries: dict[str, Any]) -> Iterator[Chosen]:
     for key, entry in entries.items():
         for name in [key] if entry.error else entry.full_names():
             yield Chosen(kind, name, entry.origin, entry.error)
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """A full name or a glob of one; a family stands for its variants."""
-    return fnmatchcase(name, pattern) or name.partition("/")[0] == pattern
 
 
 def _report(contribution: Chosen, dim: int) -> dict[str, Any]:
@@ -162,7 +156,7 @@ def _clauses() -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         ),
         Clause(
             "solvable",
-            "at least one registered solver supports it",
+            "at least one registered solver that does not see the solution supports it",
             "`pdezoo run` with a solver gives its reason; usually an atom of the operator that no estimator gives",
             _solvable,
         ),
@@ -228,63 +222,35 @@ def _source_bytes(pde: Any) -> int:
 
 def _solvable(problem: _Problem) -> str:
     import solvers
-    from solvers import NeuralSolver, Violation
+    from solvers import Violation
 
     pde = problem.make()
-    rows = [made for name in solvers.names() if isinstance(made := _made_or_none(name), NeuralSolver)]
-    able = [row.name for row in rows if row.unsupported(pde) is None]
+    reasons = {name: _refusal(name, pde) for name in solvers.names()}
+    able = [name for name, reason in reasons.items() if reason is None]
+    refusals = [reason for reason in reasons.values() if reason]
     if not able:
-        raise Violation(
-            f"none of {len(rows)} does; the first says: {rows[0].unsupported(pde) if rows else ''}"
-        )
-    return f"{len(able)} of {len(rows)}: {', '.join(able)}"
+        raise Violation(f"none of {len(refusals)} does; the first says: {refusals[0] if refusals else ''}")
+    return f"{len(able)} of {len(able) + len(refusals)}: {', '.join(able)}"
 
 
-def _made_or_none(name: str) -> Any:
-    """The solver, or None where another contribution is at fault."""
+def _refusal(name: str, pde: Any) -> str | None:
+    """Why a solver cannot solve the problem; "" where it does not count: it sees the solution, or is broken itself."""
     import solvers
 
     try:
-        return solvers.make(name)
-    except (Exception, SystemExit):
-        return None
-
-
-_ADVICE: dict[str, tuple[str, str]] = {
-    "residual": (
-        "the operator, applied to the solution by SymPy's own differentiation, is the source",
-        "compare the declared source with the operator on paper, or leave it out: it is then derived",
-    ),
-    "source": (
-        "the O(d) source agrees with nested autodiff of the solution in float64",
-        "the lowered code loses digits: rewrite a kernel with a huge range or a cancellation (1 − cos x near 0)",
-    ),
-    "ansatz": (
-        "the closed derivatives of the ansatz agree with derivatives of the ansatz itself",
-        "the lowered ansatz loses digits: rewrite a kernel with a huge range or a cancellation",
-    ),
-    "reference": ("the solution is quoted with its source and its error", "give both"),
-    "condition": (
-        "the ansatz is the solution wherever the condition holds, for any network",
-        "evaluate both there: often the factor belongs to another radius or another time",
-    ),
-    "inside": ("samples lie in the domain", "compare `sample` and `contains` of your domain"),
-    "measure": (
-        "samples follow the measure that the domain declares",
-        "compare `sample` and `uniforms` of your domain, or name the measure that it follows",
-    ),
-}
+        solver = solvers.make(name)
+        return "" if solver.sees_solution else solver.unsupported(pde)
+    except (Exception, SystemExit):  # another contribution is at fault
+        return ""
 
 
 def _explained(check: Any, caveat: str) -> Any:
     """A check of the proof as a finding. A caveat says that the equation may not be solved, and that is then as expected."""
     from solvers import Finding
 
-    expected, advice = _ADVICE.get(check.name, ("the check holds", "docs/adding-a-pde.md describes it"))
-    seen = f"{check.method}, deviation {check.value:.2g}{'. ' + check.detail if check.detail else ''}"
     if caveat and check.name in ("residual", "source") and not check.ok:
-        return Finding(check.name, None, expected, f"{seen}. Kept as published: {caveat}")
-    return Finding(check.name, bool(check.ok), expected, seen, "" if check.ok else advice)
+        return Finding(check.name, None, check.expected, f"{check.seen}. Kept as published: {caveat}")
+    return Finding(check.name, check.ok, check.expected, check.seen, "" if check.ok else check.advice)
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -25,11 +25,11 @@ def cite(name: str, root: Path, as_json: bool) -> None:
     wanted = _used(records) if name == TABLE else {name.partition("/")[0]}
     chosen = [r for r in records if name == TABLE or wanted & _used([r])]
     digest = leaderboard(chosen).digest if chosen else None
-    found = [suite_entry(digest), *entries(wanted)]
+    bibtex = [suite_entry(digest), *entries(wanted)]
     if as_json:
-        print_json({"bibtex": found, "result_set": digest, "records": len(chosen)})
+        print_json({"bibtex": bibtex, "result_set": digest, "records": len(chosen)})
     else:
-        print("\n\n".join(found))
+        print("\n\n".join(bibtex))
 
 
 def _records(root: Path) -> list[Record]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.records.checkout import git_or_none
 from benchmarks.records.errors import UserError
+from benchmarks.records.metrics import METRICS, Better
 from benchmarks.records.record import Record, Status
 from benchmarks.terminal.output import print_json, stdout
 from benchmarks.terminal.records import read
-
-# What `compare` looks at: the measure, and whether more of it is worse.
-_COMPARED = {"steps_per_second": False, "relative_l2": True, "compiled_bytes": True, "compile_seconds": True}
 
 
 def compare(before: str, after: str, factor: str, root: Path, as_json: bool) -> int:
@@ -54,23 +52,19 @@ def _of_commit(revision: str, records: list[Record]) -> dict[tuple[str, str], Re
 
 def _resolved(revision: str) -> str:
     """The commit's hash where git knows the revision; else the revision itself, a hash's beginning."""
-    command = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return revision
-    return done.stdout.strip() if done.returncode == 0 and done.stdout.strip() else revision
+    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    return git_or_none(*asked, at=Path.cwd()) or revision
 
 
 def _changes(old: Record, new: Record, bound: float) -> list[dict[str, Any]]:
-    found = []
+    changes = []
     if old.status != new.status:
-        found.append(_change(new, "status", str(old.status), str(new.status), new.status is not Status.OK))
-    for measure, more_is_worse in _COMPARED.items():
-        a, b = getattr(old.metrics, measure), getattr(new.metrics, measure)
-        if a and b and max(a / b, b / a) > bound:
-            found.append(_change(new, measure, a, b, (b > a) == more_is_worse))
-    return found
+        changes.append(_change(new, "status", str(old.status), str(new.status), new.status is not Status.OK))
+    for name, metric in METRICS.items():
+        a, b = getattr(old.metrics, name), getattr(new.metrics, name)
+        if metric.watched and a and b and max(a / b, b / a) > bound:
+            changes.append(_change(new, name, a, b, (b > a) == (metric.better is Better.LOWER)))
+    return changes
 
 
 def _change(record: Record, what: str, old: Any, new: Any, worse: bool) -> dict[str, Any]:

@@ -37,16 +37,16 @@ def doctor(store: Path, as_json: bool) -> int:
 
 def _machine() -> list[tuple[str, bool, str]]:
     from benchmarks.records.environment import host_environment
-    from benchmarks.terminal.format import size
+    from benchmarks.records.units import size
 
     host = host_environment()
-    found = [
+    findings = [
         ("Python", sys.version_info >= (3, 11), f"{host.python} on {host.os}"),
         ("machine", True, f"{host.machine}, {size(host.memory)} of memory"),
         ("JAX", *_devices()),
     ]
     state = f"{host.commit[:12]}{' with changes' if host.dirty else ''}" if host.commit else "installed"
-    return [*found, ("pdezoo", True, f"{host.version or 'not installed, run from its source'}, {state}")]
+    return [*findings, ("pdezoo", True, f"{host.version or 'not installed, run from its source'}, {state}")]
 
 
 def _devices() -> tuple[bool, str]:
@@ -59,7 +59,7 @@ def _devices() -> tuple[bool, str]:
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
         words = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
         return False, f"JAX does not start: {words[-1] if words else error}"
-    from benchmarks.terminal.format import size
+    from benchmarks.records.units import size
 
     return True, f"{count} × {kind} ({platform}{', ' + size(memory) if memory else ''})"
 
@@ -79,11 +79,11 @@ def _store(store: Path) -> tuple[str, bool, str]:
 
 def _plugins() -> list[tuple[str, bool, str]]:
     try:
-        found = [entry for catalogue in catalogues() for entry in catalogue.values()]
+        entries = [entry for catalogue in catalogues() for entry in catalogue.values()]
     except Exception as error:
         return [("contributions", False, f"{type(error).__name__}: {error}")]
-    broken = [(f"plug-in {e.origin}", False, f"{e.name}: {e.error}") for e in found if e.error]
-    return [("contributions", True, f"{len(found) - len(broken)} usable"), *broken]
+    broken = [(f"plug-in {e.origin}", False, f"{e.name}: {e.error}") for e in entries if e.error]
+    return [("contributions", True, f"{len(entries) - len(broken)} usable"), *broken]
 
 
 def _tools() -> list[tuple[str, bool, str]]:
@@ -91,5 +91,5 @@ def _tools() -> list[tuple[str, bool, str]]:
     tools = [("git", shutil.which("git")), ("nvidia-smi", shutil.which("nvidia-smi"))]
     modules = [(name, importlib.util.find_spec(name)) for name in ("asv", "distributed")]
     return [
-        (name, True, "available" if found else "not there (optional)") for name, found in [*tools, *modules]
+        (name, True, "available" if there else "not there (optional)") for name, there in [*tools, *modules]
     ]

@@ -12,10 +12,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.records.checkout import enclosing, git
 from benchmarks.records.environment import host_environment
 from benchmarks.records.errors import UserError
 from benchmarks.records.files import write_whole
-from benchmarks.records.record import clip
+from benchmarks.records.text import clip
 
 CONFIGURATION = "asv.conf.json"
 MACHINES = Path("~/.asv-machine.json")
@@ -81,10 +82,10 @@ def name_machine(name: str) -> None:
 
 def _what(root: Path, span: str | None) -> list[str]:
     if span is None:
-        return ["--python=same", "--set-commit-hash", _git(root, "rev-parse", "HEAD")]
+        return ["--python=same", "--set-commit-hash", git("rev-parse", "HEAD", at=root)]
     if span.startswith("-"):
         raise UserError(f"a range of commits is one such as HEAD~3..HEAD, got {clip(span, 60)!r}")
-    if not _git(root, "rev-list", "--max-count=1", span, "--"):
+    if not git("rev-list", "--max-count=1", span, "--", at=root):
         raise UserError(
             f"there is no commit in {span}; one commit alone is written {span.rpartition('..')[2]}^!"
         )
@@ -92,10 +93,10 @@ def _what(root: Path, span: str | None) -> list[str]:
 
 
 def _root(start: Path) -> Path:
-    found = next((f for f in (start, *start.parents) if (f / CONFIGURATION).is_file()), None)
-    if found is None:
+    root = enclosing(start, [CONFIGURATION])
+    if root is None:
         raise UserError(f"there is no {CONFIGURATION} here or above; go to a checkout of pdezoo")
-    return found
+    return root
 
 
 def _require_asv() -> None:
@@ -105,7 +106,7 @@ def _require_asv() -> None:
 
 def _require_clean(root: Path) -> None:
     """What is measured here is filed under HEAD, so it must be HEAD."""
-    if changed := _git(root, "status", "--porcelain", "--", *_MEASURED):
+    if changed := git("status", "--porcelain", "--", *_MEASURED, at=root):
         first = changed.splitlines()[0].strip()
         raise UserError(
             f"the sources differ from HEAD ({first}); commit first, or name the commits: --commits HEAD^!"
@@ -120,12 +121,3 @@ def _html(root: Path) -> Path:
 def _asv(root: Path, *arguments: str, **environment: str) -> int:
     command = [sys.executable, "-m", "asv", *arguments]
     return subprocess.run(command, cwd=root, env=os.environ | environment, check=False).returncode
-
-
-def _git(root: Path, *arguments: str) -> str:
-    try:
-        command = ["git", "-C", str(root), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError) as error:
-        words = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
-        raise UserError(f"git {arguments[0]}: {clip(words, 200)}") from None

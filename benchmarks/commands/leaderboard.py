@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from benchmarks.leaderboard.ranking import Leaderboard
 from benchmarks.leaderboard.ranking import leaderboard as make_leaderboard
 from benchmarks.records.errors import UserError
 from benchmarks.terminal.output import stdout, write_file
+from benchmarks.terminal.parsing import names_it
 from benchmarks.terminal.records import read
 
 FORMATS = ("text", "html", "md", "csv", "latex", "json", "png")
@@ -27,7 +27,7 @@ def leaderboard(shape: str, output: Path | None, against: str | None, pattern: s
         raise UserError(f"a leaderboard can be set against 'published', got {str(against)[:40]!r}")
     if shape == "png" and output is None:
         raise UserError("a figure needs a file: --output leaderboard.png")
-    chosen = [r for r in read(root).records.values() if fnmatchcase(r.cell.problem.name, pattern)]
+    chosen = [r for r in read(root).records.values() if names_it(pattern, r.cell.problem.name)]
     if not chosen:
         raise UserError(f"there are no records of {pattern[:60]!r} in {root}; `pdezoo run` makes some")
     board = make_leaderboard(chosen)

@@ -12,7 +12,9 @@ from pathlib import Path
 from string import Template
 
 from benchmarks.planning.subjects import catalogues
+from benchmarks.records.checkout import ROOT, enclosing
 from benchmarks.records.errors import UserError
+from benchmarks.records.files import save
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([.-][a-z0-9]+)*")
 _LONGEST = 60
@@ -56,8 +58,6 @@ def _require_free(kind: str, name: str) -> None:
             f"begins with a letter and has lower-case letters, digits, single '-' and '.', up to {_LONGEST}"
         )
         raise UserError(f"a name {expected}, got {name[: _LONGEST + 1]!r}; try one such as screened-poisson")
-    if kind == "solver" and name.startswith("null-"):
-        raise UserError(f"names that begin with null- are those of null predictors, got {name!r}")
     for words, entries in zip(("problem", "solver"), catalogues(), strict=True):
         if words == KINDS[kind].words and name in entries:
             raise UserError(
@@ -71,11 +71,8 @@ def _into_checkout(kind: Kind, name: str) -> list[Path]:
         raise UserError("this is no checkout of pdezoo; go to one, or write a package: --package DIR")
     path = root / kind.folder / f"{_identifier(name)}.py"
     _write({path: _source(kind, name)})
-    installed = _installed()
-    if installed != root:
-        print(
-            f"pdezoo is imported from {installed}; `pip install -e {root}` to use this one", file=sys.stderr
-        )
+    if root != ROOT:
+        print(f"pdezoo is imported from {ROOT}; `pip install -e {root}` to use this one", file=sys.stderr)
     return [path]
 
 
@@ -93,11 +90,7 @@ def _as_package(kind: Kind, name: str, folder: Path) -> list[Path]:
 def _checkout(start: Path) -> Path | None:
     """The checkout that `start` lies in."""
     marks = [f"{kind.folder}/__init__.py" for kind in KINDS.values()]
-    return next((f for f in (start, *start.parents) if all((f / m).is_file() for m in marks)), None)
-
-
-def _installed() -> Path:
-    return Path(__file__).resolve().parent.parent
+    return enclosing(start, marks)
 
 
 def _source(kind: Kind, name: str) -> str:
@@ -127,14 +120,9 @@ def _template(name: str) -> str:
 
 
 def _write(contents: dict[Path, str]) -> None:
-    """All files or none; nothing that exists is overwritten."""
+    """Nothing that exists is overwritten: one file in the way, and none is written."""
     present = [path for path in contents if path.exists()]
     if present:
         raise UserError(f"{present[0]} exists already; choose another name")
-    try:
-        for path, text in contents.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror or error})") from None
+    for path, text in contents.items():
+        save(path, text.encode("utf-8"))

@@ -8,11 +8,10 @@ from typing import Any
 
 from benchmarks.execution.isolate import isolate
 from benchmarks.records.environment import host_environment
-from benchmarks.records.record import Metrics, Record
+from benchmarks.records.metrics import METRICS, Metrics
+from benchmarks.records.record import Record
 from benchmarks.records.store import Store, read_record
 from benchmarks.terminal.output import print_json
-
-_EXACT = ("relative_l2", "relative_l1", "loss", "steps")
 
 
 def replay(name: str, root: Path, as_json: bool) -> int:
@@ -51,7 +50,7 @@ def reproduces(old: Record, new: Record) -> dict[str, Any]:
 
 
 def _pairs(old: Metrics, new: Metrics) -> dict[str, tuple[Any, Any]]:
-    return {key: (getattr(old, key), getattr(new, key)) for key in _EXACT}
+    return {key: (getattr(old, key), getattr(new, key)) for key, metric in METRICS.items() if metric.exact}
 
 
 def _close(old: float | None, new: float | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.planning.matrix import Request, unique
 from benchmarks.planning.resolve import keep_off_accelerators
-from benchmarks.planning.subjects import make, names, subjects
+from benchmarks.planning.subjects import families, make, names, subjects
 from benchmarks.records.errors import UserError
 from benchmarks.records.protocol import Protocol, protocol
 from benchmarks.terminal.parsing import (
@@ -32,9 +32,12 @@ def adjusted(name: str, **options: str | None) -> Protocol:
 def requests(
     pde: str, solver: str, dim: str | None, seed_text: str, instance: str, settings: list[str], used: Protocol
 ) -> list[Request]:
-    """The cells of one problem and one solver. Raises UserError for anything that cannot be meant."""
-    pdes, solvers = names()
-    require_known("problem", pde, pdes)
+    """The cells of one problem and one solver. Raises UserError for anything that cannot be meant.
+
+    The bare name of a family stands for its first variant.
+    """
+    (pdes, solvers), first = names(), families()
+    pde = first.get(pde) or require_known("problem", pde, [*pdes, *first])
     require_known("solver", solver, solvers)
     given = tuple(hyperparameter(text) for text in settings)
     chosen, own = seeds(seed_text), whole(instance, "an instance seed", 0, 2**31 - 1)

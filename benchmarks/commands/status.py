@@ -15,7 +15,9 @@ from benchmarks.execution.journal import JournalPlan, JournalState, journals
 from benchmarks.planning.forecast import Forecaster
 from benchmarks.records.record import Cell, Record, Status
 from benchmarks.records.store import Store, latest
-from benchmarks.terminal.format import COLOURS, seconds
+from benchmarks.records.text import first_line
+from benchmarks.records.units import seconds
+from benchmarks.terminal.format import COLOURS
 from benchmarks.terminal.output import print_json, stdout
 from benchmarks.terminal.records import read
 
@@ -41,14 +43,14 @@ def status(root: Path, as_json: bool) -> None:
     store = Store.reading(root)
     contents = read(root)
     newest = latest(contents.records.values())
-    found = [_progress(plan, state, newest) for _, plan, state in journals(store)]
+    sweeps = [_progress(plan, state, newest) for _, plan, state in journals(store)]
     if as_json:
         rows = [_status_row(digest, record) for digest, record in sorted(contents.records.items())]
         damaged = [{"file": d.path.name, "reason": d.reason} for d in contents.damaged]
-        print_json({"sweeps": [_sweep_row(p) for p in found], "records": rows, "damaged": damaged})
+        print_json({"sweeps": [_sweep_row(p) for p in sweeps], "records": rows, "damaged": damaged})
         return
     console = stdout()
-    for progress in found:
+    for progress in sweeps:
         console.print(_sweep_tree(progress))
     console.print(
         _tree(
@@ -134,5 +136,8 @@ def _tree(heading: str, rows: list[tuple[Cell, str, str]]) -> Tree:
 
 def _line(cell: Cell, standing: str, detail: str) -> Text:
     style = COLOURS[Status(standing)] if standing in set(Status) else "cyan"
-    first = detail.splitlines()[0][:200] if detail else ""
-    return Text(f"{cell.solver.name} seed {cell.seed}: ") + Text(standing, style=style) + Text(f" {first}")
+    return (
+        Text(f"{cell.solver.name} seed {cell.seed}: ")
+        + Text(standing, style=style)
+        + Text(f" {first_line(detail, 200)}")
+    )

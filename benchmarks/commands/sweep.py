@@ -19,7 +19,9 @@ from benchmarks.execution.sweep import Sweep, Todo, slots, todo
 from benchmarks.planning.forecast import Forecaster
 from benchmarks.planning.matrix import Request, expand, load
 from benchmarks.planning.resolve import Job, keep_off_accelerators, resolve
-from benchmarks.planning.subjects import names, subjects
+from benchmarks.planning.subjects import families, names, subjects
+from benchmarks.records import units
+from benchmarks.records.metrics import METRICS, Metric
 from benchmarks.records.record import Record, Status
 from benchmarks.records.store import Store
 from benchmarks.terminal import format, output
@@ -34,9 +36,8 @@ def matrix_requests(path: Path, wall_limit: str | None, memory_limit: str | None
         "wall_limit": wall_limit and duration(wall_limit),
         "memory_limit": memory_limit and size(memory_limit),
     }
-    found = expand(matrix, *names())
     changes = {key: value for key, value in limits.items() if value}
-    return [r.under(**changes) for r in found]
+    return [request.under(**changes) for request in expand(matrix, *names(), families())]
 
 
 def measure_all(
@@ -120,7 +121,7 @@ def _print_records(records: Sequence[Record]) -> None:
     """A table, and below it why cells failed."""
     console = output.stdout()
     table = Table()
-    for head in ("problem", "d", "solver", "seed", "status", "rel. L2", "skill", "vs affine", "it/s", "peak"):
+    for head in ("problem", "d", "solver", "seed", "status", *(metric.brief for metric in _shown().values())):
         table.add_column(head, overflow="fold", justify="left" if head in ("problem", "solver") else "right")
     records = sorted(records, key=lambda r: (r.cell.problem.name, r.cell.problem.dim))
     for record in records:
@@ -137,13 +138,15 @@ def _style(record: Record) -> str:
 
 
 def _cells(record: Record) -> tuple[str, ...]:
-    cell, metrics = record.cell, record.metrics
-    error, rate = (
-        "–" if value is None else f"{value:.3g}" for value in (metrics.relative_l2, metrics.steps_per_second)
-    )
-    skills = (format.signed(metrics.skill), format.signed(metrics.skill_affine))
+    cell = record.cell
     identity = (cell.problem.name, f"{cell.problem.dim:,}", cell.solver.name, str(cell.seed))
-    return (*identity, str(record.status), error, *skills, rate, format.size(metrics.peak_bytes))
+    numbers = (metric.text(getattr(record.metrics, name)) for name, metric in _shown().items())
+    return (*identity, str(record.status), *numbers)
+
+
+def _shown() -> dict[str, Metric]:
+    """The metrics that have a brief head."""
+    return {name: metric for name, metric in METRICS.items() if metric.brief}
 
 
 def dry_run(
@@ -161,12 +164,12 @@ def dry_run(
         return
     table = Table("problem", "d", "solver", "seed", "predicted time", "predicted memory", "limits")
     for row in rows:
-        limits = f"{format.seconds(row['wall_limit'])}, {format.size(row['memory_limit'])}"
-        predicted = (format.seconds(row["seconds"]), format.size(row["peak_bytes"]))
+        limits = f"{units.seconds(row['wall_limit'])}, {units.size(row['memory_limit'])}"
+        predicted = (units.seconds(row["seconds"]), units.size(row["peak_bytes"]))
         table.add_row(row["problem"], f"{row['dim']:,}", row["solver"], str(row["seed"]), *predicted, limits)
     output.stdout().print(table)
     left = f"{len(rows)} cells to measure, {len(work.done)} done"
-    print(f"{left}; about {format.seconds(total)} with {count} worker(s)" if total else left)
+    print(f"{left}; about {units.seconds(total)} with {count} worker(s)" if total else left)
 
 
 def _forecast(job: Job, forecaster: Forecaster) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from benchmarks.leaderboard.figure import COLOURS, MARKERS, style
 from benchmarks.records.errors import UserError
-from benchmarks.terminal.format import seconds
+from benchmarks.records.units import seconds
 from benchmarks.terminal.output import print_json, stdout, write_file
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ SOLVER: dict[str, int] = {"width": 24, "depth": 3, "samples": 4, "rank": 4, "que
 def theory(names: Sequence[str], output: Path | None, as_json: bool) -> None:
     """Print the diagnostics called `names`, all if there are none, and draw each as a figure in the folder `output`."""
     chosen = _chosen(names)
-    found = {name: _measured(name, diagnostic) for name, diagnostic in chosen.items()}
+    results = {name: _measured(name, diagnostic) for name, diagnostic in chosen.items()}
     if output is not None:
-        for name, curves in found.items():
+        for name, curves in results.items():
             write_file(output / f"theory-{name}.png", png(curves))
     if as_json:
-        print_json({name: [asdict(curve) for curve in curves] for name, curves in found.items()})
+        print_json({name: [asdict(curve) for curve in curves] for name, curves in results.items()})
     else:
-        for name, curves in found.items():
+        for name, curves in results.items():
             stdout().print(_table(name, curves))
 
 

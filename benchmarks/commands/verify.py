@@ -8,12 +8,11 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from fnmatch import fnmatchcase
 from typing import Any
 
 from benchmarks.planning.subjects import names
 from benchmarks.terminal.output import print_json
-from benchmarks.terminal.parsing import dimension, require_known
+from benchmarks.terminal.parsing import dimension, names_it, require_known
 
 _VERIFIERS = 8  # processes at a time, about 1 GB each
 
@@ -43,7 +42,10 @@ def _verified_all(names: list[str], dim: int) -> Iterator[dict[str, Any]]:
 
 
 def _matches(pattern: str, known: list[str]) -> list[str]:
-    return [n for n in known if fnmatchcase(n, pattern)] or [require_known("problem", pattern, known)]
+    families = {name.partition("/")[0] for name in known}
+    return [name for name in known if names_it(pattern, name)] or [
+        require_known("problem", pattern, [*known, *sorted(families)])
+    ]
 
 
 def _verified(name: str, dim: int) -> dict[str, Any]:
@@ -60,9 +62,9 @@ def _verified(name: str, dim: int) -> dict[str, Any]:
 def _print_report(report: dict[str, Any]) -> None:
     print(f"{'ok  ' if report['ok'] else 'FAIL'} {report['name']}  d = {report['dim']:,}")
     for check in report["checks"]:
-        found = f"{check['name']}: {check['method']}, deviation {check['value']:.2g}"
+        line = f"{check['name']}: {check['method']}, deviation {check['value']:.2g}"
         print(
-            f"  {'ok  ' if check['ok'] else 'FAIL'} {found}{'. ' + check['detail'] if check['detail'] else ''}"
+            f"  {'ok  ' if check['ok'] else 'FAIL'} {line}{'. ' + check['detail'] if check['detail'] else ''}"
         )
     for key, value in report["audit"].items():
         print(f"  audit {key}: {json.dumps(value, default=str)}")

@@ -17,8 +17,9 @@ from typing import Any
 from benchmarks.execution.isolate import MEASURE, Slot, Stopped, isolate
 from benchmarks.records.environment import host_environment
 from benchmarks.records.errors import UserError
-from benchmarks.records.record import Cause, Cell, Record, Status, clip, now, parse
-from benchmarks.terminal.format import size
+from benchmarks.records.record import Cause, Cell, Record, Status, now, parse
+from benchmarks.records.text import clip
+from benchmarks.records.units import size
 
 CONNECT_SECONDS = 10.0
 WORKER_SECONDS = 60.0
@@ -51,7 +52,7 @@ class Cluster:
                     hint = f"declare more, or lower --memory-limit (now {size(cell.protocol.memory_limit)})"
                     raise UserError(f"{cell.label} needs {limits}; {hint}")
 
-    def execute(self, cell: Cell, place: Slot, report: Callable[..., None], stop: Event) -> Record:
+    def execute(self, cell: Cell, slot: Slot, report: Callable[..., None], stop: Event) -> Record:
         """Measure `cell` on a worker and return its record. Raises Stopped when `stop` is set.
 
         A worker that is lost again and again makes a record; a scheduler that is lost raises UserError.
@@ -130,8 +131,8 @@ def _workers(client: Any, address: str) -> list[dict[str, Any]]:
 
 def measured(cell: str, stop_name: str, command: tuple[str, ...] | None) -> bytes:
     """On a worker: the bytes of the record of a cell, measured in a child process."""
-    place = Slot(command=command or MEASURE)
-    return isolate(Cell.model_validate_json(cell), place, stop=_CalledOff(stop_name)).content
+    slot = Slot(command=command or MEASURE)
+    return isolate(Cell.model_validate_json(cell), slot, stop=_CalledOff(stop_name)).content
 
 
 class _CalledOff(Event):

@@ -26,8 +26,10 @@ import psutil
 from pydantic import ValidationError
 
 from benchmarks.execution import measure
+from benchmarks.records.checkout import ROOT
 from benchmarks.records.environment import host_environment
-from benchmarks.records.record import Cause, Cell, Environment, Moment, Record, Status, clip, now, parse
+from benchmarks.records.record import Cause, Cell, Environment, Moment, Record, Status, now, parse
+from benchmarks.records.text import clip
 
 POLL_SECONDS = 0.05
 MEASURE = (sys.executable, "-P", "-m", "benchmarks.execution.measure")
@@ -58,17 +60,17 @@ class Stopped(Exception):
 
 
 def isolate(
-    cell: Cell, place: Slot | None = None, report: Report | None = None, stop: Event | None = None
+    cell: Cell, slot: Slot | None = None, report: Report | None = None, stop: Event | None = None
 ) -> Record:
     """Measure `cell` in a child process and return its record. `report(moment, steps)` follows its progress.
 
     Never raises for anything the child does. When `stop` is set the child is killed and Stopped is raised.
     """
-    place = place or Slot()
-    host = place_environment(place)
+    slot = slot or Slot()
+    host = slot_environment(slot)
     with tempfile.TemporaryDirectory(prefix="pdezoo-cell-", ignore_cleanup_errors=True) as scratch:
         folder, start = Path(scratch), now()
-        ending = _run(cell, place, host, folder, report or (lambda moment, steps: None), stop or Event())
+        ending = _run(cell, slot, host, folder, report or (lambda moment, steps: None), stop or Event())
         log = _tail(folder / "log")
         record = _written(folder, cell)
         if record is not None:  # it is the last thing a child writes, so the measurement was complete
@@ -87,31 +89,31 @@ def isolate(
         )
 
 
-def place_environment(place: Slot) -> Environment:
-    """The environment of a child at that place, as far as it is known before the child has started."""
+def slot_environment(slot: Slot) -> Environment:
+    """The environment of a child in that slot, as far as it is known before the child has started."""
     host = host_environment()
     limit = "host" if host.platform == "cpu" else "emulated on the device"
-    cores = len(place.cores) if place.cores else host.cpu_count
+    cores = len(slot.cores) if slot.cores else host.cpu_count
     return host.model_copy(update={"cpu_count": cores, "memory_limit": limit})
 
 
-def _run(cell: Cell, place: Slot, host: Environment, folder: Path, report: Report, stop: Event) -> _Ending:
+def _run(cell: Cell, slot: Slot, host: Environment, folder: Path, report: Report, stop: Event) -> _Ending:
     clock, kills = time.monotonic(), _kernel_kills()
     with (folder / "log").open("wb") as log:
         try:
             child = subprocess.Popen(
-                [*place.command, str(folder)],
+                [*slot.command, str(folder)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=_environment(cell, place, host),
+                env=_environment(cell, slot, host),
                 start_new_session=True,
             )
         except OSError as error:
             stopped = (Status.ERROR, Cause.EXIT, f"the child process could not be started: {error}")
             return _Ending(code=-1, seconds=time.monotonic() - clock, stopped=stopped)
     try:
-        _pin(child, place)
+        _pin(child, slot)
         _hand_over(child, cell)
         outcome = _watch(child, cell, host, folder, report, stop, clock)
     finally:
@@ -165,10 +167,10 @@ def _post_mortem(ending: _Ending, log: str) -> tuple[Status, Cause, str]:
     return Status.ERROR, Cause.NO_RECORD, f"the process ended well but left no valid record ({final})"
 
 
-def _environment(cell: Cell, place: Slot, host: Environment) -> dict[str, str]:
+def _environment(cell: Cell, slot: Slot, host: Environment) -> dict[str, str]:
     """The child's: this package importable from anywhere, no compilation cache, limits for XLA."""
-    environment = dict(os.environ) | dict(place.environment)
-    paths = [str(Path(__file__).resolve().parent.parent), environment.get("PYTHONPATH", "")]
+    environment = dict(os.environ) | dict(slot.environment)
+    paths = [str(ROOT), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
@@ -180,10 +182,10 @@ def _environment(cell: Cell, place: Slot, host: Environment) -> dict[str, str]:
     return environment
 
 
-def _pin(child: subprocess.Popen, place: Slot) -> None:
-    if place.cores and hasattr(psutil.Process, "cpu_affinity"):
+def _pin(child: subprocess.Popen, slot: Slot) -> None:
+    if slot.cores and hasattr(psutil.Process, "cpu_affinity"):
         try:
-            psutil.Process(child.pid).cpu_affinity(sorted(place.cores))
+            psutil.Process(child.pid).cpu_affinity(sorted(slot.cores))
         except psutil.Error:  # it is gone already; its end tells why
             return
 

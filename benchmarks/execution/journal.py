@@ -15,8 +15,9 @@ import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks.planning.matrix import MAX_CELLS
+from benchmarks.records.fields import Digest, Label
 from benchmarks.records.files import write_whole
-from benchmarks.records.record import Cell, Digest, Label, Moment, Record
+from benchmarks.records.record import Cell, Moment, Record
 from benchmarks.records.store import Store
 
 HEARTBEAT_SECONDS = 1.0
@@ -98,12 +99,12 @@ class Journal:
 
 def journals(store: Store) -> list[tuple[Path, JournalPlan, JournalState]]:
     """The sweeps of a store that run or were killed, newest first. Whatever cannot be read is left out."""
-    found = []
+    known = []
     for path in (store.root / _FOLDER).glob("*.state"):
         with contextlib.suppress(OSError, ValidationError):
             plan = JournalPlan.model_validate_json(path.with_suffix(".plan").read_bytes())
-            found.append((path, plan, JournalState.model_validate_json(path.read_bytes())))
-    return sorted(found, key=lambda journal: -journal[2].beat)
+            known.append((path, plan, JournalState.model_validate_json(path.read_bytes())))
+    return sorted(known, key=lambda journal: -journal[2].beat)
 
 
 def _forget_covered(store: Store, identities: set[str]) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
 
 from benchmarks.planning.subjects import Device
+from benchmarks.records.metrics import PeakOf
 
 
-def peak_memory(device: Device) -> tuple[int, Literal["device", "process"]]:
+def peak_memory(device: Device) -> tuple[int, PeakOf]:
     """Peak bytes in use on the accelerator, or else the peak resident memory of this process."""
     peak = device.peak_bytes()
     return (process_peak(), "process") if peak is None else (int(peak), "device")

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from benchmarks.planning.forecast import Forecaster
 from benchmarks.records.record import Cell, Moment, Record
-from benchmarks.terminal.format import COLOURS, outcome, seconds
+from benchmarks.records.units import seconds
+from benchmarks.terminal.format import COLOURS, outcome
 
 _LINE_SECONDS = 10.0
 

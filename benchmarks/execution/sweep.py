@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import psutil
 
-from benchmarks.execution.isolate import MEASURE, Slot, Stopped, isolate, place_environment
+from benchmarks.execution.isolate import MEASURE, Slot, Stopped, isolate, slot_environment
 from benchmarks.planning.resolve import Job
 from benchmarks.records.environment import gpu_count, host_environment
 from benchmarks.records.errors import UserError
@@ -59,7 +59,7 @@ def todo(jobs: Iterable[Job], records: Iterable[Record], redo: str | None = None
 
 
 def slots(workers: int, command: tuple[str, ...] = MEASURE) -> list[Slot]:
-    """One place for each worker: its share of the cores and, if there are accelerators, one of them."""
+    """One slot for each worker: its share of the cores and, if there are accelerators, one of them."""
     cores = sorted(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else []
     if workers > max(1, len(cores) or os.cpu_count() or 1):
         raise UserError(f"there are {len(cores)} cores, got {workers} workers; try --workers {len(cores)}")
@@ -105,7 +105,7 @@ class Sweep:
         for job in jobs:
             waiting.put(job)
         self._before = frozenset(self.store.read().records)
-        threads = [threading.Thread(target=self._work, args=(waiting, place)) for place in self.slots]
+        threads = [threading.Thread(target=self._work, args=(waiting, slot)) for slot in self.slots]
         alarm = threading.Timer(threading.TIMEOUT_MAX if budget is None else budget, self._stop.set)
         alarm.daemon = True
         for thread in (*threads, alarm):
@@ -122,24 +122,22 @@ class Sweep:
             raise self._failure
         return self._ended
 
-    def _work(self, waiting: queue.SimpleQueue[Job], place: Slot) -> None:
+    def _work(self, waiting: queue.SimpleQueue[Job], slot: Slot) -> None:
         while not self._stop.is_set():
             try:
-                self._one(waiting.get_nowait(), place)
+                self._one(waiting.get_nowait(), slot)
             except (queue.Empty, Stopped):
                 return
             except Exception as error:  # not the cell's: the store went away, or a listener failed
                 self._failure = self._failure or error
                 self._stop.set()
 
-    def _one(self, job: Job, place: Slot) -> None:
+    def _one(self, job: Job, slot: Slot) -> None:
         record = self._by_another(job.cell)
         if record is None:
             self._tell("started", job.cell)
             report = partial(self._tell, "moved", job.cell)
-            record = job.foregone(place_environment(place)) or self.execute(
-                job.cell, place, report, self._stop
-            )
+            record = job.foregone(slot_environment(slot)) or self.execute(job.cell, slot, report, self._stop)
             self.store.add(record)
         self._ended.append(record)
         self._tell("finished", record)

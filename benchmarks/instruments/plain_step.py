@@ -21,7 +21,7 @@ import optax
 
 import pdezoo
 import solvers
-from benchmarks.instruments.step_cost import MAX_STEPS, Dispatch, measure, training
+from benchmarks.instruments.step_cost import MAX_STEPS, Dispatch, step_seconds, training
 from benchmarks.records.errors import UserError
 from benchmarks.terminal.parsing import dimension, whole
 
@@ -105,8 +105,8 @@ def compare(dim: int, seconds: float, steps: int) -> dict[str, float]:
     plain()
     solver: Any = solvers.make("stde", samples=SAMPLES, width=WIDTH, depth=DEPTH)
     compiled = solver.compile(pdezoo.make("allen-cahn/two-body", dim), batch=BATCH, chunk=steps)
-    found = measure({"plain": Dispatch(plain, 1), "ours": training(compiled)}, seconds)
-    return {"dim": dim, **found, "ratio": found["plain"] / found["ours"]}
+    spent = step_seconds({"plain": Dispatch(plain, 1), "ours": training(compiled)}, seconds)
+    return {"dim": dim, **spent, "ratio": spent["plain"] / spent["ours"]}
 
 
 def main() -> int:

@@ -24,6 +24,7 @@ import solvers
 from benchmarks.execution.memory import process_peak
 from benchmarks.records.errors import UserError
 from benchmarks.terminal.parsing import dimension, hyperparameter, whole
+from pdezoo.lowering import prng
 
 PROBLEM = "allen-cahn/two-body"
 COMMON = "points and source"
@@ -72,12 +73,12 @@ def _common(pde: Any, batch: int, steps: int) -> Dispatch:
         return jax.lax.map(lambda step: jnp.stack(problem.source(draw(step))), jnp.arange(steps))
 
     keys = iter(range(10**9))
-    run = lambda: jax.block_until_ready(work(problem, pdezoo.prng.key(next(keys))))
+    run = lambda: jax.block_until_ready(work(problem, prng.key(next(keys))))
     run()
     return Dispatch(run, steps)
 
 
-def measure(dispatches: dict[str, Dispatch], seconds: float) -> dict[str, float]:
+def step_seconds(dispatches: dict[str, Dispatch], seconds: float) -> dict[str, float]:
     """Median seconds a step of every one, in at least three turns, until each has had so many seconds on average."""
     times: dict[str, list[float]] = {name: [] for name in dispatches}
     budget, least = seconds * len(dispatches), 3
@@ -118,13 +119,13 @@ def main() -> int:
     )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = []
+    results = []
     try:
         steps = whole(options.steps, "the number of steps a dispatch", 1, MAX_STEPS)
         for dim in map(dimension, options.dims):
-            seconds = measure(rows(options.rows, dim, options.batch, steps), options.seconds)
+            seconds = step_seconds(rows(options.rows, dim, options.batch, steps), options.seconds)
             peak = process_peak()
-            found.append({"dim": dim, "seconds": seconds, "peak_bytes": peak})
+            results.append({"dim": dim, "seconds": seconds, "peak_bytes": peak})
             if not options.json:
                 print(
                     *report(dim, seconds, options.rows[0]), f"peak {peak / 1e9:.2f} GB", sep="\n", flush=True
@@ -133,7 +134,7 @@ def main() -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     if options.json:
-        json.dump(found, sys.stdout, indent=2)
+        json.dump(results, sys.stdout, indent=2)
     return 0
 
 

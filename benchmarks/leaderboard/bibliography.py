@@ -14,10 +14,10 @@ _ROWS = re.compile(r"^  keywords = \{([^}]*)\},?$", re.MULTILINE)
 
 def titles(name: str) -> list[str]:
     """Title and year of the papers filed under a row or a family."""
-    found = [
+    papers = [
         dict(re.findall(r"^  (title|year) = \{(.*)\},$", entry, re.MULTILINE)) for entry in entries({name})
     ]
-    return [f"{re.sub('[{}]', '', fields['title'])} ({fields['year']})" for fields in found]
+    return [f"{re.sub('[{}]', '', paper['title'])} ({paper['year']})" for paper in papers]
 
 
 def suite_entry(digest: str | None) -> str:
@@ -41,7 +41,7 @@ def entries(wanted: set[str]) -> list[str]:
 
 
 def _keywords(entry: str) -> set[str]:
-    found = _ROWS.search(entry)
-    if found is None:
+    keywords = _ROWS.search(entry)
+    if keywords is None:
         raise UserError(f"an entry of references.bib has no keywords: {entry[:60]!r}")
-    return {word.strip() for word in found[1].split(",")}
+    return {word.strip() for word in keywords[1].split(",")}

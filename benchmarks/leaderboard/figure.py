@@ -6,33 +6,20 @@ import io
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.leaderboard.ranking import Group
+from benchmarks.records.metrics import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
-class _Panel:
-    measure: str
-    label: str
-    scale: float = 1.0
-
-
-def _panels(groups: Sequence[Group]) -> tuple[_Panel, _Panel, _Panel]:
-    """Error, speed, memory: the device's peak, or the compiler's plan where the peak is mostly the interpreter's."""
+def _panels(groups: Sequence[Group]) -> tuple[str, str, str]:
+    """Metrics of error, speed and memory: the device's peak, or the compiler's plan where the peak is mostly the interpreter's."""
     on_device = groups[0].environments[0].platform != "cpu"
-    memory = _Panel("peak_bytes", "peak memory [MB]", 1e-6)
-    planned = _Panel("compiled_bytes", "memory of a compiled step [MB]", 1e-6)
-    errors, speeds = (
-        _Panel("relative_l2", "relative L2 error"),
-        _Panel("steps_per_second", "steps per second"),
-    )
-    return errors, speeds, memory if on_device else planned
+    return _ERROR, "steps_per_second", "peak_bytes" if on_device else "compiled_bytes"
 
 
 # Readable on white and on near-black, and told apart by the colour-blind together with the markers.
@@ -48,6 +35,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "text.parse_math": False,
 }
+_ERROR = "relative_l2"
 _NULLS = (("constant", (0, (5, 2))), ("affine", (0, (1, 1.5))))
 
 
@@ -67,8 +55,8 @@ def scaling(
         figure = Figure(figsize=(10.5, 2.75 * len(panels) + 0.55), layout="constrained")
         axes = figure.subplots(len(panels), 3, squeeze=False)
         for line, groups, title in zip(axes, panels, titles(panels), strict=True):
-            for axis, panel in zip(line, _panels(groups), strict=True):
-                _draw(axis, groups, names, panel, faint)
+            for axis, metric in zip(line, _panels(groups), strict=True):
+                _draw(axis, groups, names, metric, faint)
             if len(panels) > 1:
                 line[0].set_title(title, loc="left", fontsize=9.5, fontweight="bold")
         labelled = [
@@ -100,10 +88,10 @@ def png(panels: Sequence[Sequence[Group]], names: Sequence[str]) -> bytes:
 
 def comparable(groups: Sequence[Group]) -> list[list[Group]]:
     """Groups that differ in their dimension alone, together, by growing dimension."""
-    found: dict[tuple, list[Group]] = defaultdict(list)
+    panels: dict[tuple, list[Group]] = defaultdict(list)
     for group in groups:
-        found[(group.problem, group.instance, group.protocol.fingerprint, group.machine)].append(group)
-    return [sorted(members, key=lambda group: group.dim) for members in found.values()]
+        panels[(group.problem, group.instance, group.protocol.fingerprint, group.machine)].append(group)
+    return [sorted(members, key=lambda group: group.dim) for members in panels.values()]
 
 
 def titles(panels: Sequence[Sequence[Group]]) -> list[str]:
@@ -130,15 +118,15 @@ def style(ink: str, faint: str) -> dict[Any, Any]:
     return _STYLE | dict.fromkeys(dark, ink) | {"grid.color": faint, "legend.labelcolor": ink}
 
 
-def _draw(axis: Axes, groups: Sequence[Group], names: Sequence[str], panel: _Panel, faint: str) -> None:
+def _draw(axis: Axes, groups: Sequence[Group], names: Sequence[str], metric: str, faint: str) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    axis.set(xscale="log", yscale="log", xlabel="d", ylabel=panel.label)
+    axis.set(xscale="log", yscale="log", xlabel="d", ylabel=METRICS[metric].axis)
     axis.grid(visible=True, which="major", linewidth=0.4, alpha=0.6)
-    if panel.measure == "relative_l2":
+    if metric == _ERROR:
         _draw_nulls(axis, groups, faint)
     for index, name in enumerate(names):
-        points = _points(groups, name, panel)
+        points = _points(groups, name, metric)
         if points:
             axis.plot(
                 *zip(*points, strict=True),
@@ -173,14 +161,10 @@ def _draw_nulls(axis: Axes, groups: Sequence[Group], faint: str) -> None:
             axis.plot(x, y, label=label, linestyle=dashes, marker="_", color=faint, linewidth=1.3)
 
 
-def _points(groups: Sequence[Group], name: str, panel: _Panel) -> list[tuple[int, float]]:
-    found = []
-    for group in groups:
-        for row in group.rows:
-            spread = row.measures.get(panel.measure)
-            if row.label == name and spread and 0 < spread.median < math.inf:
-                found.append((group.dim, spread.median * panel.scale))
-    return found
+def _points(groups: Sequence[Group], name: str, metric: str) -> list[tuple[int, float]]:
+    rows = [(group.dim, row.median(metric)) for group in groups for row in group.rows if row.label == name]
+    scale = METRICS[metric].unit.scale
+    return [(dim, median * scale) for dim, median in rows if median is not None and median > 0]
 
 
 def _set_dimensions(axis: Axes, dims: Sequence[int]) -> None:

@@ -14,11 +14,11 @@ from benchmarks.leaderboard.tables import (
     EXPLANATION,
     beside_cells,
     described,
-    number,
-    rate,
     title,
 )
+from benchmarks.records.metrics import METRICS
 from benchmarks.records.record import Environment, Status
+from benchmarks.records.units import number
 
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _CSS = """
@@ -108,10 +108,11 @@ def _glance(sets: Sequence[Sequence[Group]]) -> _Html:
 
 def _glance_row(index: int, group: Group) -> _Html:
     best = group.best
-    ranked = [row for row in group.rows if row.rank is not None and "steps_per_second" in row.measures]
-    fastest = max(ranked, key=lambda row: row.measures["steps_per_second"].median, default=None)
+    ranked = [row for row in group.rows if row.rank is not None and row.median("steps_per_second")]
+    fastest = max(ranked, key=lambda row: row.median("steps_per_second") or 0.0, default=None)
+    rate = METRICS["steps_per_second"]
     speed = (
-        f"{fastest.label}, {rate(fastest.measures['steps_per_second'].median)} steps/s" if fastest else "–"
+        f"{fastest.label}, {rate.text(fastest.median('steps_per_second'))} {rate.head}" if fastest else "–"
     )
     nulls = " / ".join(
         number(group.nulls[n].relative_l2) if n in group.nulls else "–" for n in ("constant", "affine")
@@ -194,9 +195,9 @@ def _cell(row: Row, index: int) -> _Html:
 
 
 def _beside(cells: Sequence[Comparison]) -> _Html:
-    found = beside_cells(cells)
-    heads = [_tag("th", head, class_="text") for head in found[0]]
-    return _table(heads, [_tag("tr", *(_tag("td", t, class_="text") for t in c.values())) for c in found])
+    texts = beside_cells(cells)
+    heads = [_tag("th", head, class_="text") for head in texts[0]]
+    return _table(heads, [_tag("tr", *(_tag("td", t, class_="text") for t in c.values())) for c in texts])
 
 
 def _table(heads: Iterable[str], rows: Iterable[str]) -> _Html:

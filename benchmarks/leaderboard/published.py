@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from benchmarks.leaderboard.ranking import Group, Leaderboard, Row
+from benchmarks.records.metrics import METRICS
 
 _FILE = files("benchmarks") / "published" / "published.csv"
-_METRICS = {"speed": ("steps_per_second", 1.0), "peak-memory": ("peak_bytes", 1e-6)}
+_PRINTED = {metric.printed: name for name, metric in METRICS.items() if metric.printed}
+"""The papers' word → our metric."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,12 @@ def published() -> list[Published]:
 
 def comparisons(board: Leaderboard, cells: Iterable[Published]) -> list[Comparison]:
     """Printed cells of the problems and dimensions on the leaderboard, each beside ours, if there is one."""
-    found = []
+    beside = []
     for cell in cells:
         for group in board.groups:
-            if cell.metric in _METRICS and (group.problem, group.dim) == (cell.problem, cell.dim):
-                found.append(_beside(cell, group))
-    return found
+            if cell.metric in _PRINTED and (group.problem, group.dim) == (cell.problem, cell.dim):
+                beside.append(_beside(cell, group))
+    return beside
 
 
 def _beside(cell: Published, group: Group) -> Comparison:
@@ -89,6 +91,7 @@ def _beside(cell: Published, group: Group) -> Comparison:
 
 
 def _ours(cell: Published, row: Row) -> float | None:
-    measure, scale = _METRICS[cell.metric]
-    spread = row.measures.get(measure)
-    return spread.median * scale if spread else None
+    """Our median, in the unit that the papers print."""
+    name = _PRINTED[cell.metric]
+    median = row.median(name)
+    return None if median is None else median * METRICS[name].unit.scale

@@ -1,8 +1,8 @@
-"""Records → groups of comparable rows, with ranks and their intervals. Rendering is in `render` and `page`.
+"""Records → groups of comparable rows, with ranks and their intervals. Rendering is in `tables`, `html` and `figure`.
 
 Only cells of the same problem fingerprint, protocol fingerprint and machine stand in one group. A row is a
-solver with its hyperparameters; its numbers are medians over the training seeds, and a seed that failed
-counts as an infinite error, never as a missing one. Only a row with a skill above 0 is ranked; the null
+solver with its hyperparameters; its numbers are medians over the training seeds, where a seed that failed counts as the table
+of metrics says: an infinite error, never a missing one. Only a row with a skill above 0 is ranked; the null
 predictors are fitted on the solution, which no solver may see, and are shown without a rank.
 """
 
@@ -19,27 +19,15 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.records.metrics import METRICS, Errors, skill
 from benchmarks.records.protocol import Protocol
-from benchmarks.records.record import Environment, Errors, Metrics, Record, Status
+from benchmarks.records.record import Environment, Record, Status
 from benchmarks.records.store import latest
 
 DEGENERATE_BELOW = 1e-2
 MIN_SEEDS_FOR_INTERVAL = 3
 _RESAMPLES = 2_000
 _COVERAGE = (5.0, 95.0)
-NULL = "null-"
-MEASURES = (
-    "relative_l2",
-    "relative_l1",
-    "relative_point",
-    "best_relative_l2",
-    "steps_per_second",
-    "peak_bytes",
-    "compiled_bytes",
-    "compile_seconds",
-    "train_seconds",
-    "loss",
-)
 
 
 @dataclass(frozen=True)
@@ -54,7 +42,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Row:
-    """A solver, with its hyperparameters, on one problem. `status` is that of the worst seed."""
+    """A solver, with its hyperparameters, on one problem.
+
+    `status` is that of the worst seed. `is_null` says that it uses the exact solution: it is shown, and never ranked.
+    """
 
     solver: str
     label: str
@@ -63,22 +54,31 @@ class Row:
     n_ok: int
     status: Status
     reason: str
-    measures: dict[str, Summary]
-    skill: float | None
-    skill_affine: float | None
+    metrics: dict[str, Summary]
+    is_null: bool = False
     cut_short: str = ""
     rank: int | None = None
     interval: tuple[int, int] | None = None
 
-    @property
-    def is_null(self) -> bool:
-        return self.solver.startswith(NULL)
+    def median(self, metric: str) -> float | None:
+        """The median of a metric over all seeds tried; None if it is not finite."""
+        summary = self.metrics.get(metric)
+        return summary.median if summary and math.isfinite(summary.median) else None
 
     @property
     def error(self) -> float | None:
-        """Median relative L2 error over all seeds tried; None if it is not finite."""
-        spread = self.measures.get("relative_l2")
-        return spread.median if spread and math.isfinite(spread.median) else None
+        """Median relative L2 error."""
+        return self.median("relative_l2")
+
+    @property
+    def skill(self) -> float | None:
+        """Median skill against the best constant."""
+        return self.median("skill")
+
+    @property
+    def skill_affine(self) -> float | None:
+        """Median skill against the best affine function."""
+        return self.median("skill_affine")
 
     @property
     def note(self) -> str:
@@ -93,8 +93,8 @@ class Row:
         elif self.skill_affine is not None and self.skill_affine <= 0:
             parts.append("a linear model does as well")
         parts += [self.cut_short] if self.cut_short else []
-        if probe := self.measures.get("relative_point"):
-            parts.append(f"at the probe {probe.median:.2g}")
+        if (probe := self.median("relative_point")) is not None:
+            parts.append(f"at the probe {probe:.2g}")
         return "; ".join(parts)
 
 
@@ -168,8 +168,8 @@ def _group(records: Sequence[Record]) -> Group:
     for record in records:
         rows[(record.cell.solver.name, _settings(record))].append(record)
     measured = [_row(members) for members in rows.values()]
-    names = {row.solver for row in measured}
-    missing = [_null_row(name, e, nulls) for name, e in nulls.items() if NULL + name not in names]
+    run = {record.null for record in records}
+    missing = [_null_row(name, errors, nulls) for name, errors in nulls.items() if name not in run]
     problem = first.cell.problem
     return Group(
         problem=problem.name,
@@ -186,7 +186,7 @@ def _group(records: Sequence[Record]) -> Group:
 
 def _row(records: Sequence[Record]) -> Row:
     worst = max(records, key=lambda r: list(Status).index(r.status))
-    found = {name: _spread(name, records) for name in MEASURES}
+    summaries = {name: _summary(name, records) for name in METRICS}
     return Row(
         solver=records[0].cell.solver.name,
         label=records[0].cell.solver.name,
@@ -195,9 +195,8 @@ def _row(records: Sequence[Record]) -> Row:
         n_ok=sum(record.status is Status.OK for record in records),
         status=worst.status,
         reason=worst.reason,
-        measures={name: spread for name, spread in found.items() if spread is not None},
-        skill=_median([record.metrics.skill for record in records]),
-        skill_affine=_median([record.metrics.skill_affine for record in records]),
+        metrics={name: summary for name, summary in summaries.items() if summary is not None},
+        is_null=any(record.is_null for record in records),
         cut_short=_cut_short(records),
     )
 
@@ -211,44 +210,31 @@ def _cut_short(records: Sequence[Record]) -> str:
     return f"{statistics.median_low(taken):,} of {asked:,} steps in the time given"
 
 
-def _spread(name: str, records: Sequence[Record]) -> Summary | None:
-    """Over the seeds; an error that a failed seed does not have is infinite, other numbers are left out."""
-    is_error = name.endswith(("l2", "l1"))
-    values = [_value(name, record.metrics, is_error, record.status) for record in records]
-    known = [value for value in values if value is not None]
+def _summary(metric: str, records: Sequence[Record]) -> Summary | None:
+    """A metric over the seeds; None where no seed has a finite value."""
+    counted = [_counted(metric, record) for record in records]
+    known = [value for value in counted if value is not None]
     if not any(math.isfinite(value) for value in known):
         return None
     return Summary(statistics.median(known), min(known), max(known), len(known))
 
 
-def _value(name: str, metrics: Metrics, is_error: bool, status: Status) -> float | None:
-    if is_error and status is not Status.OK:
-        return math.inf
-    return getattr(metrics, name)
-
-
-def _median(values: list[float | None]) -> float | None:
-    """The median, a missing value counting as minus infinity."""
-    middle = statistics.median(-math.inf if value is None else value for value in values)
-    return middle if math.isfinite(middle) else None
+def _counted(metric: str, record: Record) -> float | None:
+    """What a record's seed counts as among the others."""
+    return METRICS[metric].counted(getattr(record.metrics, metric), record.status is Status.OK)
 
 
 def _null_row(name: str, errors: Errors, nulls: dict[str, Errors]) -> Row:
     """A null predictor that was not run as a solver: its errors are measured with every cell."""
-    constant, affine = nulls.get("constant"), nulls.get("affine")
-    value = errors.relative_l2
-    measures = {"relative_l2": _certain(value), "relative_l1": _certain(errors.relative_l1)}
-    solver = NULL + name
-    skills = (_null_skill(value, constant), _null_skill(value, affine))
-    return Row(solver, solver, "{}", 1, 1, Status.OK, "", measures, *skills)
-
-
-def _certain(value: float) -> Summary:
-    return Summary(value, value, value, 1)
-
-
-def _null_skill(value: float, null: Errors | None) -> float | None:
-    return 1.0 - value / null.relative_l2 if null is not None and null.relative_l2 > 0 else None
+    numbers = {
+        "relative_l2": errors.relative_l2,
+        "relative_l1": errors.relative_l1,
+        "skill": skill(errors.relative_l2, nulls.get("constant")),
+        "skill_affine": skill(errors.relative_l2, nulls.get("affine")),
+    }
+    metrics = {key: Summary(value, value, value, 1) for key, value in numbers.items() if value is not None}
+    solver = f"null-{name}"  # as it is registered
+    return Row(solver, solver, "{}", 1, 1, Status.OK, "", metrics, is_null=True)
 
 
 def _settings(record: Record) -> str:
@@ -270,22 +256,21 @@ def _told_apart(row: Row, rows: list[Row]) -> str:
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     """{"estimator": {"samples": 8}} → {"samples": 8}: the parts' names are left out where that is unambiguous."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for part, value in settings.items():
         inner = value if isinstance(value, dict) else {part: value}
-        found |= {(key if key not in found else f"{part}.{key}"): v for key, v in inner.items()}
-    return found
+        flat |= {(key if key not in flat else f"{part}.{key}"): v for key, v in inner.items()}
+    return flat
 
 
 def _seed_errors(rows: dict[tuple[str, str], list[Record]]) -> dict[tuple[str, str], list[float]]:
-    """The errors of all seeds of every row, a failed seed's being infinite."""
-    return {
-        key: [
-            r.metrics.relative_l2 if r.status is Status.OK and r.metrics.relative_l2 is not None else math.inf
-            for r in records
-        ]
-        for key, records in rows.items()
-    }
+    """The errors of all seeds of every row; one that has none counts as failed."""
+    return {key: [_error(record) for record in records] for key, records in rows.items()}
+
+
+def _error(record: Record) -> float:
+    counted = _counted("relative_l2", record)
+    return math.inf if counted is None else counted
 
 
 def _ranked(rows: list[Row], errors: dict[tuple[str, str], list[float]]) -> list[Row]:

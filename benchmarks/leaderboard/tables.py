@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.leaderboard.published import Comparison
 from benchmarks.leaderboard.ranking import Group, Leaderboard, Row, Summary
+from benchmarks.records.canonical import readable
+from benchmarks.records.metrics import METRICS, Metric, finite
 from benchmarks.records.protocol import Protocol
-from benchmarks.records.record import to_json
-from benchmarks.terminal.format import COLOURS, seconds, signed, size
+from benchmarks.records.units import number
+from benchmarks.terminal.format import COLOURS
 
 if TYPE_CHECKING:
     import pandas
@@ -20,11 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of every rendered table: its head and what it says of a row."""
+    """A column of every rendered table: its head and what it says of a row. Only the `narrow` ones are on a terminal."""
 
     head: str
     text: Callable[[Row], str]
     is_number: bool = True
+    narrow: bool = True
 
 
 def interval(row: Row) -> str:
@@ -35,41 +39,27 @@ def interval(row: Row) -> str:
     return f"{row.rank}" if low == high else f"{row.rank} [{low}–{high}]"
 
 
-def error(row: Row) -> str:
-    """Median error and its range over the seeds."""
-    spread = row.measures.get("relative_l2")
-    if row.error is None or spread is None:
-        return "–"
-    return number(row.error) if spread.n == 1 else f"{number(row.error)} [{_range(spread)}]"
+def _metric_text(name: str, metric: Metric) -> Callable[[Row], str]:
+    """The median over the seeds, and their range where the metric is shown with one."""
 
+    def text(row: Row) -> str:
+        median = row.median(name)
+        summary = row.metrics.get(name)
+        if median is None or summary is None or not metric.ranged or summary.n == 1:
+            return metric.text(median)
+        return f"{metric.text(median)} [{metric.text(summary.low)}–{metric.text(summary.high)}]"
 
-def number(value: float | None) -> str:
-    """Three digits, and no more than are needed; a dash for nothing."""
-    return "–" if value is None else f"{value:.3g}" if value < float("inf") else "failed"
-
-
-def _range(spread: Summary) -> str:
-    return f"{number(spread.low)}–{number(spread.high)}"
-
-
-def _measure(name: str, shown: Callable[[float], str]) -> Callable[[Row], str]:
-    return lambda row: shown(row.measures[name].median) if name in row.measures else "–"
-
-
-def rate(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return text
 
 
 COLUMNS = (
     Column("rank", interval),
     Column("solver", lambda row: row.label, is_number=False),
-    Column("relative L2", error),
-    Column("skill", lambda row: signed(row.skill)),
-    Column("skill vs affine", lambda row: signed(row.skill_affine)),
-    Column("steps/s", _measure("steps_per_second", rate)),
-    Column("peak memory", _measure("peak_bytes", size)),
-    Column("compiled", _measure("compiled_bytes", size)),
-    Column("compile", _measure("compile_seconds", seconds)),
+    *(
+        Column(metric.head, _metric_text(name, metric), narrow=metric.narrow)
+        for name, metric in METRICS.items()
+        if metric.head
+    ),
     Column("seeds", lambda row: f"{row.n_ok}/{row.n}"),
     Column("note", lambda row: row.note, is_number=False),
 )
@@ -140,7 +130,7 @@ def _terminal_table(group: Group) -> RenderableType:
     from rich.text import Text
 
     table = Table(title=Text(title(group)), caption=Text(caption(group)), title_justify="left")
-    shown = [column for column in COLUMNS if column.head != "compiled"]
+    shown = [column for column in COLUMNS if column.narrow]
     for column in shown:
         table.add_column(column.head, justify="right" if column.is_number else "left", overflow="fold")
     for row in group.rows:
@@ -247,6 +237,9 @@ def _no_formula(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t" and value else value
 
 
+_NOTHING = Summary(math.nan, math.nan, math.nan, 0)
+
+
 def _flat(group: Group, row: Row) -> dict[str, Any]:
     low, high = row.interval or (None, None)
     flat: dict[str, Any] = {
@@ -266,13 +259,12 @@ def _flat(group: Group, row: Row) -> dict[str, Any]:
         "seeds": row.n,
         "seeds_ok": row.n_ok,
         "status": str(row.status),
-        "skill": row.skill,
-        "skill_affine": row.skill_affine,
         "note": row.note,
     }
-    for name, spread in row.measures.items():
-        values = {"": spread.median, "_low": spread.low, "_high": spread.high}
-        flat |= {f"{name}{end}": v if v < float("inf") else None for end, v in values.items()}
+    for name in METRICS:
+        summary = row.metrics.get(name, _NOTHING)
+        values = {"": summary.median, "_low": summary.low, "_high": summary.high}
+        flat |= {f"{name}{end}": finite(value) for end, value in values.items()}
     return flat
 
 
@@ -280,7 +272,7 @@ def as_json(board: Leaderboard, cells: list[Comparison]) -> str:
     """Everything the other formats show, for programs."""
     rows = [_flat(group, row) for group in board.groups for row in group.rows]
     content = {"result_set": board.digest, "records": board.records, "rows": rows}
-    return to_json(content | ({"published": beside_cells(cells)} if cells else {}))
+    return readable(content | ({"published": beside_cells(cells)} if cells else {}))
 
 
 def _footer(board: Leaderboard) -> str:

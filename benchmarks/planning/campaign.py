@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.planning.matrix import Request, expand, load, unique
-from benchmarks.planning.subjects import names
+from benchmarks.planning.subjects import families, names
+from benchmarks.records.checkout import ROOT
 from benchmarks.records.errors import UserError
 
-FOLDER = Path(__file__).parent / "campaigns"
+FOLDER = ROOT / "benchmarks" / "campaigns"
 
 
 def known() -> list[str]:
@@ -25,11 +26,11 @@ def requests(name: str, max_dim: int | None = None, steps: int | None = None) ->
 
     `name` is one of `known()` or a folder. Raises UserError if it is neither, or has no matrix, or no cell is that small.
     """
-    problems, solvers = names()
-    found = [r for path in _matrices(name) for r in expand(load(path), problems, solvers)]
-    small = [r for r in found if max_dim is None or r.dim <= max_dim]
+    known_names, first = names(), families()
+    every = [r for path in _matrices(name) for r in expand(load(path), *known_names, first)]
+    small = [r for r in every if max_dim is None or r.dim <= max_dim]
     if not small:
-        least = min(r.dim for r in found)
+        least = min(r.dim for r in every)
         raise UserError(f"the campaign begins at d = {least:,}, got --max-dim {max_dim:,}")
     if steps is None:
         return small

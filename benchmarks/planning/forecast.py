@@ -40,12 +40,12 @@ class Forecaster:
 
     def remaining(self, cells: Iterable[Cell], workers: int) -> float | None:
         """Seconds that `workers` need for `cells`; cells without a like count as the median of the others."""
-        found = [self(cell).seconds for cell in cells]
-        known = [seconds for seconds in found if seconds is not None]
-        if found and not known:
+        predicted = [self(cell).seconds for cell in cells]
+        known = [seconds for seconds in predicted if seconds is not None]
+        if predicted and not known:
             return None
         usual = statistics.median(known) if known else 0.0
-        return sum(usual if seconds is None else seconds for seconds in found) / max(1, workers)
+        return sum(usual if seconds is None else seconds for seconds in predicted) / max(1, workers)
 
 
 def _key(cell: Cell) -> tuple[str, str]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import itertools
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks.records.errors import UserError
 from benchmarks.records.protocol import Protocol, protocol
-from benchmarks.records.record import clip
+from benchmarks.records.text import clip
 from benchmarks.terminal.parsing import dimension, duration, require_known, seeds, size
 
 MAX_CELLS = 100_000
@@ -79,9 +80,18 @@ def parse(content: bytes, where: str = "the matrix") -> Matrix:
         raise UserError(f"{where} is not TOML: {clip(str(error), 200)}") from None
 
 
-def expand(matrix: Matrix, pdes: Sequence[str], solvers: Sequence[str]) -> list[Request]:
-    """Every cell the matrix asks for, problems slowest; `pdes` and `solvers` are the known names."""
-    problems = _matching("problem", matrix.pdes, list(pdes))
+def expand(
+    matrix: Matrix,
+    pdes: Sequence[str],
+    solvers: Sequence[str],
+    families: Mapping[str, str] = MappingProxyType({}),
+) -> list[Request]:
+    """Every cell the matrix asks for, problems slowest.
+
+    `pdes` and `solvers` are the known names; `families` has the problem that each family's bare name stands for.
+    """
+    asked = [families.get(pattern, pattern) for pattern in matrix.pdes]
+    problems = _matching("problem", asked, list(pdes))
     dims = list(dict.fromkeys(dimension(d) for d in matrix.dims))
     rows = [row for spec in matrix.solvers for row in _rows(spec, list(solvers))]
     used = protocol_of(matrix.protocol)
@@ -116,16 +126,16 @@ def protocol_of(given: str | dict[str, Any]) -> Protocol:
 
 
 def _matching(kind: str, patterns: Iterable[str], known: list[str]) -> list[str]:
-    found: dict[str, None] = {}
+    chosen: dict[str, None] = {}
     for pattern in patterns:
         if any(mark in pattern for mark in "*?["):
             matches = [name for name in known if fnmatchcase(name, pattern)]
             if not matches:
                 raise UserError(f"no {kind} matches {clip(pattern, 60)!r}; `pdezoo list` shows {len(known)}")
-            found |= dict.fromkeys(matches)
+            chosen |= dict.fromkeys(matches)
         else:
-            found[require_known(kind, pattern, known)] = None
-    return list(found)
+            chosen[require_known(kind, pattern, known)] = None
+    return list(chosen)
 
 
 def _rows(spec: str | dict[str, Any], known: list[str]) -> list[tuple[str, tuple[tuple[str, Any], ...]]]:

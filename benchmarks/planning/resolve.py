@@ -12,17 +12,8 @@ from benchmarks.planning.matrix import Request
 from benchmarks.planning.subjects import Subjects
 from benchmarks.records.errors import UserError
 from benchmarks.records.outcome import Outcome, failure
-from benchmarks.records.record import (
-    Cause,
-    Cell,
-    Environment,
-    ProblemKey,
-    Record,
-    SolverKey,
-    Status,
-    clip,
-    now,
-)
+from benchmarks.records.record import Cause, Cell, Environment, ProblemKey, Record, SolverKey, Status, now
+from benchmarks.records.text import clip
 
 
 @dataclass(frozen=True)

@@ -96,3 +96,11 @@ def names() -> tuple[list[str], list[str]]:
     import solvers
 
     return pdezoo.names(), solvers.names()
+
+
+def families() -> dict[str, str]:
+    """The problem that the bare name of each family stands for, its first variant: "kdv" → "kdv/one-soliton"."""
+    import pdezoo
+
+    entries = pdezoo.catalogue().values()
+    return {entry.name: entry.full_names()[0] for entry in entries if entry.error is None}

@@ -1,4 +1,4 @@
-"""One byte string for one value, and its SHA-256: fingerprints, identities and file names are made of it."""
+"""Values as JSON: the one byte string that fingerprints, identities and file names are made of, and text for people."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def canonical(value: Any) -> bytes:
 def sha256(value: Any) -> str:
     """The SHA-256 of the canonical form, as 64 hexadecimal digits."""
     return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def readable(value: Any) -> str:
+    """`value` as indented JSON with sorted keys, for standard output. Raises ValueError for NaN and infinities."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -12,9 +13,9 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.records.record import Environment, clip
-
-_ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.records.checkout import ROOT, git_or_none
+from benchmarks.records.record import Environment
+from benchmarks.records.text import clip
 
 
 def host_environment() -> Environment:
@@ -58,12 +59,12 @@ def cpu_model() -> str:
 @functools.cache
 def source_state() -> tuple[str | None, bool | None]:
     """Commit of the source tree this package lies in and whether it was changed since; None if installed."""
-    if not (_ROOT / ".git").exists() or shutil.which("git") is None:
+    if not (ROOT / ".git").exists():
         return None, None
-    commit = _output("git", "-C", str(_ROOT), "rev-parse", "HEAD")
-    if commit is None:  # no commit yet, or not our repository to read
+    commit = git_or_none("rev-parse", "HEAD")
+    if commit is None:  # no git, no commit yet, or not our repository to read
         return None, None
-    changes = _output("git", "-C", str(_ROOT), "status", "--porcelain", "--untracked-files=no")
+    changes = git_or_none("status", "--porcelain", "--untracked-files=no")
     return commit, None if changes is None else bool(changes)
 
 
@@ -94,10 +95,7 @@ def _gpu() -> tuple[str, int, str] | None:
 def _query(fields: str) -> str | None:
     if shutil.which("nvidia-smi") is None:
         return None
-    return _output("nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits")
-
-
-def _output(*command: str) -> str | None:
+    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

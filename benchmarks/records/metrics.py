@@ -1,13 +1,384 @@
-"""Numbers derived from errors: skill against a null predictor, seconds to reach an error."""
+"""The table of metrics: everything that is measured of a training, and all that the harness knows of each number.
+
+A metric is one field of `Metrics`, annotated with a `Metric`. Measuring, records, the leaderboard in every format,
+`compare`, `replay`, `sweep` and asv's results read the table `METRICS`; to add a metric is to add a field here. It must be
+annotated as younger, since the records that are kept do not have it.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
-from benchmarks.records.record import Errors
+from pydantic import Field
+
+from benchmarks.records.fields import About, Count, Data, Finite, GrowingData, Label, Positive
+from benchmarks.records.units import (
+    BYTES,
+    EVALUATIONS,
+    RATIO,
+    SECONDS,
+    SKILL,
+    STEPS,
+    STEPS_PER_SECOND,
+    Unit,
+)
 
 _ROUNDING = 1e-9
+PeakOf = Literal["device", "process"]
+
+
+class Errors(Data):
+    """Errors of a function on the test set, relative to the norm of the solution there."""
+
+    relative_l2: Positive
+    relative_l1: Positive
+
+
+class Better(Enum):
+    """Which way a metric is better."""
+
+    LOWER = "lower"
+    HIGHER = "higher"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What metrics are read from.
+
+    `result` is what the solver's `fit` returned, `nulls` has the errors of the null predictors by name, `levels` are the
+    relative L2 errors whose times are wanted, and `peak` is the peak memory in bytes, of what `peak_of` says.
+    """
+
+    result: Any
+    nulls: Mapping[str, Errors]
+    levels: tuple[float, ...]
+    peak: int
+    peak_of: PeakOf
+
+    def error(self, name: str) -> float | None:
+        """An error at the end of the training, by name; None if it was not measured or is not finite."""
+        return finite((self.result.errors or {}).get(name))
+
+    def skill(self, null: str) -> float | None:
+        """The skill against a null predictor, by its name."""
+        return skill(self.error("relative_l2"), self.nulls.get(null))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detail(About):
+    """A field of `Metrics` that is no number: only how it is read."""
+
+    read: Callable[[Measurement], Any]
+
+    def value(self, measurement: Measurement) -> Any:
+        """What is stored."""
+        return self.read(measurement)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsvForm:
+    """A metric as asv has it, where lower is better.
+
+    `turned` makes asv's number of ours, and, being its own inverse, ours of asv's; None where there is none. `benchmark` is
+    the one that measures it in `bench_*.py`.
+    """
+
+    name: str
+    unit: str
+    benchmark: str
+    turned: Callable[[float], float | None] = lambda value: value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(About):
+    """A number that is measured of a training, and all that the harness knows of it.
+
+    `title` is for axes. `read` takes it from a measurement. `failed` is what a replicate (a seed) that failed counts as when
+    seeds are summarised: infinite for what it was to achieve, so that a median over seeds is not one over survivors; None
+    leaves it at what was measured of it before it failed, which holds for costs such as bytes and steps per second.
+
+    A metric with a `head` is a column of the leaderboard, with its range over the seeds if `ranged`, on a terminal only if
+    `narrow`. One with a `brief` head is a column of the table after a sweep. All are in CSV and JSON. `watched` metrics are
+    compared between commits, `exact` ones must agree bit for bit in a replay. `printed` is the papers' word for it.
+    """
+
+    title: str
+    unit: Unit
+    read: Callable[[Measurement], float | None]
+    better: Better | None = None
+    failed: float | None = None
+    head: str = ""
+    brief: str = ""
+    ranged: bool = False
+    narrow: bool = True
+    watched: bool = False
+    exact: bool = False
+    printed: str = ""
+    asv: AsvForm | None = None
+
+    @property
+    def axis(self) -> str:
+        """The title with its unit."""
+        return f"{self.title} [{self.unit.symbol}]" if self.unit.symbol else self.title
+
+    def value(self, measurement: Measurement) -> float | int | None:
+        """What is stored: a finite number, whole where the unit says so, or None."""
+        return self.stored(self.read(measurement))
+
+    def stored(self, value: float | None) -> float | int | None:
+        """A number as it is stored, None where it is not finite."""
+        known = finite(value)
+        return int(known) if known is not None and self.unit.whole else known
+
+    def counted(self, value: float | None, ok: bool) -> float | None:
+        """What a replicate counts as among others; None leaves it out."""
+        return self.failed if not ok and self.failed is not None else value
+
+    def text(self, value: float | None) -> str:
+        """The number as people read it: a dash for nothing, "failed" for what a failed replicate counts as."""
+        if value is None:
+            return "–"
+        return self.unit.text(value) if math.isfinite(value) else "failed"
+
+
+class Metrics(GrowingData):
+    """What was measured of a training, in bytes, seconds and steps per second. What does not exist is None, never NaN."""
+
+    relative_l2: Annotated[
+        Positive | None,
+        Metric(
+            title="relative L2 error",
+            unit=RATIO,
+            read=lambda m: m.error("relative_l2"),
+            better=Better.LOWER,
+            failed=math.inf,
+            head="relative L2",
+            brief="rel. L2",
+            ranged=True,
+            watched=True,
+            exact=True,
+            asv=AsvForm(
+                name="relative_l2",
+                unit="relative L2",
+                benchmark="bench_accuracy.Accuracy.track_relative_l2",
+            ),
+        ),
+    ] = None
+    relative_l1: Annotated[
+        Positive | None,
+        Metric(
+            title="relative L1 error",
+            unit=RATIO,
+            read=lambda m: m.error("relative_l1"),
+            better=Better.LOWER,
+            failed=math.inf,
+            exact=True,
+        ),
+    ] = None
+    relative_point: Annotated[
+        Positive | None,
+        Metric(
+            title="relative error at the probe",
+            unit=RATIO,
+            read=lambda m: m.error("relative_point"),
+            better=Better.LOWER,
+            failed=math.inf,
+            younger=True,
+        ),
+    ] = None
+    best_relative_l2: Annotated[
+        Positive | None,
+        Metric(
+            title="lowest relative L2 error on the way",
+            unit=RATIO,
+            read=lambda m: m.result.best,
+            better=Better.LOWER,
+            failed=math.inf,
+        ),
+    ] = None
+    skill: Annotated[
+        Finite | None,
+        Metric(
+            title="skill against a constant",
+            unit=SKILL,
+            read=lambda m: m.skill("constant"),
+            better=Better.HIGHER,
+            failed=-math.inf,
+            head="skill",
+            brief="skill",
+            asv=AsvForm(
+                name="error_over_constant_null",
+                unit="ratio",
+                benchmark="bench_accuracy.Accuracy.track_error_over_constant_null",
+                turned=lambda value: 1.0 - value,
+            ),
+        ),
+    ] = None
+    skill_affine: Annotated[
+        Finite | None,
+        Metric(
+            title="skill against an affine function",
+            unit=SKILL,
+            read=lambda m: m.skill("affine"),
+            better=Better.HIGHER,
+            failed=-math.inf,
+            head="skill vs affine",
+            brief="vs affine",
+        ),
+    ] = None
+    steps_per_second: Annotated[
+        Positive | None,
+        Metric(
+            title="steps per second",
+            unit=STEPS_PER_SECOND,
+            read=lambda m: m.result.steps_per_second,
+            better=Better.HIGHER,
+            head="steps/s",
+            brief="it/s",
+            watched=True,
+            printed="speed",
+            asv=AsvForm(
+                name="seconds_per_step",
+                unit="seconds",
+                benchmark="bench_speed.Speed.time_step",
+                turned=lambda value: 1.0 / value if value else None,
+            ),
+        ),
+    ] = None
+    peak_bytes: Annotated[
+        Count | None,
+        Metric(
+            title="peak memory",
+            unit=BYTES,
+            read=lambda m: m.peak,
+            better=Better.LOWER,
+            head="peak memory",
+            brief="peak",
+            printed="peak-memory",
+            asv=AsvForm(name="peak_bytes", unit="bytes", benchmark="bench_memory.Device.track_peak_bytes"),
+        ),
+    ] = None
+    peak_of: Annotated[PeakOf | None, Detail(read=lambda m: m.peak_of)] = None
+    compiled_bytes: Annotated[
+        Count | None,
+        Metric(
+            title="memory of a compiled step",
+            unit=BYTES,
+            read=lambda m: m.result.compiled_bytes,
+            better=Better.LOWER,
+            head="compiled",
+            narrow=False,
+            watched=True,
+            asv=AsvForm(
+                name="compiled_bytes",
+                unit="bytes",
+                benchmark="bench_memory.Compiled.track_compiled_bytes",
+            ),
+        ),
+    ] = None
+    compile_seconds: Annotated[
+        Positive | None,
+        Metric(
+            title="time to compile",
+            unit=SECONDS,
+            read=lambda m: m.result.compile_seconds,
+            better=Better.LOWER,
+            head="compile",
+            watched=True,
+            asv=AsvForm(
+                name="compile_seconds",
+                unit="seconds",
+                benchmark="bench_compile.Compilation.track_compile_seconds",
+            ),
+        ),
+    ] = None
+    train_seconds: Annotated[
+        Positive | None,
+        Metric(
+            title="time to train",
+            unit=SECONDS,
+            read=lambda m: m.result.seconds,
+            better=Better.LOWER,
+            asv=AsvForm(
+                name="train_seconds",
+                unit="seconds",
+                benchmark="bench_accuracy.Accuracy.track_seconds_to_train",
+            ),
+        ),
+    ] = None
+    loss: Annotated[
+        Finite | None,
+        Metric(
+            title="loss at the end",
+            unit=RATIO,
+            read=lambda m: m.result.loss,
+            better=Better.LOWER,
+            failed=math.inf,
+            exact=True,
+        ),
+    ] = None
+    steps: Annotated[
+        Count | None, Metric(title="steps taken", unit=STEPS, read=lambda m: m.result.steps, exact=True)
+    ] = None
+    forward_evaluations: Annotated[
+        Positive | None,
+        Metric(
+            title="forward evaluations of the network",
+            unit=EVALUATIONS,
+            read=lambda m: m.result.forward_evaluations,
+            better=Better.LOWER,
+        ),
+    ] = None
+    seconds_to: Annotated[
+        dict[Label, Positive],
+        Field(max_length=16),
+        Detail(read=lambda m: seconds_to(m.result.history, m.levels)),
+    ] = Field(default_factory=dict)
+
+
+_FIELDS: dict[str, Metric | Detail] = {
+    name: about
+    for name, field in Metrics.model_fields.items()
+    for about in field.metadata
+    if isinstance(about, Metric | Detail)
+}
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {name: about for name, about in _FIELDS.items() if isinstance(about, Metric)}
+)
+"""Every number of `Metrics` by its name, in the order in which tables show them."""
+
+
+def metrics_of(measurement: Measurement) -> Metrics:
+    """Everything that a measurement says, as it is stored."""
+    values: dict[str, Any] = {name: about.value(measurement) for name, about in _FIELDS.items()}
+    return Metrics(**values)
+
+
+def asv_forms() -> dict[str, AsvForm]:
+    """How asv has the metrics that it has, by our names."""
+    return {name: metric.asv for name, metric in METRICS.items() if metric.asv is not None}
+
+
+def in_asv(name: str, metrics: Metrics) -> float | None:
+    """A metric as asv has it, lower being better; None where there is none."""
+    value = getattr(metrics, name)
+    return None if value is None else finite(asv_forms()[name].turned(float(value)))
+
+
+def from_asv(numbers: Mapping[str, float | None]) -> Metrics:
+    """Metrics from asv's numbers, which are given under our names."""
+    forms = asv_forms()
+    known: dict[str, Any] = {
+        name: METRICS[name].stored(forms[name].turned(value))
+        for name, value in numbers.items()
+        if value is not None
+    }
+    return Metrics(**known, peak_of=None if known.get("peak_bytes") is None else "device")
 
 
 def skill(error: float | None, null: Errors | None) -> float | None:
@@ -36,5 +407,5 @@ def finite(value: Any) -> float | None:
     """`value` as a float, or None where it is missing or not finite."""
     if value is None:
         return None
-    number = float(value)
-    return number if math.isfinite(number) else None
+    known = float(value)
+    return known if math.isfinite(known) else None

@@ -6,7 +6,8 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.records.record import Cause, Status, clip
+from benchmarks.records.record import Cause, Status
+from benchmarks.records.text import clip
 
 
 @dataclass(frozen=True)

@@ -7,35 +7,34 @@ control characters and non-finite numbers are refused, and unknown fields are an
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    model_serializer,
-    model_validator,
-)
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from benchmarks.records.canonical import canonical, sha256
+from benchmarks.records.fields import (
+    About,
+    Count,
+    Data,
+    Digest,
+    Finite,
+    GrowingData,
+    Hyperparameters,
+    Label,
+    Line,
+    Log,
+    Name,
+    Positive,
+)
+from benchmarks.records.metrics import Errors, Metrics
 from benchmarks.records.protocol import Protocol
+from benchmarks.records.text import clip
 
 MAX_BYTES = 1_000_000
 MAX_HISTORY = 500
-_PART = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
-_DEPTH, _ITEMS = 5, 200
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_ANSI = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?)")
 
 
 class Status(StrEnum):
@@ -82,60 +81,7 @@ class Cause(StrEnum):
     UNSUPPORTED = "unsupported"
 
 
-def _plain(text: str) -> str:
-    if _CONTROL.search(text):
-        raise ValueError("control characters are not allowed in a record")
-    return text
-
-
-def _shallow(value: Any) -> Any:
-    """Refuse JSON that is too deep or too wide before anything walks it recursively."""
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        if depth > _DEPTH or len(level) > _ITEMS:
-            raise ValueError(f"at most {_DEPTH} levels of at most {_ITEMS} values are allowed")
-        level = [v for node in level for v in _children(node)]
-    return value
-
-
-def _children(node: Any) -> list[Any]:
-    if isinstance(node, dict):
-        return [*node.keys(), *node.values()]
-    if isinstance(node, list | tuple):
-        return list(node)
-    return [] if _is_leaf(node) else _refuse(node)
-
-
-def _is_leaf(node: Any) -> bool:
-    if isinstance(node, str):
-        return len(node) <= 1_000 and not _CONTROL.search(node)
-    if isinstance(node, int):  # bool included
-        return -(2**63) <= node < 2**63
-    return node is None or (isinstance(node, float) and node - node == 0.0)
-
-
-def _refuse(node: Any) -> list[Any]:
-    raise ValueError(f"not a bounded JSON value: {type(node).__name__} {str(node)[:40]!r}")
-
-
-Text = Annotated[str, AfterValidator(_plain)]
-Label = Annotated[Text, Field(min_length=1, max_length=200)]
-Line = Annotated[Text, Field(max_length=4_000)]
-Log = Annotated[Text, Field(max_length=16_000)]
-Name = Annotated[str, Field(max_length=120, pattern=rf"^{_PART}(/{_PART})?$")]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(allow_inf_nan=False, ge=0)]
-Count = Annotated[int, Field(ge=0, lt=2**63)]
-Hyperparameters = Annotated[dict[Label, JsonValue], BeforeValidator(_shallow), Field(max_length=64)]
-
-
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class ProblemKey(_Data):
+class ProblemKey(Data):
     """An instance; without a fingerprint it could not even be made."""
 
     name: Name
@@ -144,15 +90,15 @@ class ProblemKey(_Data):
     fingerprint: Digest | None = None
 
 
-class SolverKey(_Data):
+class SolverKey(Data):
     """`given` is what it was made with; `hyperparameters` is all that it then consists of."""
 
     name: Name
-    given: Hyperparameters = {}
-    hyperparameters: Hyperparameters = {}
+    given: Hyperparameters = Field(default_factory=dict)
+    hyperparameters: Hyperparameters = Field(default_factory=dict)
 
 
-class Cell(_Data):
+class Cell(Data):
     """What is measured: a problem, a solver, a protocol and a training seed."""
 
     problem: ProblemKey
@@ -178,15 +124,7 @@ class Cell(_Data):
         return f"{self.problem.name} d={self.problem.dim:,} {self.solver.name} seed {self.seed}"
 
 
-_YOUNGER = frozenset({"relative_point"})
-
-
-class Errors(_Data):
-    relative_l2: Positive
-    relative_l1: Positive
-
-
-class Moment(_Data):
+class Moment(Data):
     """A point of a training history. `seconds` is training time without compilation."""
 
     step: Count
@@ -196,33 +134,7 @@ class Moment(_Data):
     steps_per_second: Positive | None = None
 
 
-class Metrics(_Data):
-    """What was measured, in bytes, seconds and steps per second. What does not exist is None, never NaN."""
-
-    steps: Count | None = None
-    steps_per_second: Positive | None = None
-    compile_seconds: Positive | None = None
-    train_seconds: Positive | None = None
-    peak_bytes: Count | None = None
-    peak_of: Literal["device", "process"] | None = None
-    compiled_bytes: Count | None = None
-    relative_l2: Positive | None = None
-    relative_l1: Positive | None = None
-    relative_point: Positive | None = None
-    best_relative_l2: Positive | None = None
-    skill: Finite | None = None
-    skill_affine: Finite | None = None
-    loss: Finite | None = None
-    seconds_to: Annotated[dict[Label, Positive], Field(max_length=16)] = {}
-    forward_evaluations: Positive | None = None
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, handler: Any) -> dict[str, Any]:
-        """A field that is younger than a record is left out where it says nothing, so that the record keeps its name."""
-        return {k: v for k, v in handler(self).items() if v is not None or k not in _YOUNGER}
-
-
-class Environment(_Data):
+class Environment(Data):
     """Where it was measured. `memory_limit` says how the limit was enforced."""
 
     platform: Label
@@ -252,7 +164,7 @@ class Environment(_Data):
         return f"{count}{self.device} ({self.cpu}, {cores})"
 
 
-class Record(_Data):
+class Record(GrowingData):
     """A cell and what became of it. The file of a record is its canonical JSON, named by its SHA-256."""
 
     schema_version: Literal[1] = 1
@@ -264,11 +176,12 @@ class Record(_Data):
     log_tail: Log | None = None
     last: Moment | None = None
     metrics: Metrics = Metrics()
-    nulls: Annotated[dict[Name, Errors], Field(max_length=32)] = {}
+    nulls: Annotated[dict[Name, Errors], Field(max_length=32)] = Field(default_factory=dict)
     history: Annotated[tuple[Moment, ...], Field(max_length=MAX_HISTORY)] = ()
     environment: Environment
     start: AwareDatetime
     duration: Positive
+    sees_solution: Annotated[bool, About(younger=True)] = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -277,6 +190,17 @@ class Record(_Data):
         if self.status is not Status.OK and not self.reason.strip():
             raise ValueError("a failed cell needs a reason")
         return self
+
+    @property
+    def is_null(self) -> bool:
+        """Whether the solver uses the exact solution: it says so, or is a null predictor of the time before solvers could."""
+        return self.sees_solution or self.null is not None
+
+    @property
+    def null(self) -> str | None:
+        """The null predictor that the solver consists of, by name; None for any other solver."""
+        hyperparameters = self.cell.solver.hyperparameters
+        return str(hyperparameters["null"]) if hyperparameters.keys() == {"null"} else None
 
     @property
     def content(self) -> bytes:
@@ -301,19 +225,5 @@ def parse(content: bytes) -> Record:
         raise ValueError(clip(f"{where}: {first['msg']} ({error.error_count()} problem(s))", 400)) from None
 
 
-def clip(text: str, limit: int, *, end: bool = False) -> str:
-    """`text` without control sequences, at most `limit` characters of it: its beginning, or its end."""
-    lines = _ANSI.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
-    clean = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", lines)
-    if len(clean) <= limit:
-        return clean
-    return "…" + clean[1 - limit :] if end else clean[: limit - 1] + "…"
-
-
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-def to_json(value: Any) -> str:
-    """Readable JSON for standard output."""
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)

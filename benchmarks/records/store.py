@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.records.errors import UserError
-from benchmarks.records.record import MAX_BYTES, Record, clip, parse
+from benchmarks.records.record import MAX_BYTES, Record, parse
+from benchmarks.records.text import clip
 
 _FILE = re.compile(r"[0-9a-f]{64}\.json")
 _TEMPORARY = ".part-"
@@ -104,8 +105,8 @@ class Store:
             raise UserError(f"a record is named by 4 to 64 hexadecimal digits, got {clip(digest, 80)!r}")
         matches = [r for name, r in self.read().records.items() if name.startswith(digest)]
         if len(matches) != 1:
-            found = "no record begins" if not matches else f"{len(matches)} records begin"
-            raise UserError(f"{found} with {digest} in {self.root}; `pdezoo status --json` lists them")
+            told = "no record begins" if not matches else f"{len(matches)} records begin"
+            raise UserError(f"{told} with {digest} in {self.root}; `pdezoo status --json` lists them")
         return matches[0]
 
     def merge(self, others: Iterable[Store]) -> tuple[int, tuple[Damage, ...]]:
@@ -183,7 +184,7 @@ def _flush_folder(folder: Path) -> None:
 
 def latest(records: Iterable[Record]) -> dict[str, Record]:
     """The newest record of every cell, by the cell's identity."""
-    found: dict[str, Record] = {}
+    newest: dict[str, Record] = {}
     for record in sorted(records, key=lambda r: (r.start, r.digest)):
-        found[record.cell.identity] = record
-    return found
+        newest[record.cell.identity] = record
+    return newest

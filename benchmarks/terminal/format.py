@@ -1,8 +1,11 @@
-"""Durations, sizes, skills and outcomes as text for people."""
+"""Outcomes as text for people."""
 
 from __future__ import annotations
 
+from benchmarks.records.metrics import METRICS
 from benchmarks.records.record import Record, Status
+from benchmarks.records.text import first_line
+from benchmarks.records.units import seconds
 
 COLOURS = {
     Status.OK: "green",
@@ -14,40 +17,15 @@ COLOURS = {
 }
 
 
-def seconds(value: float | None) -> str:
-    """A duration for people: "8 s", "3 min", "2.5 h"."""
-    if value is None:
-        return "?"
-    if value < 100:
-        return f"{value:.3g} s"
-    return f"{value / 60:.0f} min" if value < 6_000 else f"{value / 3600:.1f} h"
-
-
-def size(value: float | None) -> str:
-    """Bytes for people, in decimal units."""
-    if value is None:
-        return "?"
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} GB"
-
-
-def signed(value: float | None) -> str:
-    """A skill: three decimals are enough, and a disaster needs none. What rounds to zero has no sign."""
-    if value is None:
-        return "–"
-    if abs(value) < 10:
-        return f"{round(value, 3) + 0.0:.3f}"
-    return f"{value:.0f}" if abs(value) < 1e5 else f"{value:.0e}"
-
-
 def outcome(record: Record) -> str:
     """What a record says, in one line."""
-    metrics = record.metrics
     if record.status is not Status.OK:
-        return f"{record.status}: {record.reason.splitlines()[0][:160]}"
-    speed = f", {metrics.steps_per_second:,.0f} it/s" if metrics.steps_per_second else ""
-    skill = f", skill {signed(metrics.skill)}" if metrics.skill is not None else ""
-    return f"ok: error {metrics.relative_l2:.3g}{skill}{speed}, {seconds(record.duration)}"
+        return f"{record.status}: {first_line(record.reason, 160)}"
+    parts = [f"error {_text(record, 'relative_l2')}"]
+    parts += [f"skill {_text(record, 'skill')}"] if record.metrics.skill is not None else []
+    parts += [f"{_text(record, 'steps_per_second')} it/s"] if record.metrics.steps_per_second else []
+    return f"ok: {', '.join(parts)}, {seconds(record.duration)}"
+
+
+def _text(record: Record, name: str) -> str:
+    return METRICS[name].text(getattr(record.metrics, name))

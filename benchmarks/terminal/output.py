@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from benchmarks.records.errors import UserError
-from benchmarks.records.files import write_whole
+from benchmarks.records.canonical import readable
+from benchmarks.records.files import save
 
 
 def stdout() -> Console:
@@ -20,14 +19,10 @@ def stdout() -> Console:
 
 def print_json(value: Any) -> None:
     """Readable JSON on standard output."""
-    print(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False))
+    print(readable(value))
 
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a file that was asked for, its folder too, and say so. Raises UserError where it cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror or error})") from None
+    save(path, content)
     print(f"wrote {path} ({len(content):,} bytes)", file=sys.stderr)

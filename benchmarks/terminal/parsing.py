@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
 from typing import Any
 
 from benchmarks.records.errors import UserError
@@ -45,10 +46,10 @@ def seeds(value: Any) -> list[int]:
     if isinstance(value, str) and "," in value:
         value = [part for part in value.split(",") if part.strip()]
     if isinstance(value, list | tuple):
-        found = [whole(part, "a seed", 0, 2**31 - 1) for part in value]
-        if not 1 <= len(set(found)) <= MAX_SEEDS:
-            raise UserError(f"give 1 to {MAX_SEEDS:,} seeds, got {len(set(found))}")
-        return sorted(set(found))
+        chosen = [whole(part, "a seed", 0, 2**31 - 1) for part in value]
+        if not 1 <= len(set(chosen)) <= MAX_SEEDS:
+            raise UserError(f"give 1 to {MAX_SEEDS:,} seeds, got {len(set(chosen))}")
+        return sorted(set(chosen))
     return list(range(whole(value, "the number of seeds", 1, MAX_SEEDS)))
 
 
@@ -95,6 +96,11 @@ def require_known(kind: str, name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"`pdezoo list` shows all {len(known)}"
     raise UserError(f"no {kind} is called {_shown(name)}; {hint}")
+
+
+def names_it(pattern: str, name: str) -> bool:
+    """Whether a full name or a glob of one, or the family that stands for all of its variants, names the problem `name`."""
+    return fnmatchcase(name, pattern) or name.partition("/")[0] == pattern
 
 
 def _shown(value: Any) -> str:

@@ -11,8 +11,9 @@ from harness_fake import LIBRARY
 
 from benchmarks.planning.matrix import Request
 from benchmarks.planning.resolve import resolve
+from benchmarks.records.metrics import Errors, Metrics
 from benchmarks.records.protocol import Protocol, protocol
-from benchmarks.records.record import Cause, Cell, Environment, Errors, Metrics, Record, SolverKey, Status
+from benchmarks.records.record import Cause, Cell, Environment, Record, SolverKey, Status
 from benchmarks.records.store import Store
 
 HERE = Environment(

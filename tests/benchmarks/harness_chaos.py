@@ -26,7 +26,7 @@ def jobs():
     return resolve(requests, harness_fake.LIBRARY)
 
 
-def execute(cell, place, report, stop):
+def execute(cell, slot, report, stop):
     time.sleep(random.uniform(0, 0.02))
     return measure(cell, lib=harness_fake.LIBRARY)
 
@@ -48,7 +48,7 @@ def main(root: str, how: str) -> None:
     while True:
         work = todo(jobs(), store.read().records.values(), redo)
         journal = Journal(store, [job.cell for job in work.jobs], 2)
-        Sweep(store, [harness_fake.PLACE] * 2, (journal, Printer()), execute=execute).run(work.jobs)
+        Sweep(store, [harness_fake.SLOT] * 2, (journal, Printer()), execute=execute).run(work.jobs)
         journal.close()
         if how == "once":
             return

@@ -163,6 +163,10 @@ class FakeSolver:
     name: str
     samples: int = 16
 
+    @property
+    def sees_solution(self) -> bool:
+        return self.name == "null-affine"
+
     def hyperparameters(self) -> dict[str, Any]:
         return {"estimator": {"samples": self.samples}}
 
@@ -170,7 +174,7 @@ class FakeSolver:
         return "it does not like toys" if self.name == "choosy" else None
 
     def compile(self, pde: FakePDE, **_: Any) -> Any:
-        return SimpleNamespace(bytes=10**9, seconds=0.1)
+        return None if self.name == "null-affine" else SimpleNamespace(bytes=10**9, seconds=0.1)
 
     def fit(self, pde: FakePDE, *, progress: Any, steps: int, **_: Any) -> Any:
         progress(1, steps, 0.9, None)
@@ -197,7 +201,7 @@ LIBRARY = Subjects(
     bad_dimension=BadDimension,
     bad_hyperparameter=BadHyperparameter,
 )
-PLACE = Slot(command=(sys.executable, "-P", __file__))
+SLOT = Slot(command=(sys.executable, "-P", __file__))
 
 
 if __name__ == "__main__":

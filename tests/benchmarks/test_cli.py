@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks import cli
-from benchmarks.commands import replay, show
+from benchmarks.commands import replay, run, show, verify
 from benchmarks.leaderboard import bibliography
 from benchmarks.records.outcome import Outcome
 from benchmarks.records.record import Status
@@ -132,6 +132,9 @@ MISTAKES = {
     ("show", "allen-can/two-body"): "allen-cahn/two-body",
     ("run", "allen-can/two-body", "stde", "--dim", "10"): "allen-cahn/two-body",
     ("run", "allen-cahn/two-body", "stdee", "--dim", "10"): "stde",
+    ("run", "kdw", "stde"): "did you mean kdv",
+    ("run", "kdv/one-solitons", "stde"): "did you mean kdv/one-soliton",
+    ("verify", "kdw"): "did you mean kdv",
     **{
         ("run", "poisson/two-body", "stde", f"--dim={dim}"): "whole number"
         for dim in ("0", "-3", "2.5", "abc", "1e400")
@@ -167,6 +170,20 @@ def test_mistakes_are_explained(arguments, hint):
     assert hint in err
     assert out == ""
     assert "Traceback" not in err
+
+
+def test_a_family_is_run_as_its_first_variant():
+    """As `pdezoo.make` takes it; in `check`, `verify` and `leaderboard` it stands for all of its variants."""
+    used = run.adjusted("quick")
+    (cell,) = run.requests("kdv", "stde", None, "1", "0", [], used)
+    assert (cell.problem, cell.dim) == ("kdv/one-soliton", 1)
+    assert run.requests("kdv/one-soliton", "stde", "1", "1", "0", [], used) == [cell]
+    assert [r.problem for r in run.requests("poisson", "stde", "10,20", "1", "0", [], used)] == [
+        "poisson/two-body"
+    ] * 2
+    known = ["kdv/a", "kdv/b", "kdv2d/c"]
+    assert verify._matches("kdv", known) == known[:2]
+    assert verify._matches("kdv*", known) == known
 
 
 def test_an_unwritable_store_is_told_before_any_work(tmp_path):
@@ -205,6 +222,7 @@ def test_leaderboard_in_every_format(full_store, tmp_path):
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert call("leaderboard", "--against", "published", store=full_store.root)[0] == 0
     assert call("leaderboard", "--pde", "none/*", store=full_store.root)[0] == 2
+    assert call("leaderboard", "--pde", "toy", store=full_store.root)[0] == 0
 
 
 def test_a_damaged_record_is_told_and_the_rest_is_shown(full_store):

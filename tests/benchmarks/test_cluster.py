@@ -25,7 +25,7 @@ from benchmarks.records.record import Cause, Record, Status
 from benchmarks.records.store import Store
 
 distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
-COMMAND = harness_fake.PLACE.command
+COMMAND = harness_fake.SLOT.command
 ROOM = 10 * 10**9
 
 
@@ -53,11 +53,11 @@ def remotely(local: Any, store: Store, jobs: list[Job]) -> list[Record]:
     with cluster.connect(local.scheduler_address, COMMAND) as remote:
         remote.require_room(job.cell for job in jobs)
         assert remote.threads == 2
-        return Sweep(store, [harness_fake.PLACE] * 4, execute=remote.execute).run(jobs)
+        return Sweep(store, [harness_fake.SLOT] * 4, execute=remote.execute).run(jobs)
 
 
 def serially(store: Store, jobs: list[Job]) -> list[Record]:
-    return Sweep(store, [harness_fake.PLACE]).run(jobs)
+    return Sweep(store, [harness_fake.SLOT]).run(jobs)
 
 
 def same(local: Any, tmp_path: Path, jobs: list[Job]) -> None:
@@ -119,7 +119,7 @@ def test_no_more_cells_run_at_once_than_the_resources_allow(local, make_cell):
     with cluster.connect(local.scheduler_address, COMMAND) as remote:
         cells = [make_cell("good", seed, memory_limit=6 * 10**9) for seed in range(3)]
         stop, found = threading.Event(), []
-        run = lambda cell: found.append(remote.execute(cell, harness_fake.PLACE, print, stop))
+        run = lambda cell: found.append(remote.execute(cell, harness_fake.SLOT, print, stop))
         threads = [threading.Thread(target=run, args=(cell,)) for cell in cells]
         for thread in threads:
             thread.start()
@@ -152,7 +152,7 @@ def until(condition: Any, seconds: float = 20.0) -> None:
 def test_an_interrupt_ends_what_runs_on_the_workers(local, tmp_path, make_cell):
     with cluster.connect(local.scheduler_address, COMMAND) as remote:
         store = Store.writing(tmp_path / "store")
-        sweep = Sweep(store, [harness_fake.PLACE], execute=remote.execute)
+        sweep = Sweep(store, [harness_fake.SLOT], execute=remote.execute)
         thread = threading.Thread(target=sweep.run, args=([Job(make_cell("hang"))],))
         thread.start()
         until(lambda: children_of_workers(local))
@@ -180,7 +180,7 @@ def test_workers_that_are_lost_make_a_row(make_cell):
         killer = threading.Thread(target=kill)
         killer.start()
         record = remote.execute(
-            make_cell("hang", wall_limit=30.0), harness_fake.PLACE, print, threading.Event()
+            make_cell("hang", wall_limit=30.0), harness_fake.SLOT, print, threading.Event()
         )
         killer.join()
     assert (record.status, record.cause) == (Status.ERROR, Cause.NO_RECORD)

@@ -16,6 +16,7 @@ from test_cli import call
 
 import pdezoo
 from benchmarks.commands import new
+from benchmarks.records.checkout import ROOT
 from benchmarks.records.errors import UserError
 from benchmarks.records.record import ProblemKey
 
@@ -54,7 +55,7 @@ def test_what_is_written_is_in_the_style_of_the_repository(kind, checkout):
         pytest.skip("ruff is not installed")
     new.new(kind, "brand-new", None)
     path = Path(new.KINDS[kind].folder) / "brand_new.py"
-    root = Path(new.__file__).resolve().parent.parent
+    root = ROOT
     for command in (["check"], ["format", "--check"]):
         ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "--stdin-filename", path, "-"]
         done = subprocess.run(ruff, cwd=root, input=(checkout / path).read_bytes(), check=False)
@@ -113,7 +114,7 @@ def test_bad_and_taken_names_are_refused(name, words, checkout):
 MISTAKES = {
     ("new", "network", "mine"): "pde or solver",
     ("new", "solver", "stde"): "exists already",
-    ("new", "solver", "null-mine"): "null predictors",
+    ("new", "solver", "null-affine"): "exists already",
     ("new", "pde", "mine"): "--package",
     ("new", "pde", "mine", "--package", "/dev/null"): "not an empty folder",
     ("new", "pde", "mine", "--package", "/proc/nowhere/mine"): "cannot be written",

@@ -14,15 +14,16 @@ from test_cli import call
 
 from benchmarks import suite
 from benchmarks.commands import asv
-from benchmarks.records.record import Cause, Metrics, Status
+from benchmarks.records.checkout import git_or_none
+from benchmarks.records.metrics import Metrics, asv_forms
+from benchmarks.records.record import Cause, Status
 from benchmarks.records.store import Store
 
-ROOT = Path(asv.__file__).resolve().parent.parent
 RUN = [sys.executable, "-m", "asv"]
 
 
 def head(revision: str = "HEAD") -> str:
-    found = asv._git("rev-parse", revision)
+    found = git_or_none("rev-parse", revision)
     if found is None:
         pytest.skip("this is no git checkout of two commits")
     return found
@@ -87,7 +88,7 @@ def test_asv_itself_compares_and_publishes_what_was_exported(exported):
     assert "0.05" in worse
     subprocess.run([*RUN, "publish"], cwd=exported, capture_output=True, check=True)
     pages = json.loads((exported / "html" / "index.json").read_text())
-    assert set(pages["benchmarks"]) == {f"records.{name}" for name in asv.MEASURES}
+    assert set(pages["benchmarks"]) == {f"records.{form.name}" for form in asv_forms().values()}
 
 
 def result(
@@ -95,7 +96,7 @@ def result(
 ) -> dict[str, Any]:
     """What asv would store of poisson × stde × 100, and of a cell it skipped."""
     params = [["'poisson'"], ["'stde'", "'hte'"], ["100"]]
-    names = {field: name for name, field in asv._FIELDS.items()}
+    names = {name: form.benchmark for name, form in asv_forms().items()}
     return {
         "commit_hash": commit,
         "date": 1_700_000_000_000,
@@ -130,7 +131,7 @@ def imported(tmp_path: Path, value: Any) -> tuple[int, str, list[Any]]:
 
 
 def test_what_the_suites_measured_becomes_a_record(tmp_path, same_sources):
-    numbers = {"relative_l2": 0.25, "error_over_null": 0.5, "seconds_per_step": 0.01, "compiled_bytes": 1000}
+    numbers = {"relative_l2": 0.25, "skill": 0.5, "steps_per_second": 0.01, "compiled_bytes": 1000}
     code, err, (record,) = imported(tmp_path, result("a" * 40, {**numbers, "train_seconds": 3.0}))
     assert (code, err) == (0, "")
     assert record.cell == suite.cell("poisson", "stde", 100)
@@ -151,7 +152,7 @@ def test_a_failure_under_asv_is_a_row(tmp_path, same_sources):
 
 
 def test_without_an_error_there_is_no_record(tmp_path, same_sources):
-    code, err, records = imported(tmp_path, result("a" * 40, {"seconds_per_step": 0.01}))
+    code, err, records = imported(tmp_path, result("a" * 40, {"steps_per_second": 0.01}))
     assert (code, records) == (0, [])
     assert "Accuracy" in err
 

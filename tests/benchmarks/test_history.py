@@ -13,9 +13,9 @@ import pytest
 from test_cli import call
 
 from benchmarks.commands import history
+from benchmarks.records.checkout import ROOT
 from benchmarks.records.errors import UserError
 
-ROOT = Path(history.__file__).resolve().parent.parent
 CELL = r"'poisson', 'stde', 100\)"
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.instruments import plain_step, replay_cost, sharded_memory, step_cost
-from benchmarks.instruments.step_cost import COMMON, Dispatch, measure, report
+from benchmarks.instruments.step_cost import COMMON, Dispatch, report, step_seconds
 
 
 def test_rows_take_turns_and_time_is_that_of_a_step() -> None:
     order: list[str] = []
-    spent = measure(
+    spent = step_seconds(
         {"a": Dispatch(lambda: order.append("a"), 1), "b": Dispatch(lambda: order.append("b"), 10**9)}, 0
     )
     assert order == ["a", "b"] * 3

@@ -31,7 +31,7 @@ ENDINGS = [
 
 @pytest.mark.parametrize(("solver", "status", "cause", "words"), ENDINGS, ids=[e[0] for e in ENDINGS])
 def test_every_ending_has_its_label(make_cell, solver, status, cause, words):
-    record = isolate.isolate(make_cell(solver), harness_fake.PLACE)
+    record = isolate.isolate(make_cell(solver), harness_fake.SLOT)
     assert (record.status, record.cause) == (status, cause)
     assert words in record.reason
     assert record.cell == make_cell(solver)
@@ -41,14 +41,14 @@ def test_every_ending_has_its_label(make_cell, solver, status, cause, words):
 
 
 def test_what_is_known_of_a_killed_child_is_kept(make_cell):
-    record = isolate.isolate(make_cell("hard-leave"), harness_fake.PLACE)
+    record = isolate.isolate(make_cell("hard-leave"), harness_fake.SLOT)
     assert record.last is not None
     assert (record.last.step, record.last.loss) == (1, 0.9)
     assert "about to leave" in record.log_tail
 
 
 def test_log_and_exception_of_a_crash_are_kept_and_clean(make_cell):
-    record = isolate.isolate(make_cell("crash"), harness_fake.PLACE)
+    record = isolate.isolate(make_cell("crash"), harness_fake.SLOT)
     assert "ZeroDivisionError" in record.exception
     assert "red words" in record.log_tail
     assert "\x1b" not in record.log_tail
@@ -57,7 +57,7 @@ def test_log_and_exception_of_a_crash_are_kept_and_clean(make_cell):
 
 def test_a_hang_ends_at_the_wall_limit(make_cell):
     begin = time.monotonic()
-    record = isolate.isolate(make_cell("hang", wall_limit=2.0), harness_fake.PLACE)
+    record = isolate.isolate(make_cell("hang", wall_limit=2.0), harness_fake.SLOT)
     assert (record.status, record.cause) == (Status.TIMEOUT, Cause.WALL_LIMIT)
     assert time.monotonic() - begin < 15
     assert record.last is not None
@@ -65,7 +65,7 @@ def test_a_hang_ends_at_the_wall_limit(make_cell):
 
 @pytest.mark.parametrize("solver", ["hog", "child-hog"])
 def test_a_memory_hog_ends_at_the_memory_limit(make_cell, solver):
-    record = isolate.isolate(make_cell(solver, memory_limit=300_000_000), harness_fake.PLACE)
+    record = isolate.isolate(make_cell(solver, memory_limit=300_000_000), harness_fake.SLOT)
     assert (record.status, record.cause) == (Status.OOM, Cause.HOST_LIMIT)
     assert "300,000,000" in record.reason
 
@@ -77,8 +77,8 @@ def test_a_child_that_cannot_be_started_is_a_row(make_cell):
 
 
 def test_a_child_that_cannot_import_the_harness_is_a_row(make_cell):
-    place = Slot(command=(*harness_fake.PLACE.command[:1], "-c", "import nothing_of_that_name"))
-    record = isolate.isolate(make_cell(), place)
+    slot = Slot(command=(*harness_fake.SLOT.command[:1], "-c", "import nothing_of_that_name"))
+    record = isolate.isolate(make_cell(), slot)
     assert (record.status, record.cause) == (Status.ERROR, Cause.IMPORT)
 
 
@@ -98,10 +98,16 @@ def test_a_program_larger_than_the_emulated_device_is_not_started(make_cell, mon
     assert record.environment.memory_limit == "emulated on the device"
 
 
+def test_a_solver_without_a_compiled_step_is_started_and_its_declaration_kept(make_cell, monkeypatch):
+    monkeypatch.setenv(measure.EMULATED, "1000")
+    record = measure.measure(make_cell("null-affine"), lib=harness_fake.LIBRARY)
+    assert (record.status, record.sees_solution) == (Status.OK, True)
+
+
 def test_stopping_kills_the_child_and_makes_no_record(make_cell):
     stop = threading.Event()
     threading.Timer(1.0, stop.set).start()
     begin = time.monotonic()
     with pytest.raises(isolate.Stopped):
-        isolate.isolate(make_cell("hang"), harness_fake.PLACE, stop=stop)
+        isolate.isolate(make_cell("hang"), harness_fake.SLOT, stop=stop)
     assert time.monotonic() - begin < 10

@@ -42,11 +42,38 @@ def test_a_linear_model_that_does_as_well_is_named(make_record):
 
 
 def test_nulls_are_rows_and_never_ranked(make_record):
-    rows = by_label(only(leaderboard([make_record("a", 0.05), make_record("null-affine", 0.1)])))
+    rows = by_label(
+        only(leaderboard([make_record("a", 0.05), make_record("null-affine", 0.1, given={"null": "affine"})]))
+    )
     assert rows["null-affine"].rank is None
     assert rows["null-constant"].rank is None
     assert rows["null-constant"].error == 0.5
     assert rows["a"].rank == 1
+
+
+def test_a_null_is_known_by_its_declaration_and_not_by_its_name(make_record):
+    """A record of the time before the declaration is known by the predictor that the solver consists of."""
+    records = [
+        make_record("oracle", 0.01, sees_solution=True),
+        make_record("null-hypothesis", 0.02),
+        make_record("null-zero", 0.03, given={"null": "zero"}),
+    ]
+    rows = by_label(only(leaderboard(records)))
+    assert {label for label, row in rows.items() if row.is_null} == {
+        "oracle",
+        "null-zero",
+        "null-constant",
+        "null-affine",
+    }
+    assert (rows["null-hypothesis"].rank, rows["oracle"].rank) == (1, None)
+    assert rows["oracle"].note == "fitted on the solution: not ranked"
+
+
+def test_a_null_that_was_run_replaces_the_row_of_its_errors(make_record):
+    board = leaderboard([make_record("a", 0.05), make_record("null-affine", 0.2, given={"null": "affine"})])
+    rows = by_label(only(board))
+    assert rows["null-affine"].error == 0.2
+    assert len(only(board).rows) == 3
 
 
 def test_a_failed_seed_is_an_infinite_error(make_record):
@@ -97,7 +124,7 @@ def test_median_and_range_over_seeds(make_record):
     row = by_label(
         only(leaderboard([make_record("a", e, seed=s) for s, e in enumerate((0.03, 0.01, 0.02))]))
     )["a"]
-    spread = row.measures["relative_l2"]
+    spread = row.metrics["relative_l2"]
     assert (spread.median, spread.low, spread.high, spread.n) == (0.02, 0.01, 0.03, 3)
 
 

@@ -10,6 +10,7 @@ from harness_fake import FUZZ, LIBRARY, PDES, SOLVERS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import pdezoo
 from benchmarks.planning import subjects
 from benchmarks.planning.matrix import expand, load, parse
 from benchmarks.planning.resolve import resolve
@@ -38,6 +39,19 @@ def test_a_matrix_expands_to_every_combination():
     }
     used = requests[0].protocol
     assert (used.steps, used.wall_limit, used.memory_limit, used.batch) == (7, 90.0, 2 * 10**9, 100)
+
+
+def test_a_family_stands_for_its_first_variant():
+    """As it does in `pdezoo.make`, whatever the order of the alphabet."""
+    text = 'pdes = ["kdv", "semilinear-heat", "kdv/narrow"]\ndims = [10]\nsolvers = ["stde"]'
+    requests = expand(parse(text.encode()), *subjects.names(), subjects.families())
+    assert [r.problem for r in requests] == ["kdv/one-soliton", "semilinear-heat/hard", "kdv/narrow"]
+    for family, first in subjects.families().items():
+        try:
+            pde = pdezoo.make(family)
+        except pdezoo.BadDimension:
+            pde = pdezoo.make(family, dim=10)
+        assert pde.name == first
 
 
 def test_planning_gives_every_cell_an_identity_and_foresees_failures():

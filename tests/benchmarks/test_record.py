@@ -11,23 +11,12 @@ from harness_fake import FUZZ
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.records import units
 from benchmarks.records.errors import UserError
-from benchmarks.records.metrics import skill
+from benchmarks.records.metrics import Errors, Metrics, skill
 from benchmarks.records.protocol import PROTOCOLS, Protocol
-from benchmarks.records.record import (
-    Cell,
-    Environment,
-    Errors,
-    Metrics,
-    Moment,
-    ProblemKey,
-    Record,
-    SolverKey,
-    Status,
-    clip,
-    parse,
-)
-from benchmarks.terminal import format
+from benchmarks.records.record import Cell, Environment, Moment, ProblemKey, Record, SolverKey, Status, parse
+from benchmarks.records.text import clip, first_line
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,20}(/[A-Za-z0-9][A-Za-z0-9._+-]{0,20})?", fullmatch=True)
 words = st.text(
@@ -238,7 +227,7 @@ def test_the_null_itself_has_skill_zero_in_spite_of_rounding():
     ("value", "shown"), [(-2e-16, "0.000"), (0.1234, "0.123"), (-0.5, "-0.500"), (-1e3, "-1000"), (None, "–")]
 )
 def test_a_skill_that_rounds_to_zero_has_no_sign(value, shown):
-    assert format.signed(value) == shown
+    assert units.signed(value) == shown
 
 
 def test_a_field_that_came_later_changes_no_name(make_record):
@@ -247,3 +236,40 @@ def test_a_field_that_came_later_changes_no_name(make_record):
     assert b"relative_point" not in record.content
     probed = record.model_copy(update={"metrics": record.metrics.model_copy(update={"relative_point": 0.25})})
     assert parse(probed.content).metrics.relative_point == 0.25
+
+
+@pytest.mark.parametrize("end", [False, True])
+def test_a_text_is_cut_between_words(end):
+    words = ["alpha", "beta", "gamma", "delta", "epsilon"] * 8
+    text = " ".join(words)
+    for limit in range(40, len(text)):
+        clipped = clip(text, limit, end=end)
+        kept = clipped[1:] if end else clipped[:-1]
+        assert "…" in clipped
+        assert len(clipped) <= limit
+        assert len(clipped) > limit - 10  # no more is lost than a word
+        assert kept.split() == (words[-len(kept.split()) :] if end else words[: len(kept.split())])
+    assert clip(text, len(text)) == text
+
+
+def test_a_word_without_an_end_is_cut():
+    assert clip("x" * 100, 50) == "x" * 49 + "…"
+    assert clip("x" * 100, 50, end=True) == "…" + "x" * 49
+
+
+def test_the_first_line_of_a_reason():
+    assert first_line("", 10) == ""
+    assert first_line("one two three\nfour", 11) == "one two…"
+
+
+def test_a_declaration_that_came_later_changes_no_name(make_record):
+    """A solver that sees no solution is written as before there was anything to declare."""
+    record = make_record()
+    assert not record.is_null
+    assert b"sees_solution" not in record.content
+    declared = make_record(sees_solution=True)
+    assert parse(declared.content).is_null
+    assert b'"sees_solution":true' in declared.content
+    before = make_record(given={"null": "affine"})
+    assert (before.is_null, before.null) == (True, "affine")
+    assert b"sees_solution" not in before.content

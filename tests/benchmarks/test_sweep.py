@@ -22,7 +22,7 @@ from benchmarks.records.record import Cause, Status
 from benchmarks.records.store import Store, latest
 
 
-def in_process(cell, place, report, stop):
+def in_process(cell, slot, report, stop):
     return measure(cell, lib=harness_fake.LIBRARY)
 
 
@@ -32,7 +32,7 @@ def jobs(make_cell):
 
 
 def test_every_job_gets_a_record_and_a_second_run_has_nothing_to_do(store, jobs):
-    records = Sweep(store, [harness_fake.PLACE] * 3, execute=in_process).run(jobs)
+    records = Sweep(store, [harness_fake.SLOT] * 3, execute=in_process).run(jobs)
     assert sorted(r.status for r in records) == ["error"] * 2 + ["ok"] * 2 + ["unsupported"] * 2
     kept = store.read().records
     assert {r.digest for r in records} == set(kept)
@@ -42,7 +42,7 @@ def test_every_job_gets_a_record_and_a_second_run_has_nothing_to_do(store, jobs)
 
 
 def test_redo(store, jobs):
-    kept = Sweep(store, [harness_fake.PLACE], execute=in_process).run(jobs)
+    kept = Sweep(store, [harness_fake.SLOT], execute=in_process).run(jobs)
     assert [j.cell.solver.name for j in todo(jobs, kept, "failed").jobs] == ["crash", "crash"]
     assert len(todo(jobs, kept, "all").jobs) == len(jobs)
     with pytest.raises(UserError, match="failed, all"):
@@ -62,45 +62,45 @@ def test_the_same_job_twice_is_measured_once(jobs):
 def test_what_another_sweep_finished_meanwhile_is_not_measured_again(store, jobs):
     measured = []
 
-    def slow_other(cell, place, report, stop):
+    def slow_other(cell, slot, report, stop):
         if not measured:  # while this sweep is at its first cell, another one finishes all the others
             for job in jobs[1:]:
                 store.add(measure(job.cell, lib=harness_fake.LIBRARY))
         measured.append(cell)
         return measure(cell, lib=harness_fake.LIBRARY)
 
-    records = Sweep(store, [harness_fake.PLACE], execute=slow_other).run(jobs)
+    records = Sweep(store, [harness_fake.SLOT], execute=slow_other).run(jobs)
     assert measured == [jobs[0].cell]
     assert len(records) == len(jobs)
 
 
 def test_a_foregone_cell_is_a_row(store, make_cell):
     job = Job(make_cell(), Outcome(Status.UNSUPPORTED, Cause.UNSUPPORTED, "one dimension only"))
-    (record,) = Sweep(store, [harness_fake.PLACE], execute=in_process).run([job])
+    (record,) = Sweep(store, [harness_fake.SLOT], execute=in_process).run([job])
     assert (record.status, record.reason) == (Status.UNSUPPORTED, "one dimension only")
 
 
 def test_an_interrupt_keeps_what_is_finished(store, jobs):
-    def interrupted(cell, place, report, stop):
+    def interrupted(cell, slot, report, stop):
         if cell == jobs[2].cell:
             sweep._stop.set()
             raise Stopped
         return measure(cell, lib=harness_fake.LIBRARY)
 
-    sweep = Sweep(store, [harness_fake.PLACE], execute=interrupted)
+    sweep = Sweep(store, [harness_fake.SLOT], execute=interrupted)
     assert len(sweep.run(jobs)) == 2
     assert len(store.read().records) == 2
     assert len(todo(jobs, store.read().records.values()).jobs) == len(jobs) - 2
 
 
 def test_a_budget_that_is_over_leaves_the_rest(store, jobs):
-    def slow(cell, place, report, stop):
+    def slow(cell, slot, report, stop):
         if cell == jobs[1].cell:
             assert stop.wait(60)
             raise Stopped
         return measure(cell, lib=harness_fake.LIBRARY)
 
-    sweep = Sweep(store, [harness_fake.PLACE], execute=slow)
+    sweep = Sweep(store, [harness_fake.SLOT], execute=slow)
     assert len(sweep.run(jobs, budget=1)) == 1
     rest = todo(jobs, store.read().records.values()).jobs
     assert [job.cell for job in rest] == [job.cell for job in jobs[1:]]
@@ -109,12 +109,12 @@ def test_a_budget_that_is_over_leaves_the_rest(store, jobs):
 def test_a_store_that_goes_away_ends_the_sweep(tmp_path, jobs):
     store = Store.writing(tmp_path / "store")
 
-    def then_remove(cell, place, report, stop):
+    def then_remove(cell, slot, report, stop):
         store.root.rmdir()
         return measure(cell, lib=harness_fake.LIBRARY)
 
     with pytest.raises(OSError, match="store"):
-        Sweep(store, [harness_fake.PLACE], execute=then_remove).run(jobs)
+        Sweep(store, [harness_fake.SLOT], execute=then_remove).run(jobs)
 
 
 def test_listeners_hear_of_every_cell(store, jobs):
@@ -130,7 +130,7 @@ def test_listeners_hear_of_every_cell(store, jobs):
         def finished(self, record):
             heard.append(("finished", record.cell.identity))
 
-    Sweep(store, [harness_fake.PLACE] * 2, (Listener(),)).run(jobs[:2])
+    Sweep(store, [harness_fake.SLOT] * 2, (Listener(),)).run(jobs[:2])
     for job in jobs[:2]:
         assert next(event for event, identity in heard if identity == job.cell.identity) == "started"
         assert ("finished", job.cell.identity) in heard
@@ -150,7 +150,7 @@ def test_the_journal_tells_of_running_and_killed_sweeps(store, jobs, make_record
 
 def test_a_killed_sweep_is_told_from_a_running_one(store, jobs):
     code = (
-        "import sys, os, pathlib; from benchmarks.execution.sweep import Journal; from benchmarks.records.store import Store\n"
+        "import sys, os, pathlib; from benchmarks.execution.journal import Journal; from benchmarks.records.store import Store\n"
         "Journal(Store.writing(pathlib.Path(sys.argv[1])), [], 1); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(store.root)], check=False)
@@ -181,7 +181,7 @@ def test_a_forecast_is_the_nearest_record(make_record, make_cell):
 
 
 def test_a_real_interrupt_stops_the_children(store, make_cell):
-    sweep = Sweep(store, [harness_fake.PLACE])
+    sweep = Sweep(store, [harness_fake.SLOT])
     threading.Timer(1.0, sweep._stop.set).start()
     begin = time.monotonic()
     assert sweep.run([Job(make_cell("hang"))]) == []

@@ -10,6 +10,7 @@ from scipy import stats
 
 import pdezoo
 from pdezoo import Ball, Points, in_float64
+from pdezoo.calculus import collective
 from pdezoo.lowering.lowered import lower
 
 RADII = [1, 2, sp.sqrt(pdezoo.d)]
@@ -53,7 +54,7 @@ def test_contains() -> None:
 def test_scale_is_the_laplacian_of_the_factor(radius: object, dim: int) -> None:
     """Δ(1 − |x|²/R²) = −2d/R² = −2·scale."""
     ball = Ball(dim, radius)
-    laplacian = pdezoo.collective.laplacian(ball.vanishing().factor).subs(pdezoo.d, dim)
+    laplacian = collective.laplacian(ball.vanishing().factor).subs(pdezoo.d, dim)
     assert -2 * ball.scale == pytest.approx(float(laplacian))
 
 

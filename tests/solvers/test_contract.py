@@ -177,7 +177,11 @@ PLANTED = {
     "columns": ("shapes", lambda: replace(ROW, estimator=Columns()), "(7, 1)"),
     "not repeatable": ("repeatable", lambda: replace(ROW, estimator=Counting()), "differ"),
     "biased": ("unbiased", lambda: replace(ROW, estimator=Sparse(factor=1.2)), "Δu"),
-    "lengthless": ("coordinates", lambda: replace(ROW, estimator=Lengthless()), "at factored points"),
+    "lengthless": (
+        "coordinates",
+        lambda: replace(ROW, estimator=Lengthless()),
+        "where x is FactoredCoordinates",
+    ),
     "uphill": ("learns", lambda: replace(ROW, trainer=Uphill()), "mean loss"),
     "dense": ("memory", lambda: replace(ROW, estimator=Dense()), "bytes a dimension"),
 }

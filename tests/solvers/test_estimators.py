@@ -95,7 +95,7 @@ def draws(name: str, dim: int) -> tuple[dict, dict]:
     """Many estimates of what it estimates of Δu and |∇u|², (DRAWS, B), and the exact values."""
     field, at = field_at(dim)
     estimator = estimator_of(name, SAMPLES)
-    atoms = tuple(a for a in TRACES if isinstance(a, estimator.atoms[1:]))
+    atoms = tuple(a for a in TRACES if isinstance(a, estimator.atoms))
     return estimates(estimator, field, at, atoms, np.arange(DRAWS)), reference(field, at, atoms)
 
 

@@ -243,8 +243,8 @@ def test_columns_of_a_basis_are_orthonormal(rows: int) -> None:
 
 def test_streamed_training_is_a_training(monkeypatch: Any) -> None:
     """With points that are never held the loss falls as with held ones, by Adam and in subspaces."""
-    monkeypatch.setattr("solvers.neural._HELD", 0)
-    monkeypatch.setattr("solvers.neural._BLOCK", 16)
+    monkeypatch.setattr("pdezoo.lowering.coordinates._HELD", 0)
+    monkeypatch.setattr("pdezoo.lowering.coordinates._BLOCK", 16)
     monkeypatch.setattr(subspace, "_FORMED", 100)
     pde = pdezoo.make("poisson/two-body", dim=40)
     for name, settings in (("stde", {}), ("sdze-adam", {"queries": 4, "rank": 6})):
@@ -268,8 +268,8 @@ def trained(params: Any, solver: Any, problem: Any, state: Any, steps: int) -> t
 
 def test_replay_trains_as_stored_weights_do(monkeypatch: Any) -> None:
     """Four subspaces; the same streamed points, subspaces and directions; losses to the rounding of float32 differences."""
-    monkeypatch.setattr("solvers.neural._HELD", 0)
-    monkeypatch.setattr("solvers.neural._BLOCK", 16)
+    monkeypatch.setattr("pdezoo.lowering.coordinates._HELD", 0)
+    monkeypatch.setattr("pdezoo.lowering.coordinates._BLOCK", 16)
     settings = {"rank": 4, "refresh": 5, "epsilon": 0.1, "learning_rate": 1e-3, "width": 12, "depth": 2}
     solver = solvers.make("sdze-replay", **settings)
     problem = pdezoo.make("poisson/two-body", dim=40).lower()

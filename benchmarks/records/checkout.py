@@ -1,0 +1,43 @@
+"""The folder that this package is imported from, and what git says of a repository. Everything that needs either asks here."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks.records.errors import UserError
+from benchmarks.records.text import clip
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The folder that holds `benchmarks`: a checkout's root, or `site-packages` where the package is installed."""
+
+_GIT_SECONDS = 60.0
+
+
+def enclosing(start: Path, marks: Iterable[str]) -> Path | None:
+    """The nearest folder, `start` or one above it, that has every file of `marks`; None if there is none."""
+    files = tuple(marks)
+    return next((f for f in (start, *start.parents) if all((f / mark).is_file() for mark in files)), None)
+
+
+def git(*arguments: str, at: Path = ROOT) -> str:
+    """What git prints in the folder `at`, without the last line's end.
+
+    Raises UserError, with git's own last words, where there is no git or it refuses.
+    """
+    command = ["git", "-C", str(at), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        words = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+        raise UserError(f"git {arguments[0]}: {clip(words[-1], 200) if words else 'it failed'}") from None
+    return done.stdout.strip()
+
+
+def git_or_none(*arguments: str, at: Path = ROOT) -> str | None:
+    """What git prints, or None where there is no git or it refuses."""
+    try:
+        return git(*arguments, at=at)
+    except UserError:
+        return None
