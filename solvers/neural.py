@@ -43,7 +43,7 @@ class State(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """Of a chunk of steps: the mean loss, and the last finite one."""
+    """Of a chunk of steps: the mean loss, and the last finite one; NaN if none ever was."""
 
     mean: Float[Array, ""]
     last: Float[Array, ""]
@@ -132,7 +132,7 @@ class NeuralSolver(Solver):
             last = jnp.where(jnp.isfinite(after.loss), after.loss, seen.last)
             return after, done + 1, Losses(seen.mean + after.loss, last)
 
-        start = Losses(jnp.zeros(()), state.loss)
+        start = Losses(jnp.zeros(()), jnp.where(state.step > 0, state.loss, jnp.nan))  # no step, no loss
         state, done, seen = jax.lax.while_loop(go_on, body, (state, jnp.zeros((), jnp.int32), start))
         return state, seen._replace(mean=seen.mean / jnp.maximum(done, 1))
 
