@@ -6,11 +6,13 @@ to standard output, progress and messages to standard error.
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -182,12 +184,13 @@ def campaign(
     """Measure matrices in the order of their importance, as far as a time budget goes; resume by default."""
     from benchmarks.commands import sweep
     from benchmarks.planning import campaign as campaigns
+    from benchmarks.records.protocol import MAX_COUNT
     from benchmarks.terminal.parsing import dimension, duration, whole
 
     cells = campaigns.requests(
         name,
         None if max_dim is None else dimension(max_dim),
-        None if steps is None else whole(steps, "the number of steps", 1, 10**12),
+        None if steps is None else whole(steps, "the number of steps", 1, MAX_COUNT),
     )
     if dry_run:
         sweep.dry_run(cells, store, workers, redo, json)
@@ -339,7 +342,9 @@ def doctor(store: StoreOption = RESULTS, json: JsonOption = False) -> None:
 
 
 def main() -> None:
-    """Entry of the console script. `PDEZOO_TRACEBACK=1` shows where an internal error came from."""
+    """Run the command that `sys.argv` asks for. `PDEZOO_TRACEBACK=1` shows where an internal error came from."""
+    _write_what_can_be_written()
+    _require_ours()
     asked_to_stop = (signal.SIGINT, signal.SIGTERM)  # as shells and batch systems do
     before = {number: signal.signal(number, _interrupted) for number in asked_to_stop}
     try:
@@ -352,12 +357,34 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("PDEZOO_TRACEBACK"):
             raise
-        _stop(
-            f"Internal error: {type(error).__name__}: {error}\nPlease report it with PDEZOO_TRACEBACK=1.", 1
-        )
+        from benchmarks.records.outcome import in_words
+
+        _stop(f"Internal error: {in_words(error)}\nPlease report it with PDEZOO_TRACEBACK=1.", 1)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _write_what_can_be_written() -> None:
+    """Replace characters that a terminal or pipe of 8 bits does not have: formulas and names have many such."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _require_ours() -> None:
+    """End with status 2 where a module of the user's hides one of the packages: nothing would work, and nothing would say why."""
+    try:
+        from pdezoo.__main__ import shadowed
+    except ImportError:
+        found = importlib.util.find_spec("pdezoo")
+        where = f"at {found.origin} is not the package" if found else "is missing"
+        _stop(
+            f"Error: the module 'pdezoo' {where} that this program is made of; rename yours, or install pdezoo",
+            2,
+        )
+    if hidden := shadowed():
+        _stop(f"Error: {hidden}", 2)
 
 
 def _interrupted(number: int, frame: object) -> None:
@@ -365,7 +392,7 @@ def _interrupted(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _stop(message: str, code: int) -> None:
+def _stop(message: str, code: int) -> NoReturn:
     print(message, file=sys.stderr)
     sys.exit(code)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.planning.subjects import catalogues
+from benchmarks.planning.subjects import catalogues, require_device
 from benchmarks.terminal.parsing import dimension, names_it, require_known
 
 _MARKS = {True: "ok  ", False: "FAIL", None: "–   "}
@@ -28,6 +28,7 @@ def check(patterns: list[str], dim: str, as_json: bool) -> int:
     """Hold every contribution that matches to its contract and print what came out. 1 if one fails."""
     size = dimension(dim)
     chosen = _chosen(patterns or ["*"])
+    require_device()
     reports = []
     for contribution in chosen:
         print(f"checking {contribution.name} …", file=sys.stderr, flush=True)

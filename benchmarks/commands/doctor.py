@@ -13,12 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.execution.isolate import child_environment
 from benchmarks.planning.subjects import catalogues
+from benchmarks.records.text import clip
 from benchmarks.terminal.output import print_json
 
 _DEVICES = (
-    "import jax, json; d = jax.devices(); s = d[0].memory_stats() or {};"
-    "print(json.dumps([d[0].platform, d[0].device_kind, len(d), s.get('bytes_limit')]))"
+    "import json; from benchmarks.planning.subjects import start_jax; d = start_jax('float32');"
+    "print(json.dumps([d.platform, d.kind, d.count, d.memory]))"
 )
 
 
@@ -53,12 +55,18 @@ def _devices() -> tuple[bool, str]:
     """Asked in a process of its own: starting a broken accelerator may hang or crash."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _DEVICES], capture_output=True, text=True, timeout=120, check=True
+            [sys.executable, "-P", "-c", _DEVICES],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=120,
+            check=True,
+            env=child_environment(),
         )
         platform, kind, count, memory = json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
         words = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-        return False, f"JAX does not start: {words[-1] if words else error}"
+        return False, clip(f"JAX does not start: {words[-1] if words else error}", 1_500)
     from benchmarks.records.units import size
 
     return True, f"{count} × {kind} ({platform}{', ' + size(memory) if memory else ''})"

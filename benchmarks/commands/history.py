@@ -61,7 +61,11 @@ def name_machine(name: str) -> None:
     """Tell asv about this machine and its accelerator, for which asv has no field. `asv machine` drops what equals its defaults."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name == "version":
         raise UserError(f"a machine's name has letters, digits, '.', '_' and '-', got {clip(name, 60)!r}")
-    host, path = host_environment(), MACHINES.expanduser()
+    host = host_environment()
+    try:
+        path = MACHINES.expanduser()
+    except RuntimeError:
+        raise UserError(f"asv keeps {MACHINES}, and there is no home folder here; set HOME to one") from None
     try:
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"version": 1}
         known[name] = {

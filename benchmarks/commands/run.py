@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from benchmarks.planning.matrix import Request, unique
-from benchmarks.planning.resolve import keep_off_accelerators
-from benchmarks.planning.subjects import families, make, names, subjects
+from benchmarks.planning.subjects import broken, families, keep_off_accelerators, make, names, subjects
 from benchmarks.records.errors import UserError
-from benchmarks.records.protocol import Protocol, protocol
+from benchmarks.records.protocol import MAX_COUNT, Protocol, protocol
 from benchmarks.terminal.parsing import (
     dimensions,
     duration,
@@ -21,8 +20,8 @@ from benchmarks.terminal.parsing import (
 def adjusted(name: str, **options: str | None) -> Protocol:
     """The named protocol with what the command line changes of it."""
     read = {
-        "steps": lambda text: whole(text, "the number of steps", 1, 10**12),
-        "batch": lambda text: whole(text, "the batch", 1, 10**9),
+        "steps": lambda text: whole(text, "the number of steps", 1, MAX_COUNT),
+        "batch": lambda text: whole(text, "the batch", 1, MAX_COUNT),
         "wall_limit": duration,
         "memory_limit": size,
     }
@@ -34,11 +33,11 @@ def requests(
 ) -> list[Request]:
     """The cells of one problem and one solver. Raises UserError for anything that cannot be meant.
 
-    The bare name of a family stands for its first variant.
+    The bare name of a family stands for its first variant. What is there but broken may be named too, and gives rows.
     """
-    (pdes, solvers), first = names(), families()
-    pde = first.get(pde) or require_known("problem", pde, [*pdes, *first])
-    require_known("solver", solver, solvers)
+    (pdes, solvers), first, (no_pdes, no_solvers) = names(), families(), broken()
+    pde = first.get(pde) or require_known("problem", pde, [*pdes, *first, *no_pdes])
+    require_known("solver", solver, [*solvers, *no_solvers])
     given = tuple(hyperparameter(text) for text in settings)
     chosen, own = seeds(seed_text), whole(instance, "an instance seed", 0, 2**31 - 1)
     dims = dimensions(dim) if dim is not None else [_only_dimension(pde)]
@@ -60,5 +59,6 @@ def _require_dimension(pde: str, dim: int) -> None:
 
 
 def _only_dimension(pde: str) -> int:
+    """The problem's own. Raises UserError if it has none, or is broken and no dimension was given."""
     keep_off_accelerators()
     return make(pde, None).dim

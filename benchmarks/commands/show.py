@@ -6,8 +6,9 @@ import inspect
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.planning.subjects import catalogues, make, names, subjects
+from benchmarks.planning.subjects import catalogues, make, names, require_device, subjects
 from benchmarks.records.errors import UserError
+from benchmarks.records.fields import NAME_RULE, is_name
 from benchmarks.terminal.output import print_json
 from benchmarks.terminal.parsing import dimension, require_known
 
@@ -31,8 +32,11 @@ def show_list(kind: str, as_json: bool) -> None:
         for entry in entries.values():
             origin = f"  [{entry.origin}]" if entry.origin != "pdezoo" else ""
             print(f"  {entry.name:<28}{'BROKEN: ' + entry.error if entry.error else entry.summary}{origin}")
-            for variant in entry.variants:
-                print(f"    {entry.name}/{variant}")
+            for name in entry.full_names() if entry.variants else ():
+                broken = (
+                    "" if is_name(name) else f"{'':<4}BROKEN: a record cannot hold that name; {NAME_RULE}"
+                )
+                print(f"    {name}{broken}")
 
 
 def show(name: str, dim: str | None, latex: bool, as_json: bool) -> None:
@@ -52,6 +56,7 @@ def show(name: str, dim: str | None, latex: bool, as_json: bool) -> None:
 def _problem(name: str, dim: str | None, latex: bool) -> dict[str, Any]:
     import pdezoo
 
+    require_device()
     pde = _at_its_usual(name) if dim is None else make(name, dimension(dim))
     audit = pdezoo.audit(pdezoo.TestSet(pde, _AUDIT_POINTS))
     return {

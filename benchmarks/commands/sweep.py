@@ -18,12 +18,15 @@ from benchmarks.execution.journal import Journal
 from benchmarks.execution.sweep import Sweep, Todo, slots, todo
 from benchmarks.planning.forecast import Forecaster
 from benchmarks.planning.matrix import Request, expand, load
-from benchmarks.planning.resolve import Job, keep_off_accelerators, resolve
-from benchmarks.planning.subjects import families, names, subjects
+from benchmarks.planning.resolve import Job, recordable, resolve
+from benchmarks.planning.subjects import broken, families, keep_off_accelerators, names, subjects
 from benchmarks.records import units
+from benchmarks.records.errors import UserError
+from benchmarks.records.fields import NAME_RULE
 from benchmarks.records.metrics import METRICS, Metric
 from benchmarks.records.record import Record, Status
 from benchmarks.records.store import Store
+from benchmarks.records.text import clip
 from benchmarks.terminal import format, output
 from benchmarks.terminal.output import print_json
 from benchmarks.terminal.parsing import duration, size, whole
@@ -37,7 +40,7 @@ def matrix_requests(path: Path, wall_limit: str | None, memory_limit: str | None
         "memory_limit": memory_limit and size(memory_limit),
     }
     changes = {key: value for key, value in limits.items() if value}
-    return [request.under(**changes) for request in expand(matrix, *names(), families())]
+    return [request.under(**changes) for request in expand(matrix, *names(), families(), *broken())]
 
 
 def measure_all(
@@ -59,7 +62,7 @@ def measure_all(
     """
     with _where(workers, cluster) as (used, remote):
         store = Store.writing(root)
-        work, known = _planned(asked, store, redo)
+        work, known, left_out = _planned(asked, store, redo)
         if work.done:
             told = f"{len(work.done)} cell(s) have a record already; --redo all measures them again"
             print(told, file=sys.stderr)
@@ -73,7 +76,7 @@ def measure_all(
     else:
         _print_records(records)
     accepted = {Status.OK} if strict else {Status.OK, Status.UNSUPPORTED}
-    return 0 if all(record.status in accepted for record in records) else 1
+    return 0 if all(record.status in accepted for record in records) and not left_out else 1
 
 
 @contextmanager
@@ -87,13 +90,21 @@ def _where(workers: str | None, cluster: str | None) -> Iterator[tuple[list[Slot
         yield [Slot()] * (count or remote.threads), remote
 
 
-def _planned(asked: Sequence[Request], store: Store | None, redo: str | None) -> tuple[Todo, list[Record]]:
+def _planned(
+    asked: Sequence[Request], store: Store | None, redo: str | None
+) -> tuple[Todo, list[Record], list[str]]:
+    """What is to be done, the store's records, and the names that are left out because no record can hold them."""
     keep_off_accelerators()
+    possible, left_out = recordable(asked)
+    for name in left_out:
+        print(f"left out {clip(name, 120)!r}: a record cannot hold that name; {NAME_RULE}", file=sys.stderr)
+    if asked and not possible:
+        raise UserError(f"a name has {NAME_RULE}, got {clip(left_out[0], 120)!r}; register it under another")
     contents = store.read() if store else None
     for damage in contents.damaged if contents else ():
         print(f"skipped {damage.path.name}: {damage.reason}", file=sys.stderr)
     records = list(contents.records.values()) if contents else []
-    return todo(resolve(asked, subjects()), records, redo), records
+    return todo(resolve(possible, subjects()), records, redo), records, left_out
 
 
 def _measured(
@@ -112,7 +123,8 @@ def _measured(
     execute = isolate if remote is None else remote.execute
     journal = Journal(store, [*cells, *(record.cell for record in work.done)], len(used))
     with progress.following(cells, len(used), known) as screen:
-        records = Sweep(store, used, (journal, screen), execute).run(work.jobs, budget)
+        seen = {record.digest for record in known}
+        records = Sweep(store, used, (journal, screen), execute).run(work.jobs, budget, seen)
     journal.close()  # not after an interrupt: `pdezoo status` then shows what is left
     return records
 
@@ -155,7 +167,7 @@ def dry_run(
     """Print the cells that are left, and what the records so far say they will take."""
     with _where(workers, None) as (used, _):
         count = len(used)
-    work, known = _planned(asked, Store.reading(root) if root.exists() else None, redo)
+    work, known, _ = _planned(asked, Store.reading(root) if root.exists() else None, redo)
     forecaster = Forecaster(known)
     rows = [_forecast(job, forecaster) for job in work.jobs]
     total = forecaster.remaining([job.cell for job in work.jobs], count)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from benchmarks.leaderboard.figure import COLOURS, MARKERS, style
+from benchmarks.planning.subjects import require_device
 from benchmarks.records.errors import UserError
 from benchmarks.records.units import seconds
 from benchmarks.terminal.output import print_json, stdout, write_file
@@ -31,6 +32,7 @@ SOLVER: dict[str, int] = {"width": 24, "depth": 3, "samples": 4, "rank": 4, "que
 def theory(names: Sequence[str], output: Path | None, as_json: bool) -> None:
     """Print the diagnostics called `names`, all if there are none, and draw each as a figure in the folder `output`."""
     chosen = _chosen(names)
+    require_device()
     results = {name: _measured(name, diagnostic) for name, diagnostic in chosen.items()}
     if output is not None:
         for name, curves in results.items():

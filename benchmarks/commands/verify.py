@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from benchmarks.planning.subjects import names
+from benchmarks.planning.subjects import names, require_device
 from benchmarks.terminal.output import print_json
 from benchmarks.terminal.parsing import dimension, names_it, require_known
 
@@ -20,9 +20,11 @@ _VERIFIERS = 8  # processes at a time, about 1 GB each
 def verify(patterns: list[str], dim: str, as_json: bool) -> int:
     """Verify every problem that matches, and print proofs and audits. 1 if one does not hold."""
     known, _ = names()
+    size = dimension(dim)
     chosen = list(dict.fromkeys(name for pattern in patterns for name in _matches(pattern, known)))
     reports = []
-    for report in _verified_all(chosen, dimension(dim)):
+    require_device()
+    for report in _verified_all(chosen, size):
         reports.append(report)
         if not as_json:
             _print_report(report)

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -27,7 +27,8 @@ from pydantic import ValidationError
 
 from benchmarks.execution import measure
 from benchmarks.records.checkout import ROOT
-from benchmarks.records.environment import host_environment
+from benchmarks.records.environment import host_environment, on_cpu
+from benchmarks.records.errors import UserError
 from benchmarks.records.record import Cause, Cell, Environment, Moment, Record, Status, now, parse
 from benchmarks.records.text import clip
 
@@ -64,18 +65,20 @@ def isolate(
 ) -> Record:
     """Measure `cell` in a child process and return its record. `report(moment, steps)` follows its progress.
 
-    Never raises for anything the child does. When `stop` is set the child is killed and Stopped is raised.
+    Never raises for anything the child does. When `stop` is set the child is killed and Stopped is raised. Raises UserError
+    where there is no folder for temporary files.
     """
     slot = slot or Slot()
     host = slot_environment(slot)
-    with tempfile.TemporaryDirectory(prefix="pdezoo-cell-", ignore_cleanup_errors=True) as scratch:
-        folder, start = Path(scratch), now()
+    with _scratch() as folder:
+        start = now()
         ending = _run(cell, slot, host, folder, report or (lambda moment, steps: None), stop or Event())
         log = _tail(folder / "log")
         record = _written(folder, cell)
         if record is not None:  # it is the last thing a child writes, so the measurement was complete
             return record if record.status is Status.OK else record.model_copy(update={"log_tail": log})
         status, cause, reason = ending.stopped or _post_mortem(ending, log)
+        host = on_cpu(host) if _is_on_host(folder) else host
         return Record(
             cell=cell,
             status=status,
@@ -87,6 +90,18 @@ def isolate(
             start=start,
             duration=ending.seconds,
         )
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for what a child and this process tell each other."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="pdezoo-cell-", ignore_cleanup_errors=True)
+    except OSError as error:
+        reason = f"a folder for temporary files cannot be made ({clip(error.strerror or str(error), 200)})"
+        raise UserError(f"{reason}; make room, or set TMPDIR to one that can be written") from None
+    with folder:
+        yield Path(folder.name)
 
 
 def slot_environment(slot: Slot) -> Environment:
@@ -134,13 +149,14 @@ def _watch(
     """Wait for the child; None when it ended by itself, else why it has to be stopped."""
     protocol = cell.protocol
     seen: int | None = None
-    memory_limit = protocol.memory_limit if host.platform == "cpu" else None
     while child.poll() is None:
         if stop.is_set():
             raise Stopped
         if protocol.wall_limit is not None and time.monotonic() - clock > protocol.wall_limit:
             reason = f"stopped at the wall-clock limit of {protocol.wall_limit:g} s"
             return Status.TIMEOUT, Cause.WALL_LIMIT, reason
+        on_host = host.platform == "cpu" or _is_on_host(folder)
+        memory_limit = protocol.memory_limit if on_host else None
         used = _tree_bytes(child.pid) if memory_limit is not None else 0
         if memory_limit is not None and used > memory_limit:
             reason = f"stopped at {used:,} bytes of resident memory, over the limit of {memory_limit:,}"
@@ -168,10 +184,8 @@ def _post_mortem(ending: _Ending, log: str) -> tuple[Status, Cause, str]:
 
 
 def _environment(cell: Cell, slot: Slot, host: Environment) -> dict[str, str]:
-    """The child's: this package importable from anywhere, no compilation cache, limits for XLA."""
-    environment = dict(os.environ) | dict(slot.environment)
-    paths = [str(ROOT), environment.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    """The child's: no compilation cache, limits for XLA."""
+    environment = child_environment() | dict(slot.environment)
     environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     limit = cell.protocol.memory_limit
@@ -180,6 +194,13 @@ def _environment(cell: Cell, slot: Slot, host: Environment) -> dict[str, str]:
         if host.device_memory:
             environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{min(0.95, limit / host.device_memory):.4f}"
     return environment
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of this process for a child: this package importable from anywhere, and output in UTF-8."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    path = os.pathsep.join(path for path in paths if path)
+    return dict(os.environ) | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8:backslashreplace"}
 
 
 def _pin(child: subprocess.Popen, slot: Slot) -> None:
@@ -235,6 +256,11 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def _is_on_host(folder: Path) -> bool:
+    """Whether the child has found no accelerator, as it tells once its JAX has started."""
+    return (folder / measure.ON_HOST).exists()
 
 
 def _written(folder: Path, cell: Cell) -> Record | None:

@@ -13,34 +13,41 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.execution.memory import peak_memory
 from benchmarks.planning.subjects import Device, Subjects, subjects
-from benchmarks.records.environment import host_environment
+from benchmarks.records.environment import host_environment, on_cpu
 from benchmarks.records.files import write_whole
 from benchmarks.records.metrics import Errors, Measurement, finite, metrics_of
 from benchmarks.records.outcome import Outcome, failure
 from benchmarks.records.record import MAX_HISTORY, Cause, Cell, Environment, Moment, Record, Status, now
 from benchmarks.records.text import clip
 
-RECORD, PROGRESS = "record.json", "progress.json"
+RECORD, PROGRESS, ON_HOST = "record.json", "progress.json", "on-host"
 EMULATED = "PDEZOO_EMULATED_MEMORY"
 
 
 def measure(
-    cell: Cell, progress: Any = None, lib: Subjects | None = None, cache: Path | None = None
+    cell: Cell,
+    progress: Any = None,
+    lib: Subjects | None = None,
+    cache: Path | None = None,
+    started: Callable[[Device], None] = lambda device: None,
 ) -> Record:
     """Measure `cell` here and now. Whatever goes wrong becomes the record's status; only signals get past.
 
     `progress(moment, steps)` is called after every compiled chunk of steps. `lib` stands in for the two
-    packages in tests; `cache` is a folder for the exact values of test sets.
+    packages in tests; `cache` is a folder for the exact values of test sets. `started(device)` is called once it is known what
+    the cell runs on.
     """
     start, clock, device = now(), time.perf_counter(), None
     try:
         lib = lib or subjects()
         device = lib.start(cell.protocol.dtype)
+        started(device)
         outcome = _measure(cell, progress or (lambda moment, steps: None), lib, device, cache)
     except (Exception, SystemExit) as error:
         outcome = failure(error)
@@ -94,7 +101,8 @@ def _over_device_limit(cell: Cell, solver: Any, pde: Any) -> str | None:
     On the host the process's real memory is watched instead, and this second compilation is saved. A solver without a
     compiled step is measured under the allocator's limit alone.
     """
-    limit = int(os.environ.get(EMULATED, "0"))
+    asked = os.environ.get(EMULATED, "")
+    limit = int(asked) if asked.isdecimal() else 0
     if not limit:
         return None
     compiled = solver.compile(pde, steps=cell.protocol.steps, batch=cell.protocol.batch, chunk=1)
@@ -153,25 +161,39 @@ def _moment(step: int, **numbers: Any) -> Moment:
 def environment(device: Device | None) -> Environment:
     """This process's environment, with what only the started device can tell."""
     known = host_environment()
-    update: dict[str, Any] = {"memory_limit": "emulated on the device" if EMULATED in os.environ else "host"}
-    if device is not None:
-        update |= {"platform": device.platform, "generator": device.generator}
-    if device is not None and device.platform != "cpu":
-        update |= {"device": clip(device.kind, 200), "device_count": device.count}
-        update |= {"device_memory": known.device_memory or device.memory}
-    return known.model_copy(update=update)
+    limit = "emulated on the device" if EMULATED in os.environ else "host"
+    if device is None:
+        return known.model_copy(update={"memory_limit": limit})
+    if device.platform == "cpu":  # also where the machine has an accelerator that JAX did not start
+        return on_cpu(known).model_copy(update={"generator": device.generator})
+    return known.model_copy(
+        update={
+            "memory_limit": limit,
+            "platform": device.platform,
+            "generator": device.generator,
+            "device": clip(device.kind, 200),
+            "device_count": device.count,
+            "device_memory": known.device_memory or device.memory,
+        }
+    )
 
 
 def cache_folder() -> Path | None:
     """Where exact values of test sets are kept between cells: `PDEZOO_CACHE`, or the user's cache folder.
 
-    None where it cannot be written: the values are then computed anew for every cell.
+    None where there is no such folder, or it cannot be written: the values are then computed anew for every cell.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(os.environ.get("PDEZOO_CACHE") or base / "pdezoo" / "test-sets")
-    with contextlib.suppress(OSError):
+    try:
+        folder = Path(os.environ.get("PDEZOO_CACHE") or _user_cache() / "pdezoo" / "test-sets")
         folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home folder
+        return None
     return folder if os.access(folder, os.W_OK) else None
+
+
+def _user_cache() -> Path:
+    """Raises RuntimeError where nothing says what the user's home folder is."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 class ProgressFile:
@@ -185,7 +207,8 @@ class ProgressFile:
         if moment.loss is not None and (last or time.monotonic() >= self._next):
             self._next = time.monotonic() + 0.2
             content = {"steps": steps, "moment": moment.model_dump(mode="json")}
-            write_whole(self._path, json.dumps(content).encode())
+            with contextlib.suppress(OSError):  # a full disk: the measurement goes on
+                write_whole(self._path, json.dumps(content).encode())
 
 
 def _die_with_parent() -> None:
@@ -205,7 +228,13 @@ def main(argv: list[str] | None = None, lib: Subjects | None = None) -> int:
     folder = Path((argv or sys.argv[1:])[0])
     cell = Cell.model_validate_json(sys.stdin.buffer.read())
     _die_with_parent()
-    record = measure(cell, progress=ProgressFile(folder / PROGRESS), lib=lib, cache=cache_folder())
+
+    def started(device: Device) -> None:
+        if device.platform == "cpu":
+            (folder / ON_HOST).touch()
+
+    progress = ProgressFile(folder / PROGRESS)
+    record = measure(cell, progress, lib=lib, cache=cache_folder(), started=started)
     write_whole(folder / RECORD, record.content)
     return 0
 

@@ -17,6 +17,7 @@ from benchmarks.records.units import seconds
 from benchmarks.terminal.format import COLOURS, outcome
 
 _LINE_SECONDS = 10.0
+_AWAITED = "another sweep measures it; its record is waited for"
 
 
 class Lines:
@@ -35,6 +36,9 @@ class Lines:
 
     def started(self, cell: Cell) -> None:
         return None
+
+    def awaited(self, cell: Cell) -> None:
+        self._say(f"  {cell.label}: {_AWAITED}")
 
     def moved(self, cell: Cell, moment: Moment, steps: int) -> None:
         if time.monotonic() - self._spoke > _LINE_SECONDS:
@@ -79,6 +83,9 @@ class Bars:
     def started(self, cell: Cell) -> None:
         task = self._progress.add_task(cell.label, total=cell.protocol.steps, note="starting, compiling")
         self._tasks[cell.identity] = task
+
+    def awaited(self, cell: Cell) -> None:
+        self._progress.console.print(f"{cell.label}: {_AWAITED}", markup=False, highlight=False)
 
     def moved(self, cell: Cell, moment: Moment, steps: int) -> None:
         task = self._tasks[cell.identity]

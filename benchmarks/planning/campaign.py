@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.planning.matrix import Request, expand, load, unique
-from benchmarks.planning.subjects import families, names
+from benchmarks.planning.subjects import broken, families, names
 from benchmarks.records.checkout import ROOT
 from benchmarks.records.errors import UserError
 
@@ -26,8 +26,8 @@ def requests(name: str, max_dim: int | None = None, steps: int | None = None) ->
 
     `name` is one of `known()` or a folder. Raises UserError if it is neither, or has no matrix, or no cell is that small.
     """
-    known_names, first = names(), families()
-    every = [r for path in _matrices(name) for r in expand(load(path), *known_names, first)]
+    about = (*names(), families(), *broken())
+    every = [r for path in _matrices(name) for r in expand(load(path), *about)]
     small = [r for r in every if max_dim is None or r.dim <= max_dim]
     if not small:
         least = min(r.dim for r in every)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -14,13 +16,20 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmarks.records.errors import UserError
-from benchmarks.records.protocol import Protocol, protocol
+from benchmarks.records.protocol import MAX_COUNT, Protocol, protocol
 from benchmarks.records.text import clip
-from benchmarks.terminal.parsing import dimension, duration, require_known, seeds, size
+from benchmarks.terminal.parsing import dimension, duration, require_known, seeds, size, whole
 
 MAX_CELLS = 100_000
 MAX_MATRIX_BYTES = 200_000
-_LIMITS = {"wall_limit": duration, "memory_limit": size, "seconds": duration}
+_READ: dict[str, Callable[[Any], Any]] = {
+    **{key: partial(whole, what=key, low=1, high=MAX_COUNT) for key in ("steps", "batch", "test_size")},
+    "wall_limit": duration,
+    "memory_limit": size,
+    "seconds": duration,
+    "levels": lambda value: tuple(value) if isinstance(value, list) else value,
+}
+"""How the settings of a protocol are read where they are no strings of it: numbers as on the command line."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ def load(path: Path) -> Matrix:
 def parse(content: bytes, where: str = "the matrix") -> Matrix:
     """The matrix that `content` holds. Raises UserError for anything else."""
     try:
-        return Matrix.model_validate(tomllib.loads(content.decode("utf-8")))
+        return Matrix.model_validate(tomllib.loads(_text(content)))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         key = ".".join(clip(str(part), 40) for part in first["loc"])
@@ -80,20 +89,31 @@ def parse(content: bytes, where: str = "the matrix") -> Matrix:
         raise UserError(f"{where} is not TOML: {clip(str(error), 200)}") from None
 
 
+def _text(content: bytes) -> str:
+    """The text of a file in UTF-8, with or without the mark that Windows' editors put in front. Raises ValueError otherwise."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("it is written in UTF-16; save it as UTF-8")
+    return content.decode("utf-8-sig")
+
+
 def expand(
     matrix: Matrix,
     pdes: Sequence[str],
     solvers: Sequence[str],
     families: Mapping[str, str] = MappingProxyType({}),
+    broken_pdes: Sequence[str] = (),
+    broken_solvers: Sequence[str] = (),
 ) -> list[Request]:
     """Every cell the matrix asks for, problems slowest.
 
-    `pdes` and `solvers` are the known names; `families` has the problem that each family's bare name stands for.
+    `pdes` and `solvers` are the known names; `families` has the problem that each family's bare name stands for. Of what is
+    there but broken a pattern that may name it gives cells too, which become rows with the reason; the variants of a broken
+    family are not known, so its bare name stands for them.
     """
     asked = [families.get(pattern, pattern) for pattern in matrix.pdes]
-    problems = _matching("problem", asked, list(pdes))
+    problems = _matching("problem", asked, list(pdes), list(broken_pdes))
     dims = list(dict.fromkeys(dimension(d) for d in matrix.dims))
-    rows = [row for spec in matrix.solvers for row in _rows(spec, list(solvers))]
+    rows = [row for spec in matrix.solvers for row in _rows(spec, list(solvers), list(broken_solvers))]
     used = protocol_of(matrix.protocol)
     axes: tuple[Sequence[Any], ...] = (problems, dims, seeds(matrix.instances), rows, seeds(matrix.seeds))
     count = 1
@@ -118,30 +138,33 @@ def protocol_of(given: str | dict[str, Any]) -> Protocol:
     known = [field for field in Protocol.__dataclass_fields__ if field != "name"]
     for key, value in changes.items():
         require_known("protocol setting", key, known)
-        if key in _LIMITS and isinstance(value, str):
-            changes[key] = _LIMITS[key](value)
-        if key == "levels":
-            changes[key] = tuple(value) if isinstance(value, list) else value
+        changes[key] = _READ[key](value) if key in _READ else value
     return protocol(str(given.get("base", "paper"))).but(**changes)
 
 
-def _matching(kind: str, patterns: Iterable[str], known: list[str]) -> list[str]:
+def _matching(kind: str, patterns: Iterable[str], known: list[str], broken: list[str]) -> list[str]:
+    """The known names that match, and the broken ones that may be meant. Raises UserError for a pattern that matches none."""
     chosen: dict[str, None] = {}
     for pattern in patterns:
+        meant = [name for name in broken if fnmatchcase(name, pattern.partition("/")[0])]
         if any(mark in pattern for mark in "*?["):
-            matches = [name for name in known if fnmatchcase(name, pattern)]
+            matches = [name for name in known if fnmatchcase(name, pattern)] + meant
             if not matches:
                 raise UserError(f"no {kind} matches {clip(pattern, 60)!r}; `pdezoo list` shows {len(known)}")
             chosen |= dict.fromkeys(matches)
+        elif meant and pattern not in known:
+            chosen |= dict.fromkeys(meant)
         else:
             chosen[require_known(kind, pattern, known)] = None
     return list(chosen)
 
 
-def _rows(spec: str | dict[str, Any], known: list[str]) -> list[tuple[str, tuple[tuple[str, Any], ...]]]:
+def _rows(
+    spec: str | dict[str, Any], known: list[str], broken: list[str]
+) -> list[tuple[str, tuple[tuple[str, Any], ...]]]:
     """Solver names with hyperparameters; a list as value means one row for each of its items."""
     if isinstance(spec, str):
-        return [(name, ()) for name in _matching("solver", [spec], known)]
+        return [(name, ()) for name in _matching("solver", [spec], known, broken)]
     if not isinstance(spec.get("name"), str):
         example = '{name = "stde", samples = [8, 16]}'
         raise UserError(f"a solver is a name or a table such as {example}, got {clip(str(spec), 80)}")
@@ -150,4 +173,4 @@ def _rows(spec: str | dict[str, Any], known: list[str]) -> list[tuple[str, tuple
         raise UserError(f"an empty list gives no solver: {clip(str(spec), 80)}")
     choices = itertools.islice(itertools.product(*given.values()), MAX_CELLS + 1)
     combinations = [tuple(zip(given, values, strict=True)) for values in choices]
-    return [(name, c) for name in _matching("solver", [spec["name"]], known) for c in combinations]
+    return [(name, c) for name in _matching("solver", [spec["name"]], known, broken) for c in combinations]

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from benchmarks.planning.matrix import Request
 from benchmarks.planning.subjects import Subjects
 from benchmarks.records.errors import UserError
+from benchmarks.records.fields import is_name
 from benchmarks.records.outcome import Outcome, failure
 from benchmarks.records.record import Cause, Cell, Environment, ProblemKey, Record, SolverKey, Status, now
 from benchmarks.records.text import clip
@@ -39,11 +40,15 @@ class Job:
         )
 
 
-def keep_off_accelerators() -> None:
-    """Plan on the CPU: a planning process that held the accelerator's memory would starve the cells."""
-    import jax
-
-    jax.config.update("jax_platforms", "cpu")
+def recordable(requests: Iterable[Request]) -> tuple[list[Request], list[str]]:
+    """The requests whose names a record can hold, and the names that none can: nothing could be kept of those."""
+    good: list[Request] = []
+    bad: dict[str, None] = {}
+    for request in requests:
+        unfit = [name for name in (request.problem, request.solver) if not is_name(name)]
+        bad |= dict.fromkeys(unfit)
+        good += [] if unfit else [request]
+    return good, list(bad)
 
 
 def resolve(requests: Iterable[Request], lib: Subjects) -> list[Job]:

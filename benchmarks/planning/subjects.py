@@ -5,15 +5,20 @@ They are imported late: importing them costs seconds, may start JAX, and may fai
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.records.errors import UserError
+from benchmarks.records.fields import is_name
+from benchmarks.records.outcome import in_words
+from benchmarks.records.text import clip
 
 
 def make(name: str, dim: int | None) -> Any:
     """The problem, at its own dimension if `dim` is None. Raises UserError if it cannot be had."""
+    import_jax()
     try:
         return subjects().make_pde(name, dim=dim)
     except ValueError as error:
@@ -65,12 +70,50 @@ def subjects() -> Subjects:
     )
 
 
+class NoDevice(RuntimeError):
+    """JAX has no device to compute on here."""
+
+
+def import_jax() -> Any:
+    """The module `jax`. Raises UserError where the environment makes it refuse, as a malformed JAX_ENABLE_X64 does."""
+    try:
+        import jax
+    except Exception as error:
+        raise UserError(f"JAX cannot be imported here: {clip(in_words(error), 300)}") from None
+    return jax
+
+
+def keep_off_accelerators() -> None:
+    """Plan on the CPU: a planning process that held the accelerator's memory would starve the cells."""
+    import_jax().config.update("jax_platforms", "cpu")
+
+
+def require_device() -> None:
+    """Start JAX for a command that computes in this process. Raises UserError where it does not start."""
+    try:
+        local_devices(import_jax())
+    except NoDevice as error:
+        raise UserError(str(error)) from None
+
+
+def local_devices(jax: Any) -> list[Any]:
+    """JAX's devices here, the default one first. Raises NoDevice, with the reason, where JAX cannot start."""
+    try:
+        return jax.local_devices()
+    except Exception as error:
+        asked = os.environ.get("JAX_PLATFORMS")
+        wanted = f"JAX_PLATFORMS asks for {clip(asked, 60)}, which JAX cannot start here" if asked else ""
+        hint = "leave JAX_PLATFORMS out, or install JAX for it, such as pip install 'pdezoo[cuda12]'"
+        said = clip(in_words(error), 1_000)
+        raise NoDevice(f"{wanted}: {said}; {hint}" if asked else f"JAX cannot start here: {said}") from error
+
+
 def start_jax(dtype: str) -> Device:
-    """JAX's default device, once JAX computes in `dtype`."""
+    """JAX's default device, once JAX computes in `dtype`. Raises NoDevice where JAX cannot start."""
     import jax
 
     jax.config.update("jax_enable_x64", dtype == "float64")
-    device = jax.local_devices()[0]
+    device = local_devices(jax)[0]
     stats = device.memory_stats() or {}
     return Device(
         platform=device.platform,
@@ -96,6 +139,12 @@ def names() -> tuple[list[str], list[str]]:
     import solvers
 
     return pdezoo.names(), solvers.names()
+
+
+def broken() -> tuple[list[str], list[str]]:
+    """Names of the problems and of the solvers that are there but broken: a cell of theirs is a row with the reason."""
+    pdes, solvers = ([e.name for e in entries.values() if e.error] for entries in catalogues())
+    return sorted(filter(is_name, pdes)), sorted(filter(is_name, solvers))
 
 
 def families() -> dict[str, str]:

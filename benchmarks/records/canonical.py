@@ -18,6 +18,6 @@ def sha256(value: Any) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
-def readable(value: Any) -> str:
+def readable(value: Any, ascii_only: bool = False) -> str:
     """`value` as indented JSON with sorted keys, for standard output. Raises ValueError for NaN and infinities."""
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=ascii_only, allow_nan=False)

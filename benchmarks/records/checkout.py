@@ -28,7 +28,14 @@ def git(*arguments: str, at: Path = ROOT) -> str:
     """
     command = ["git", "-C", str(at), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_GIT_SECONDS,
+            check=True,
+        )
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         words = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
         raise UserError(f"git {arguments[0]}: {clip(words[-1], 200) if words else 'it failed'}") from None

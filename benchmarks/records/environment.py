@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,7 +21,7 @@ from benchmarks.records.text import clip
 
 def host_environment() -> Environment:
     """What can be known without starting JAX: enough to label a cell whose process died."""
-    gpu = _gpu() if _jax_may_use_gpu() else None
+    gpu = _first_gpu() if _jax_may_use_gpu() else None
     name, memory, driver = gpu or (cpu_model(), None, None)
     commit, dirty = source_state()
     return Environment(
@@ -37,6 +38,20 @@ def host_environment() -> Environment:
         version=_version("pdezoo"),
         commit=commit,
         dirty=dirty,
+    )
+
+
+def on_cpu(known: Environment) -> Environment:
+    """The environment of a cell whose JAX computes on the CPU, whatever accelerators the machine has."""
+    return known.model_copy(
+        update={
+            "platform": "cpu",
+            "device": cpu_model(),
+            "device_count": 1,
+            "device_memory": None,
+            "driver": None,
+            "memory_limit": "host",
+        }
     )
 
 
@@ -75,32 +90,63 @@ def _jax_may_use_gpu() -> bool:
     return asked in ("", "cuda", "gpu") and any(importlib.util.find_spec(name) for name in plugins)
 
 
-def gpu_count() -> int:
-    """NVIDIA devices that this process may use."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([device for device in visible.split(",") if device.strip()])
-    return len((_query("name") or "").splitlines())
+def visible_gpus() -> list[str]:
+    """The NVIDIA devices that this process may use, as `CUDA_VISIBLE_DEVICES` names them: by number or UUID.
+
+    As CUDA reads the variable: what follows the first entry that names no device (-1, NoDevFiles, nothing at all) is not
+    visible either, and a device that is named twice hides them all.
+    """
+    asked = os.environ.get("CUDA_VISIBLE_DEVICES")
+    there = len(_gpus())
+    if asked is None:
+        return [str(number) for number in range(there)]
+    visible: list[str] = []
+    for entry in (part.strip() for part in asked.split(",")):
+        if not _names_a_gpu(entry, there):
+            break
+        device = str(int(entry)) if entry.isdecimal() else entry
+        if device in visible:
+            return []
+        visible.append(device)
+    return visible
+
+
+def _names_a_gpu(entry: str, there: int) -> bool:
+    """Whether an entry of CUDA_VISIBLE_DEVICES names one of the devices, or may do so by its UUID."""
+    if entry.startswith(("GPU-", "MIG-")):
+        return True
+    return re.fullmatch("[0-9]{1,9}", entry) is not None and int(entry) < there
+
+
+def _first_gpu() -> tuple[str, int | None, str] | None:
+    """Name, bytes and driver of the first visible device; of one named by UUID, of the first that the machine has."""
+    visible, there = visible_gpus(), _gpus()
+    if not visible or not there:
+        return None
+    return there[int(visible[0]) if visible[0].isdecimal() else 0]
 
 
 @functools.cache
-def _gpu() -> tuple[str, int, str] | None:
-    answer = _query("name,memory.total,driver_version") if gpu_count() else None
-    parts = [part.strip() for part in answer.splitlines()[0].split(",")] if answer else []
-    if len(parts) != 3 or not parts[1].isdigit():
-        return None
-    return parts[0], int(parts[1]) * 2**20, parts[2]
+def _gpus() -> tuple[tuple[str, int | None, str], ...]:
+    """Name, bytes and driver of every NVIDIA device that the machine has, visible or not.
 
-
-def _query(fields: str) -> str | None:
+    A device that shares the host's memory has no bytes of its own.
+    """
     if shutil.which("nvidia-smi") is None:
-        return None
-    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
+        return ()
+    command = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=20, check=True
+        )
     except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+        return ()
+    rows = [[part.strip() for part in line.split(",")] for line in done.stdout.strip().splitlines()]
+    return tuple(
+        (name, int(memory) * 2**20 if memory.isdecimal() else None, clip(driver, 200))
+        for name, memory, driver in (row for row in rows if len(row) == 3)
+        if name and driver
+    )
 
 
 def _version(distribution: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -18,7 +19,9 @@ from pydantic import (
 from benchmarks.records.text import CONTROL
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
+_NAME, _NAME_LENGTH = rf"{_PART}(/{_PART})?", 120
 _DEPTH, _ITEMS = 5, 200
+NAME_RULE = f"ASCII letters, digits, '.', '_', '+' and '-', with one '/' at most, up to {_NAME_LENGTH}"
 
 
 def _plain(text: str) -> str:
@@ -58,11 +61,16 @@ def _refuse(node: Any) -> list[Any]:
     raise ValueError(f"not a bounded JSON value: {type(node).__name__} {str(node)[:40]!r}")
 
 
+def is_name(text: str) -> bool:
+    """Whether a record can hold `text` as the name of a problem or a solver: see NAME_RULE."""
+    return len(text) <= _NAME_LENGTH and re.fullmatch(_NAME, text) is not None
+
+
 Text = Annotated[str, AfterValidator(_plain)]
 Label = Annotated[Text, Field(min_length=1, max_length=200)]
 Line = Annotated[Text, Field(max_length=4_000)]
 Log = Annotated[Text, Field(max_length=16_000)]
-Name = Annotated[str, Field(max_length=120, pattern=rf"^{_PART}(/{_PART})?$")]
+Name = Annotated[str, Field(max_length=_NAME_LENGTH, pattern=rf"^{_NAME}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(allow_inf_nan=False, ge=0)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmarks.records.record import Cause, Status
@@ -21,9 +22,23 @@ class Outcome:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
+def in_words(error: BaseException) -> str:
+    """The kind of an exception and what it says; one that says nothing is named by the line it was raised at."""
+    kind, said = type(error).__name__, str(error).strip()
+    if said:
+        return f"{kind}: {said}"
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return f"{kind}, without a word"
+    last = frames[-1]
+    where = "/".join(Path(last.filename).parts[-3:])
+    code = f": {last.line}" if last.line else ""
+    return f"{kind} at {where}:{last.lineno}, in {last.name}{code}"
+
+
 def failure(error: BaseException) -> Outcome:
     """The label for an exception: out of memory, a failed import, or any other."""
-    text = f"{type(error).__name__}: {error}"
+    text = in_words(error)
     trace = clip("".join(traceback.format_exception(error)), 16_000, end=True)
     if isinstance(error, MemoryError):
         return Outcome(Status.OOM, Cause.HOST_LIMIT, f"the process could not get more memory ({text})", trace)

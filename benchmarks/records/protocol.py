@@ -14,6 +14,8 @@ DTYPE = (
     "float32"  # what solvers compute in; a field of records, so that another one can be told apart one day
 )
 GIGABYTE = 10**9
+MAX_COUNT = 2**31 - 1
+"""The most steps, or points, of a training: they are counted in 32 bits on the device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Protocol:
     `memory_limit` (bytes) bound the whole cell, set-up and compilation included. `levels` are the relative
     L2 errors of which `seconds_to` tells when they were first reached. `name` is a label: two protocols that
     differ in their name alone have the same fingerprint.
+
+    Raises UserError for a field that no measurement could have.
     """
 
     name: str = "paper"
@@ -44,11 +48,14 @@ class Protocol:
             _require_count(field, getattr(self, field))
         for field in ("seconds", "wall_limit", "memory_limit"):
             _require_positive(field, getattr(self, field))
+        if self.memory_limit is not None and not isinstance(self.memory_limit, int):
+            raise UserError(f"memory_limit is a whole number of bytes, got {self.memory_limit}")
         if self.dtype != DTYPE:
             raise UserError(
                 f"dtype is {DTYPE}, in which solvers train, got {str(self.dtype)[:40]!r}; leave it out"
             )
-        if len(self.levels) > 16 or not all(_is_positive(level) for level in self.levels):
+        listed = isinstance(self.levels, tuple) and len(self.levels) <= 16
+        if not listed or not all(_is_positive(level) for level in self.levels):
             raise UserError(f"levels are at most 16 errors above 0, got {str(self.levels)[:80]}")
         if not 0 < len(self.name) <= 40:
             raise UserError(f"a protocol's name has 1 to 40 characters, got {len(self.name)}")
@@ -82,8 +89,8 @@ def _require_positive(field: str, value: Any) -> None:
 
 
 def _require_count(field: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**53:
-        raise UserError(f"{field} is a whole number from 1, got {str(value)[:40]}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_COUNT:
+        raise UserError(f"{field} is a whole number from 1 to {MAX_COUNT:,}, got {str(value)[:40]}")
 
 
 PROTOCOLS = MappingProxyType(

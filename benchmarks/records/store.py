@@ -6,6 +6,7 @@ record or none, also after `kill -9`; writers never touch each other's files, an
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -63,10 +64,12 @@ class Store:
         try:
             root.mkdir(parents=True, exist_ok=True)
             probe = root / f"{_TEMPORARY}{secrets.token_hex(8)}"
-            _write_durably(probe, b"probe")
-            probe.unlink()
-        except OSError as error:
-            reason = error.strerror or str(error)
+            try:
+                _write_durably(probe, b"probe")
+            finally:
+                probe.unlink(missing_ok=True)
+        except (OSError, ValueError) as error:  # ValueError: no folder can have that name
+            reason = getattr(error, "strerror", None) or str(error)
             message = f"the store {root} cannot be written ({reason}); choose one with --store"
             raise StoreError(message) from None
         store = cls(root)
@@ -74,15 +77,26 @@ class Store:
         return store
 
     def add(self, record: Record) -> Path:
-        """Keep `record`, durably. Adding it again changes nothing."""
+        """Keep `record`, durably. Adding it again changes nothing.
+
+        Raises StoreError where it cannot be written, for instance on a full disk; nothing half-written is then left behind.
+        """
         path = self.root / f"{record.digest}.json"
         if path.is_file():
             return path
         if len(record.content) > MAX_BYTES:
             raise StoreError(f"a record has at most {MAX_BYTES:,} bytes, got {len(record.content):,}")
         part = self.root / f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
-        _write_durably(part, record.content)
-        part.replace(path)
+        try:
+            _write_durably(part, record.content)
+            part.replace(path)
+        except OSError as error:
+            told = f"the store {self.root} cannot be written ({error.strerror or error})"
+            kept = "what it holds is whole; make room, or see that the folder is there, and the same command goes on"
+            raise StoreError(f"{told}; {kept}") from None
+        finally:  # of what was renamed nothing is left
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
         _flush_folder(self.root)
         return path
 

@@ -18,8 +18,13 @@ def stdout() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Readable JSON on standard output."""
-    print(readable(value))
+    """Readable JSON on standard output; escaped where the terminal or pipe lacks a character, so that nothing is lost."""
+    text = readable(value)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = readable(value, ascii_only=True)
+    print(text)
 
 
 def write_file(path: Path, content: bytes) -> None:

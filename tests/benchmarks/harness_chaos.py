@@ -35,6 +35,9 @@ class Printer:
     def started(self, cell):
         pass
 
+    def awaited(self, cell):
+        pass
+
     def moved(self, cell, moment, steps):
         pass
 
@@ -46,9 +49,12 @@ def main(root: str, how: str) -> None:
     store = Store.writing(Path(root))
     redo = None
     while True:
-        work = todo(jobs(), store.read().records.values(), redo)
+        known = store.read().records
+        work = todo(jobs(), known.values(), redo)
         journal = Journal(store, [job.cell for job in work.jobs], 2)
-        Sweep(store, [harness_fake.SLOT] * 2, (journal, Printer()), execute=execute).run(work.jobs)
+        Sweep(store, [harness_fake.SLOT] * 2, (journal, Printer()), execute=execute).run(
+            work.jobs, known=known
+        )
         journal.close()
         if how == "once":
             return

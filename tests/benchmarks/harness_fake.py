@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -201,6 +201,7 @@ LIBRARY = Subjects(
     bad_dimension=BadDimension,
     bad_hyperparameter=BadHyperparameter,
 )
+ACCELERATED = replace(LIBRARY, start=lambda dtype: Device("gpu", "toy accelerator", memory=10**9))
 SLOT = Slot(command=(sys.executable, "-P", __file__))
 
 
