@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -366,23 +367,26 @@ def main() -> None:
 
 
 def _write_what_can_be_written() -> None:
-    """Replace characters that a terminal or pipe of 8 bits does not have: formulas and names have many such."""
+    """Replace characters that a terminal or pipe of 8 bits does not have, and leave out a size that no terminal has."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    for name in ("COLUMNS", "LINES"):  # Rich stumbles over what is no number
+        if not re.fullmatch("[1-9][0-9]{0,4}", os.environ.get(name, "1")):
+            del os.environ[name]
 
 
 def _require_ours() -> None:
     """End with status 2 where a module of the user's hides one of the packages: nothing would work, and nothing would say why."""
-    try:
-        from pdezoo.__main__ import shadowed
-    except ImportError:
-        found = importlib.util.find_spec("pdezoo")
-        where = f"at {found.origin} is not the package" if found else "is missing"
+    found = importlib.util.find_spec("pdezoo")
+    folders = (found and found.submodule_search_locations) or []
+    if not any((Path(folder) / "__main__.py").is_file() for folder in folders):
+        where = f"at {found.origin} is not the package" if found else "is missing: it is the package"
         _stop(
-            f"Error: the module 'pdezoo' {where} that this program is made of; rename yours, or install pdezoo",
-            2,
+            f"Error: the module 'pdezoo' {where} that this program needs. Rename yours, or install pdezoo", 2
         )
+    from pdezoo.__main__ import shadowed
+
     if hidden := shadowed():
         _stop(f"Error: {hidden}", 2)
 

@@ -155,7 +155,7 @@ def _matching(kind: str, patterns: Iterable[str], known: list[str], broken: list
         elif meant and pattern not in known:
             chosen |= dict.fromkeys(meant)
         else:
-            chosen[require_known(kind, pattern, known)] = None
+            chosen[require_known(kind, pattern, [*known, *broken])] = None
     return list(chosen)
 
 

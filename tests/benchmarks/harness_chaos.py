@@ -1,4 +1,7 @@
-"""A sweep to be killed: `python harness_chaos.py STORE once|forever`, printing every digest that the store has taken."""
+"""A sweep to be killed: `python harness_chaos.py STORE once|forever|stuck`, printing every digest that the store has taken.
+
+Every measurement leaves a line with its seed in the file STORE.measured. A sweep that is `stuck` never ends one.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,10 @@ def jobs():
 
 
 def execute(cell, slot, report, stop):
+    with Path(sys.argv[1] + ".measured").open("a") as log:  # lines this short are appended whole
+        log.write(f"{cell.seed}\n")
+    while sys.argv[2] == "stuck":
+        time.sleep(1)
     time.sleep(random.uniform(0, 0.02))
     return measure(cell, lib=harness_fake.LIBRARY)
 
@@ -36,7 +43,7 @@ class Printer:
         pass
 
     def awaited(self, cell):
-        pass
+        print("awaited", flush=True)
 
     def moved(self, cell, moment, steps):
         pass

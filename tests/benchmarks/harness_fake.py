@@ -174,7 +174,7 @@ class FakeSolver:
         return "it does not like toys" if self.name == "choosy" else None
 
     def compile(self, pde: FakePDE, **_: Any) -> Any:
-        return None if self.name == "null-affine" else SimpleNamespace(bytes=10**9, seconds=0.1)
+        return None if self.name == "null-affine" else SimpleNamespace(bytes=10**7, seconds=0.1)
 
     def fit(self, pde: FakePDE, *, progress: Any, steps: int, **_: Any) -> Any:
         progress(1, steps, 0.9, None)

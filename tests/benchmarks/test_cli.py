@@ -71,9 +71,9 @@ junk = st.text(max_size=12) | st.sampled_from(
 )
 
 
-def call(*arguments: str, store: object = "/dev/null/store") -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of the program, run in this process."""
-    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
+def call(*arguments: str, store: object = "/dev/null/store", encoding: str = "utf-8") -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of the program, run in this process with streams in that encoding."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding) for _ in range(2))
     patch = pytest.MonkeyPatch()
     streams = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
     with tempfile.TemporaryDirectory() as empty, patch.context() as context, streams[0], streams[1]:
@@ -86,14 +86,9 @@ def call(*arguments: str, store: object = "/dev/null/store") -> tuple[int, str, 
         except SystemExit as end:
             code = end.code or 0
     out.flush()
-    return int(str(code)), out.buffer.getvalue().decode(), err.getvalue()
-
-
-@pytest.fixture
-def full_store(store, make_record):
-    for record in (make_record("a"), make_record("b", None), make_record("a", dim=50)):
-        store.add(record)
-    return store
+    err.flush()
+    texts = (stream.buffer.getvalue().decode(encoding, "replace") for stream in (out, err))
+    return int(str(code)), *texts
 
 
 def fresh(code: str) -> subprocess.CompletedProcess[str]:
