@@ -9,6 +9,7 @@ that listing the zoo is instant.
 from __future__ import annotations
 
 import importlib
+import inspect
 import operator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,11 @@ from .registry import BrokenPlugin, Entry, Registry, UnknownName
 if TYPE_CHECKING:
     from .ansatz import Ansatz, Side, at_time, boundary_data, initial, terminal
     from .calculus.atoms import (
+        Atom,
         Biharmonic,
         D,
         Diffusion,
+        Drift,
         Dt,
         EulerDerivative,
         GradNorm1,
@@ -34,14 +37,17 @@ if TYPE_CHECKING:
     from .condition import Condition
     from .domain import Ball, Box, BrownianTube, Domain, Gaussian
     from .evidence.nulls import Null, fit_nulls, null_errors
-    from .evidence.oracles import nested_autodiff
     from .evidence.testset import TestSet
     from .evidence.verification import Check, Report, audit, verify
     from .families.few_body import FEW_BODY, few_body
+    from .lowering.autodiff import nested_autodiff
     from .lowering.coordinates import (
+        Blockwise,
         Coordinates,
         FactoredCoordinates,
         Streamed,
+        block_size,
+        can_be_held,
         joined,
         materialize,
         stream_normals,
@@ -49,17 +55,20 @@ if TYPE_CHECKING:
     )
     from .lowering.lowered import Lowered
     from .lowering.points import Points, in_float64, jet2
+    from .lowering.weights import displaced
     from .pde import PDE, BadDimension, g
-    from .printing import describe
-    from .problem import CLOSED, Problem, down_closure, multi_index
+    from .printing import atom_text, describe
+    from .problem import ClosedForms, ClosedPartials, Problem, down_closure, multi_index
     from .solution import Exact, Formula, Reference
 
 _HOMES = {
     "ansatz": ["Ansatz", "Side", "at_time", "boundary_data", "initial", "terminal"],
     "calculus.atoms": [
+        "Atom",
         "Biharmonic",
         "D",
         "Diffusion",
+        "Drift",
         "Dt",
         "EulerDerivative",
         "GradNorm1",
@@ -82,14 +91,17 @@ _HOMES = {
     "condition": ["Condition"],
     "domain": ["Ball", "Box", "BrownianTube", "Domain", "Gaussian"],
     "evidence.nulls": ["Null", "fit_nulls", "null_errors"],
-    "evidence.oracles": ["nested_autodiff"],
     "evidence.testset": ["TestSet"],
     "evidence.verification": ["Check", "Report", "audit", "verify"],
     "families.few_body": ["FEW_BODY", "few_body"],
+    "lowering.autodiff": ["nested_autodiff"],
     "lowering.coordinates": [
+        "Blockwise",
         "Coordinates",
         "FactoredCoordinates",
         "Streamed",
+        "block_size",
+        "can_be_held",
         "joined",
         "materialize",
         "stream_normals",
@@ -97,9 +109,10 @@ _HOMES = {
     ],
     "lowering.lowered": ["Lowered"],
     "lowering.points": ["Points", "in_float64", "jet2"],
+    "lowering.weights": ["displaced"],
     "pde": ["BadDimension", "PDE", "g"],
-    "printing": ["describe"],
-    "problem": ["CLOSED", "Problem", "down_closure", "multi_index"],
+    "printing": ["atom_text", "describe"],
+    "problem": ["ClosedForms", "ClosedPartials", "Problem", "down_closure", "multi_index"],
     "solution": ["Exact", "Formula", "Reference"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -149,8 +162,7 @@ def make(name: str, dim: int | None = None, seed: int = 0) -> PDE:
 def _dimension(factory: Any, name: str, dim: Any) -> dict[str, int]:
     from .pde import BadDimension
 
-    accepted = factory.__code__.co_varnames[: factory.__code__.co_argcount]
-    if "dim" not in accepted:
+    if "dim" not in inspect.signature(factory).parameters:
         if dim is None or dim == _fixed_dimension(factory):
             return {}
         raise BadDimension(f"{name} has {_fixed_dimension(factory)} space dimension(s) only, got dim={dim!r}")
@@ -172,4 +184,4 @@ def _fixed_dimension(factory: Any) -> int:
 def _seed(factory: Any, seed: Any) -> dict[str, int]:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"an instance seed is a whole number from 0 to 2³² − 1, got {seed!r}")
-    return {"seed": seed} if "seed" in factory.__code__.co_varnames[: factory.__code__.co_argcount] else {}
+    return {"seed": seed} if "seed" in inspect.signature(factory).parameters else {}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,41 +15,59 @@ from jaxtyping import Array, Bool, PRNGKeyArray
 
 from .ansatz import Ansatz, clamped_on_sphere, vanishing_on_sphere
 from .calculus.collective import d
-from .lowering.coordinates import FactoredCoordinates, materialize, stream_normals
+from .lowering.coordinates import FactoredCoordinates, block_size, can_be_held, materialize, stream_normals
 from .lowering.points import Points
 
 
-class Domain(Protocol):
-    """A set of points (x, t), a named measure on it, and the natural size of second derivatives in it."""
+class Domain(ABC):
+    """A set of points (x, t), a named measure on it, and the natural size of second derivatives in it.
 
-    @property
-    def dim(self) -> int:
-        """Number of space dimensions."""
+    A domain is a frozen dataclass that says `dim`, `measure`, `horizon` and `scale`, as fields, class variables or properties,
+    and defines the three methods below. `coordinates` may be left as it is.
+    """
 
-    @property
-    def measure(self) -> str:
-        """The name of the measure that `sample` follows."""
+    if TYPE_CHECKING:
 
-    @property
-    def horizon(self) -> float | None:
-        """Time runs from 0 to this; None for a problem without time."""
+        @property
+        def dim(self) -> int:
+            """Number of space dimensions."""
 
-    @property
-    def scale(self) -> float:
-        """What residuals are divided by, so that losses and step sizes do not grow with d."""
+        @property
+        def measure(self) -> str:
+            """The name of the measure that `sample` follows."""
 
+        @property
+        def horizon(self) -> float | None:
+            """Time runs from 0 to this; None for a problem without time."""
+
+        @property
+        def scale(self) -> float:
+            """What residuals are divided by, so that losses and step sizes do not grow with d."""
+
+    @abstractmethod
     def sample(self, key: PRNGKeyArray, count: int, time: float | None = None) -> Points:
-        """`count` independent points, float32; all at one time where it is given."""
+        """`count` independent points, float32, x an array of shape (count, d); all at one time where it is given."""
 
+    @abstractmethod
     def contains(self, points: Points) -> Bool[Array, " batch"]:
         """Which points lie in the closed domain."""
 
+    @abstractmethod
     def uniforms(self, points: Points) -> dict[str, np.ndarray]:
         """Statistics that are uniform on [0, 1] if points follow the measure; `verify` tests them."""
 
+    def coordinates(self, key: PRNGKeyArray, count: int) -> Points:
+        """`count` points of the same measure in the form that is cheapest to train on: by default those of `sample`.
+
+        A domain may return x as `Coordinates` instead of an array: `FactoredCoordinates`, whose lengths are multiplied after sums
+        over the coordinates, or coordinates that are made in blocks and never held (`stream_normals`), where `can_be_held` says
+        that there are too many. Only solvers all of whose parts accept that ask for it.
+        """
+        return self.sample(key, count)
+
 
 @dataclass(frozen=True)
-class Ball:
+class Ball(Domain):
     """|x| < R, with x = R r g/|g|, r uniform on [0, 1), g standard normal: the measure `radius-uniform`.
 
     This is the papers' measure. It is *not* uniform by volume, which at high d would put every point
@@ -82,10 +101,16 @@ class Ball:
         """Points with uniformly distributed radius and direction."""
         return Points(materialize(self.factored(key, count).x))
 
+    def coordinates(self, key: PRNGKeyArray, count: int) -> Points:
+        """The points of `sample`, their lengths apart; where they are too many numbers to be held, other points in blocks."""
+        if can_be_held(count, self.dim):
+            return self.factored(key, count)
+        return self.stream(key, count, block_size(self.dim))
+
     def factored(self, key: PRNGKeyArray, count: int) -> Points:
         """The points of `sample` as directions, held, and lengths.
 
-        The directions are of normal numbers over √2, which is not multiplied by: that would be one more pass over them.
+        The factor √2 of the normal numbers is left out, for it cancels when a direction is normalised.
         """
         radius_key, direction_key = jax.random.split(key)
         radius = self.size * jax.random.uniform(radius_key, (count,))
@@ -122,7 +147,7 @@ class Ball:
 
 
 @dataclass(frozen=True)
-class Box:
+class Box(Domain):
     """low < x_i < high for every i, 0 < t < horizon: the measure `uniform`. Bounds are numbers or one per coordinate."""
 
     dim: int
@@ -153,7 +178,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(Domain):
     """All of space, x standard normal, t uniform on (0, horizon): the measure `gaussian`."""
 
     dim: int
@@ -176,7 +201,7 @@ class Gaussian:
 
 
 @dataclass(frozen=True)
-class BrownianTube:
+class BrownianTube(Domain):
     """Where paths x = √2 W_t from the origin go: t uniform on (0, horizon), x ~ N(0, 2t): the measure `brownian`."""
 
     dim: int

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import jax
+import numpy as np
 import sympy as sp
 
 from .ansatz import Ansatz
@@ -16,6 +18,8 @@ from .calculus import atoms as vocabulary
 from .calculus import collective
 from .condition import Condition
 from .domain import Domain
+from .lowering.lowered import Lowered, lower
+from .lowering.points import Points, in_float64, require_points
 from .problem import Problem, lower_problem
 from .solution import Exact, Formula, Reference
 
@@ -122,13 +126,46 @@ class PDE:
             parts["enhanced weight"] = self.enhanced_weight
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
+    def solution_at(self, points: Points) -> np.ndarray:
+        """u* at points, x of shape (B, d) and, where the problem has time, t of shape (B,): float64 NumPy values of shape (B,).
+
+        The expression, or the formula of a reference, is evaluated in double precision; where the problem has a caveat, that is
+        what its authors claim to be the solution. Raises ValueError where the solution is known at one point only, and for points
+        of another dimension or without time.
+
+            >>> import jax.numpy as jnp, pdezoo
+            >>> pde = pdezoo.make("black-scholes-barenblatt", dim=4)
+            >>> pde.solution_at(pdezoo.Points(jnp.ones((2, 4)), jnp.asarray([0.0, 1.0]))).round(4).tolist()
+            [4.9347, 4.0]
+        """
+        points = require_points(points, self.dim, self.domain.horizon is not None)
+        if isinstance(self.solution, Exact):
+            return in_float64(_first, self._solution, points)
+        if self.solution.at is not None:
+            position, time = self.solution.at
+            raise ValueError(
+                f"the solution of {self.name} is known at one point only, x = ({position:g}, …, {position:g}) and t = {time:g}: "
+                "its value is `TestSet(pde).exact`"
+            )
+        return self.solution.formula.values(points)
+
     def lower(self) -> Problem:
         """The problem as JAX functions; made once."""
         return self._problem
 
     @cached_property
+    def _solution(self) -> Lowered:
+        return lower((self.exact,), self.dim)
+
+    @cached_property
     def _problem(self) -> Problem:
         return lower_problem(self)
+
+
+@jax.jit
+def _first(function: Lowered, points: Points) -> jax.Array:
+    """The value of a lowered expression."""
+    return function(points)[0]
 
 
 def _canonical(fields: Mapping[str, Any]) -> dict[str, Any]:

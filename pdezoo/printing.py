@@ -8,7 +8,8 @@ import sympy as sp
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.str import StrPrinter
 
-from .calculus import atoms, collective
+from .calculus import collective
+from .calculus.atoms import Atom, meaning, u
 from .calculus.collective import WindowSum, X
 from .pde import PDE
 from .solution import Reference
@@ -40,6 +41,11 @@ def describe(pde: PDE, latex: bool = False) -> dict[str, str]:
     return described
 
 
+def atom_text(atom: Any) -> str:
+    """An atom as a person writes it: Δu, |∇u|², u_xxx."""
+    return _Unicode().doprint(atom)
+
+
 def _domain(pde: PDE) -> str:
     fields = {k: v for k, v in vars(pde.domain).items() if v is not None and k != "scale"}
     return f"{type(pde.domain).__name__}({', '.join(f'{k}={v}' for k, v in fields.items())})"
@@ -60,33 +66,8 @@ def _solution(pde: PDE, write: Any) -> str:
 class _Unicode(StrPrinter):
     """Δu + u − u³ and the like."""
 
-    def _print_Function(self, expr: Any) -> str:
-        return "u" if expr == atoms.u else super()._print_Function(expr)
-
-    def _print_Laplacian(self, expr: Any) -> str:
-        return "Δu"
-
-    def _print_Biharmonic(self, expr: Any) -> str:
-        return "Δ²u"
-
-    def _print_GradNormSq(self, expr: Any) -> str:
-        return "|∇u|²"
-
-    def _print_GradNorm1(self, expr: Any) -> str:
-        return "Σᵢ|∂u/∂xᵢ|"
-
-    def _print_EulerDerivative(self, expr: Any) -> str:
-        return "x·∇u"
-
-    def _print_Dt(self, expr: Any) -> str:
-        return "u_" + "t" * (int(expr.args[1]) if len(expr.args) > 1 else 1)
-
-    def _print_Derivative(self, expr: Any) -> str:
-        return "u_" + "".join(str(v) for v in expr.variables)
-
-    def _print_Diffusion(self, expr: Any) -> str:
-        total = self._print(expr.args[1])
-        return f"Σᵢ wᵢ ∂²u/∂xᵢ² [Σᵢ wᵢ = {total}]"
+    def _print(self, expr: Any, **options: Any) -> str:
+        return meaning(expr).text(self._print) if _is_atom(expr) else super()._print(expr, **options)
 
     def _print_WindowSum(self, expr: WindowSum) -> str:
         if expr == collective.r2:
@@ -105,7 +86,8 @@ class _Unicode(StrPrinter):
 
     def _base(self, base: Any) -> str:
         text = self._print(base)
-        return text if text.isidentifier() else f"({text})"
+        plain = text.isidentifier() and not isinstance(base, Atom)
+        return text if plain else f"({text})"
 
     def doprint(self, expr: Any) -> str:
         """With real minus signs and products without stars."""
@@ -115,40 +97,20 @@ class _Unicode(StrPrinter):
 class _Latex(LatexPrinter):
     r"""\Delta u + u - u^{3} and the like."""
 
-    def _print_Function(self, expr: Any, exp: Any = None) -> str:
-        return _power("u", exp) if expr == atoms.u else super()._print_Function(expr, exp)
-
-    def _print_Laplacian(self, expr: Any, exp: Any = None) -> str:
-        return _power(r"\Delta u", exp)
-
-    def _print_Biharmonic(self, expr: Any, exp: Any = None) -> str:
-        return _power(r"\Delta^2 u", exp)
-
-    def _print_GradNormSq(self, expr: Any, exp: Any = None) -> str:
-        return _power(r"|\nabla u|^2", exp)
-
-    def _print_GradNorm1(self, expr: Any, exp: Any = None) -> str:
-        return _power(r"\sum_i |\partial_i u|", exp)
-
-    def _print_EulerDerivative(self, expr: Any, exp: Any = None) -> str:
-        return _power(r"x \cdot \nabla u", exp)
-
-    def _print_Dt(self, expr: Any, exp: Any = None) -> str:
-        return _power("u_{" + "t" * (int(expr.args[1]) if len(expr.args) > 1 else 1) + "}", exp)
-
-    def _print_Derivative(self, expr: Any) -> str:
-        return "u_{" + "".join(str(v) for v in expr.variables) + "}"
-
-    def _print_Diffusion(self, expr: Any, exp: Any = None) -> str:
-        return _power(
-            rf"\sum_i w_i \partial_i^2 u \quad \Big(\sum_i w_i = {self._print(expr.args[1])}\Big)", exp
-        )
+    def _print(self, expr: Any, exp: Any = None, **options: Any) -> str:
+        if _is_atom(expr):  # not by a method for its class: SymPy has some of the same names
+            return _power(meaning(expr).latex(self._print), exp)
+        return super()._print(expr, **options if exp is None else options | {"exp": exp})
 
     def _print_WindowSum(self, expr: WindowSum) -> str:
         if expr == collective.r2:
             return "|x|^2"
         kernel = self.parenthesize(_indexed(expr, "x_{", _LATEX_INDICES, "}"), 40)
         return rf"\sum_i {_weights(expr, 'c_{', _LATEX_INDICES, '}')}{kernel}"
+
+
+def _is_atom(expr: Any) -> bool:
+    return expr == u or isinstance(expr, Atom | sp.Derivative)
 
 
 def _power(text: str, exp: Any) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import sympy as sp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -15,14 +16,37 @@ from .calculus import atoms as vocabulary
 from .calculus import collective
 from .condition import Condition
 from .domain import Domain
+from .lowering.autodiff import nested_autodiff
 from .lowering.boundary import Blended, lower_blended, partial_derivative
 from .lowering.codegen import compile_expressions
 from .lowering.fused import Fused, lower_fused
 from .lowering.lowered import Lowered, lower
-from .lowering.points import Points
+from .lowering.points import Points, require_points
+from .lowering.weights import AxisWeights, lower_weights
 
 if TYPE_CHECKING:
     from .pde import PDE
+
+
+Index = tuple[int, ...]
+"""A multi-index over the coordinates (x, t) or (x, y, t) of a low-dimensional problem."""
+
+
+class ClosedForms(NamedTuple):
+    """Δa, Δb, |∇a|², ∇a·∇b and |∇b|², each (B,): what Δ and ∇ of u = b + a n need beside the network's derivatives."""
+
+    lap_a: Any
+    lap_b: Any
+    aa: Any
+    ab: Any
+    bb: Any
+
+
+class ClosedPartials(NamedTuple):
+    """∂^β a for every β below a partial derivative of the operator, and ∂^α b for those themselves, each (B,)."""
+
+    a: Mapping[Index, Any]
+    b: Mapping[Index, Any]
 
 
 class Problem(eqx.Module):
@@ -30,12 +54,14 @@ class Problem(eqx.Module):
 
     source: Fused
     ansatz: Lowered
-    closed_forms: Lowered | Blended
-    diffusions: Lowered
+    closed_expressions: Lowered | Blended
+    axis_weights: tuple[AxisWeights, ...]  # one for every atom that has weights
     targets: Lowered
     operator: Callable[..., list] = eqx.field(static=True)
     atoms: tuple[Any, ...] = eqx.field(static=True)
-    closed_names: tuple[Any, ...] = eqx.field(static=True)
+    closed_structure: Any = eqx.field(
+        static=True
+    )  # of ClosedForms or ClosedPartials; None where there are none
     factor: Any = eqx.field(static=True)
     domain: Domain = eqx.field(static=True)
     conditions: tuple[Condition, ...] = eqx.field(static=True)
@@ -47,8 +73,12 @@ class Problem(eqx.Module):
         return self.domain.horizon is not None
 
     def sample(self, key: PRNGKeyArray, count: int) -> Points:
-        """Training points."""
+        """Training points, x an array."""
         return self.domain.sample(key, count)
+
+    def coordinates(self, key: PRNGKeyArray, count: int) -> Points:
+        """Training points in the form that is cheapest: x is an array, or `Coordinates` that need not be held."""
+        return self.domain.coordinates(key, count)
 
     def residual(self, values: Mapping[Any, Array], points: Points) -> Float[Array, "operators batch"]:
         """(N[u] − g)/scale from the values of the operators' atoms; the scale is the domain's.
@@ -61,35 +91,75 @@ class Problem(eqx.Module):
         weight = self.enhanced_weight**0.5
         return jnp.stack([rows[0], *(weight * row for row in rows[1:])])
 
-    def closed(self, points: Points) -> dict[Any, Array]:
-        """Derivatives of the ansatz' parts a and b: by name (see CLOSED), or by ("a", β) and ("b", α) in low dimensions."""
-        return dict(zip(self.closed_names, self.closed_forms(points), strict=True))
+    def residual_of(
+        self, function: Callable[[Points], Float[Array, " batch"]], points: Points
+    ) -> Float[Array, "operators batch"]:
+        """(N[f] − g)/scale of any function f of points, by nested automatic differentiation: independent of every estimator.
+
+        `function` maps `Points` of any batch to (B,), and is differentiated by JAX. The derivatives cost O(d²) and more, so
+        that this is for tests and plots, not for training. In float32 it is as exact as that allows; wrap the call in
+        `pdezoo.in_float64` for more. Raises ValueError for points of another dimension or without the time that the problem
+        has, and for a function that does not give one number for every point.
+
+            >>> import jax, jax.numpy as jnp, pdezoo
+            >>> problem = pdezoo.make("allen-cahn/two-body", dim=5).lower()
+            >>> points = problem.sample(jax.random.key(0), 4)
+            >>> problem.residual_of(lambda p: 1 - jnp.sum(p.x**2, axis=1), points).shape
+            (1, 4)
+        """
+        points = require_points(points, self.domain.dim, self.has_time)
+        return self.residual(nested_autodiff(function, points, self.atoms), points)
+
+    def closed(self, points: Points) -> ClosedForms:
+        """Second-order derivatives of the ansatz' parts a and b. Raises ValueError where the ansatz has none in closed form."""
+        return self._closed(ClosedForms, points)
+
+    def closed_partials(self, points: Points) -> ClosedPartials:
+        """Partial derivatives of the ansatz' parts a and b in x, y, t. Raises ValueError for a dimension-generic operator."""
+        return self._closed(ClosedPartials, points)
+
+    @property
+    def is_low_dimensional(self) -> bool:
+        """Whether the operator is made of partial derivatives in x, y and t."""
+        return any(isinstance(atom, sp.Derivative) for atom in self.atoms)
+
+    @property
+    def has_closed_forms(self) -> bool:
+        """Whether the derivatives of the ansatz are known in closed form: not where it has max x_i."""
+        return self.closed_structure is not None
+
+    def weights_of(self, atom: Any) -> AxisWeights:
+        """The weights of an atom of the operator that has some."""
+        weighted = [a for a in self.atoms if isinstance(a, vocabulary.WeightedAtom)]
+        return self.axis_weights[weighted.index(atom)]
+
+    def _closed(self, kind: type[Any], points: Points) -> Any:
+        if self.closed_structure is None:
+            raise ValueError("the ansatz has max x_i, whose derivatives have no closed form here")
+        found = jax.tree.unflatten(self.closed_structure, self.closed_expressions(points))
+        if not isinstance(found, kind):
+            raise ValueError(f"this operator needs {type(found).__name__} of its ansatz, not {kind.__name__}")
+        return found
 
 
 def lower_problem(pde: PDE) -> Problem:
     """Lower a PDE: its operator, source, ansatz and conditions as functions of JAX arrays."""
-    closed = _closed_expressions(pde)
+    expressions, structure = jax.tree.flatten(closed_expressions(pde))
+    weighted = [a for a in pde.atoms if isinstance(a, vocabulary.WeightedAtom)]
     return Problem(
         source=lower_fused(pde.sources, pde.dim),
         ansatz=lower((pde.ansatz.factor, pde.ansatz.offset), pde.dim),
-        closed_forms=_lower_closed(pde, tuple(closed.values())),
-        diffusions=lower(_diffusion_weights(pde), pde.dim),
+        closed_expressions=_lower_closed(pde, tuple(expressions)),
+        axis_weights=tuple(lower_weights(atom.weights, pde.dim) for atom in weighted),
         targets=lower(tuple(sp.sympify(c.target) for c in pde.conditions), pde.dim),
         operator=_operators(pde.operators, pde.atoms, pde.dim),
         atoms=pde.atoms,
-        closed_names=tuple(closed),
+        closed_structure=structure if expressions else None,
         factor=pde.ansatz.factor,
         domain=pde.domain,
         conditions=pde.conditions,
         enhanced_weight=pde.enhanced_weight,
     )
-
-
-CLOSED = ("Δa", "Δb", "|∇a|²", "∇a·∇b", "|∇b|²")
-"""What an exact operator on u = b + a n needs of the ansatz beside the network's derivatives."""
-
-Index = tuple[int, ...]
-"""A multi-index over the coordinates (x, t) or (x, y, t) of a low-dimensional problem."""
 
 
 def down_closure(indices: tuple[Index, ...]) -> tuple[Index, ...]:
@@ -103,29 +173,35 @@ def _coordinates(dim: int) -> tuple[Any, ...]:
 
 
 def multi_index(atom: Any, dim: int) -> Index:
-    """How often an atom (u or a partial derivative of it) differentiates in x, (y,) t."""
-    coordinates = _coordinates(dim)
-    variables = list(atom.variables) if isinstance(atom, sp.Derivative) else []
-    return tuple(variables.count(c) for c in coordinates)
+    """How often u or a partial derivative of it differentiates in x, (y,) t. Raises ValueError for any other atom."""
+    partial = vocabulary.meaning(atom)
+    if not isinstance(partial, vocabulary.Partial):
+        raise ValueError(
+            f"{partial.text(str)} stands beside partial derivatives in x, y, t, which have no room for it; write it as such, as in "
+            "D(u, x, x) + D(u, y, y) for the Laplacian and D(u, t) for the time derivative"
+        )
+    return tuple(partial.variables.count(c) for c in _coordinates(dim))
 
 
-def _closed_expressions(pde: PDE) -> dict[Any, Any]:
+def closed_expressions(pde: PDE) -> ClosedForms | ClosedPartials | None:
+    """The derivatives of the ansatz that its operator needs, as expressions; None where they have no closed form."""
     a, b = pde.ansatz.factor, _offset(pde)
     if any(isinstance(atom, sp.Derivative) for atom in pde.atoms):
         return _closed_partials(pde, a, b)
     if b.has(collective.coordinate_max):
-        return {}
-    laplacians = [vocabulary.apply_atom(vocabulary.Laplacian(vocabulary.u), e) for e in (a, b)]
+        return None
+    laplacian = vocabulary.Laplacian(vocabulary.u)
     gradients = [collective.grad_dot(e, f) for e, f in ((a, a), (a, b), (b, b))]
-    return dict(zip(CLOSED, (*laplacians, *gradients), strict=True))
+    return ClosedForms(laplacian.calculus(a), laplacian.calculus(b), *gradients)
 
 
-def _closed_partials(pde: PDE, a: Any, b: Any) -> dict[Any, Any]:
-    """∂^β a for all β below the operator's partials, and ∂^α b for those themselves."""
+def _closed_partials(pde: PDE, a: Any, b: Any) -> ClosedPartials:
     wanted = tuple(multi_index(atom, pde.dim) for atom in pde.atoms)
     partial = lambda f, index: partial_derivative(f, _coordinates(pde.dim), index)
-    factors = {("a", beta): partial(a, beta) for beta in down_closure(wanted)}
-    return factors | {("b", alpha): partial(b, alpha) for alpha in wanted}
+    return ClosedPartials(
+        {beta: partial(a, beta) for beta in down_closure(wanted)},
+        {alpha: partial(b, alpha) for alpha in wanted},
+    )
 
 
 def _offset(pde: PDE) -> Any:
@@ -137,10 +213,6 @@ def _lower_closed(pde: PDE, exprs: tuple[Any, ...]) -> Lowered | Blended:
     """Derivatives of a and b."""
     blend = pde.ansatz.blend
     return lower_blended(exprs, blend.solution, pde.dim) if blend else lower(exprs, pde.dim)
-
-
-def _diffusion_weights(pde: PDE) -> tuple[Any, ...]:
-    return tuple(a.args[1] for a in pde.atoms if isinstance(a, vocabulary.Diffusion))
 
 
 def _operators(operators: tuple[Any, ...], atoms: tuple[Any, ...], dim: int) -> Callable[..., list]:

@@ -1,21 +1,21 @@
 """Registries: a folder of files, one contribution each, plus plug-ins found by entry point.
 
-Listing what is registered must not import the contributions (and with them JAX or SymPy), so a folder is
-*read*, not imported: `@register("name", variants=(...))` is found in the syntax tree. A contribution is
-imported when it is first asked for.
+Listing what is registered must not run the contributions (and with them import JAX or SymPy), so that files, those of
+installed plug-ins too, are *read*, not imported: `@register("name", variants=(...))` is found in the syntax tree. A
+contribution is imported when it is first asked for.
 """
 
 from __future__ import annotations
 
 import ast
 import difflib
-import importlib
 import importlib.metadata
 import importlib.util
 import inspect
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,12 @@ class UnknownName(ValueError):
 
 
 class BrokenPlugin(ValueError):
-    """A plug-in that is installed but cannot be imported."""
+    """A plug-in that is installed but cannot be read or imported, or does not register what it announces."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered contribution, as far as it is known without importing it."""
+    """One registered contribution, as far as it is known without importing it; `error` says what is broken about it."""
 
     name: str
     summary: str
@@ -59,7 +59,8 @@ class Registry:
     group: str
     _factories: dict[str, Callable[..., Any]] = field(default_factory=dict)
     _registered: dict[str, Entry] = field(default_factory=dict)
-    _loaded: dict[str, dict[str, Entry]] = field(default_factory=dict)
+    _read: dict[tuple[str, str], dict[str, Entry]] = field(default_factory=dict)  # by distribution and module
+    _failed: dict[str, str] = field(default_factory=dict)  # what modules raised when they were imported
 
     def register(self, name: str, *, variants: tuple[str, ...] = ()) -> Callable[[Callable], Callable]:
         """Decorator: the function below it makes the contribution called `name`.
@@ -81,9 +82,13 @@ class Registry:
         return decorate
 
     def catalogue(self) -> dict[str, Entry]:
-        """Everything registered, by name. Reads the folder; imports plug-ins only."""
+        """Everything registered, by name. Reads the files of the folder and of plug-ins; imports none of them.
+
+        What is broken about a plug-in is known as far as its source shows it, and after an attempt to make it wholly.
+        """
         builtin = {entry.name: entry for entry, _ in self._scan()}
-        return dict(sorted((builtin | self._plugins(builtin)).items()))
+        plugins = {name: entry for name, (entry, _) in self._plugins(builtin).items()}
+        return dict(sorted((builtin | plugins).items()))
 
     def names(self) -> list[str]:
         """Full names (`family/variant`) of everything that can be made."""
@@ -98,12 +103,30 @@ class Registry:
             if entry.name == name:
                 importlib.import_module(module)
                 return self._factories[name]
-        plugin = self._plugins({}).get(name)
-        if plugin is not None and plugin.error is not None:
-            raise BrokenPlugin(f"the plug-in {plugin.origin!r} that holds {name!r} is broken: {plugin.error}")
+        plugin, module = self._plugins({}).get(name, (None, ""))
+        if plugin is not None:
+            error = plugin.error or self._import(module, name)
+            if error:
+                raise BrokenPlugin(f"the plug-in {plugin.origin!r} that holds {name!r} is broken: {error}")
         if name not in self._factories:
             raise UnknownName(self.kind, name, list(self.catalogue()))
         return self._factories[name]
+
+    def _import(self, module: str, name: str) -> str | None:
+        """Import the module of a plug-in that should register `name`, once; what went wrong, if it did."""
+        held = name in self._factories and _same_package(self._factories[name].__module__, module)
+        if held or module in self._failed:
+            return self._failed.get(module)
+        try:
+            importlib.import_module(module)
+        except (Exception, SystemExit) as error:  # foreign code: whatever it does, it is listed as broken
+            self._failed[module] = f"{type(error).__name__}: {error}"
+        else:
+            if name not in self._factories:
+                self._failed[module] = (
+                    f"importing {module} does not register {name!r}, though its source says so"
+                )
+        return self._failed.get(module)
 
     def _holder(self, name: str) -> str | None:
         """The module that registers a name: a file of the package, imported or not, or a plug-in."""
@@ -113,58 +136,111 @@ class Registry:
     def _scan(self) -> Iterator[tuple[Entry, str]]:
         folder = Path(importlib.import_module(self.package).__file__ or "").parent
         for path in sorted(folder.glob("[a-z]*.py")):
-            for entry in scan_source(path.read_text(encoding="utf-8")):
-                yield entry, f"{self.package}.{path.stem}"
+            module = f"{self.package}.{path.stem}"
+            for entry in scan_source(path.read_text(encoding="utf-8"), module):
+                yield entry, module
 
-    def _plugins(self, taken: dict[str, Entry]) -> dict[str, Entry]:
-        """Plug-ins by name; one whose name is taken is listed beside it, as broken."""
-        found: dict[str, Entry] = {}
-        for point in sorted(importlib.metadata.entry_points(group=self.group), key=_origin):
-            if point.value not in self._loaded:
-                self._loaded[point.value] = self._load(point)
-            for name, entry in self._loaded[point.value].items():
+    def _plugins(self, taken: dict[str, Entry]) -> dict[str, tuple[Entry, str]]:
+        """Plug-ins and their modules by name; one whose name is taken is listed beside it, as broken."""
+        found: dict[str, tuple[Entry, str]] = {}
+        for (origin, module), announced in _announced(self.group).items():
+            if (origin, module) not in self._read:
+                self._read[origin, module] = _read_plugin(module, origin, announced)
+            for name, entry in self._read[origin, module].items():
                 free = name not in taken and name not in found
-                clash = entry.error or f"the name {name!r} is already taken"
-                found[name if free else f"{name} ({entry.origin})"] = (
-                    entry if free else replace(entry, error=clash)
-                )
+                error = entry.error or self._failed.get(module)
+                error = error if free or error else f"the name {name!r} is already taken"
+                found[name if free else f"{name} ({origin})"] = replace(entry, error=error), module
         return found
 
-    def _load(self, point: importlib.metadata.EntryPoint) -> dict[str, Entry]:
-        origin = _origin(point)
-        try:
-            point.load()
-        except (Exception, SystemExit) as error:  # foreign code: whatever it does, it is listed as broken
-            message = f"{type(error).__name__}: {error}"
-            return {point.name: Entry(point.name, "broken plug-in", origin=origin, error=message)}
-        added = {
-            name for name, factory in self._factories.items() if _belongs(factory.__module__, point.module)
-        }
-        if point.name not in added:
-            message = f"it registers {sorted(added) or 'nothing'}, not {point.name!r}"
-            return {point.name: Entry(point.name, "broken plug-in", origin=origin, error=message)}
-        return {name: replace(self._registered[name], origin=origin) for name in added}
+
+def _announced(group: str) -> dict[tuple[str, str], list[str]]:
+    """The names that entry points announce, by distribution and module."""
+    announced: dict[tuple[str, str], list[str]] = {}
+    for point in importlib.metadata.entry_points(group=group):
+        origin = point.dist.name if point.dist else point.value
+        announced.setdefault((origin, point.module), []).append(point.name)
+    return dict(sorted(announced.items()))
 
 
-def _origin(point: importlib.metadata.EntryPoint) -> str:
-    """The distribution that an entry point comes with."""
-    return point.dist.name if point.dist else point.value
+def _read_plugin(module: str, origin: str, announced: list[str]) -> dict[str, Entry]:
+    """What a plug-in's module registers, as its source says; a name that it announces and does not register is broken."""
+    try:
+        read = {e.name: replace(e, origin=origin) for e in _registered_by(module)}
+    except (Exception, SystemExit) as error:  # whatever is the matter with it, it is listed as broken
+        read, problem = {}, f"{type(error).__name__}: {error}"
+    else:
+        problem = f"{module} registers {', '.join(map(repr, sorted(read))) or 'nothing'}, not "
+        problem = problem + "{!r}: write @register above a function there"
+    missing = (name for name in announced if name not in read)
+    return read | {
+        name: Entry(name, "broken plug-in", origin=origin, error=problem.format(name)) for name in missing
+    }
 
 
-def _belongs(module: str, package: str) -> bool:
-    """Whether a module is the one an entry point names, or lies in the same top-level package."""
-    return module.partition(".")[0] == package.partition(".")[0]
+def _registered_by(module: str) -> Iterator[Entry]:
+    """What importing a module would register: it, and the modules of its own package that it imports."""
+    waiting, seen = [module], {module}
+    while waiting:
+        source = _source(here := waiting.pop(0))
+        yield from scan_source(source, here)
+        imported = (name for statement in ast.parse(source).body for name in _imports(statement, here))
+        own = [name for name in imported if _same_package(name, module) and name not in seen and _spec(name)]
+        seen.update(own)
+        waiting += dict.fromkeys(own)
 
 
-def scan_source(source: str) -> list[Entry]:
-    """The contributions that a Python source registers, read off its syntax tree."""
+def _imports(statement: ast.stmt, module: str) -> list[str]:
+    """The names of modules that an import statement of `module` may mean."""
+    if isinstance(statement, ast.Import):
+        return [alias.name for alias in statement.names]
+    if isinstance(statement, ast.ImportFrom):
+        home = _imported_module(statement, module)
+        return [home, *(f"{home}.{alias.name}" for alias in statement.names)]
+    return []
+
+
+def _same_package(module: str, other: str) -> bool:
+    """Whether two modules lie in the same top-level package, or are it."""
+    return module.partition(".")[0] == other.partition(".")[0]
+
+
+def _source(module: str) -> str:
+    """The source of a module that is not run, nor are the packages that hold it. Raises ImportError where there is none."""
+    spec = _spec(module)
+    if spec is None:
+        raise ModuleNotFoundError(f"there is no module {module!r}")
+    get_source = getattr(spec.loader, "get_source", None)
+    source = get_source(module) if get_source else None
+    if source is None:
+        raise ImportError(f"the source of {module!r} is not installed, and listing reads it")
+    return source
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    """Where a module is. `importlib.util.find_spec` would import its parent packages."""
+    name, *rest = module.split(".")
+    spec = importlib.util.find_spec(name)
+    for part in rest:
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        name = f"{name}.{part}"
+        spec = PathFinder.find_spec(name, spec.submodule_search_locations)
+    return spec
+
+
+def scan_source(source: str, module: str = "") -> list[Entry]:
+    """The contributions that the Python source of a module registers, read off its syntax tree.
+
+    Raises SyntaxError, and ValueError or ImportError where `variants` is nothing that can be read.
+    """
     tree = ast.parse(source)
     found = []
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
             for call in node.decorator_list:
                 if isinstance(call, ast.Call) and _called(call) == "register":
-                    found.append(_entry(call, tree, ast.get_docstring(node)))
+                    found.append(_entry(call, tree, ast.get_docstring(node), module))
     return found
 
 
@@ -172,25 +248,33 @@ def _called(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
-def _entry(call: ast.Call, tree: ast.Module, doc: str | None) -> Entry:
+def _entry(call: ast.Call, tree: ast.Module, doc: str | None, module: str) -> Entry:
     keywords = {k.arg: k.value for k in call.keywords}
-    variants = _literal(keywords["variants"], tree) if "variants" in keywords else ()
+    variants = _literal(keywords["variants"], tree, module) if "variants" in keywords else ()
     return Entry(ast.literal_eval(call.args[0]), _summary(doc), tuple(variants))
 
 
-def _literal(node: ast.expr, tree: ast.Module, package: str = "") -> Any:
-    """The value of a literal, of a name assigned one in `tree`, or of a name imported from where it is."""
+def _literal(node: ast.expr, tree: ast.Module, module: str) -> Any:
+    """The value of a literal, of a name assigned one in the `tree` of a module, or of a name imported from where it is."""
     if not isinstance(node, ast.Name):
         return ast.literal_eval(node)
     for statement in ast.walk(tree):
         if isinstance(statement, ast.Assign) and node.id in {getattr(t, "id", "") for t in statement.targets}:
-            return _literal(statement.value, tree)
+            return _literal(statement.value, tree, module)
         if isinstance(statement, ast.ImportFrom) and node.id in {a.name for a in statement.names}:
-            module = importlib.util.resolve_name("." * statement.level + (statement.module or ""), package)
-            spec = importlib.util.find_spec(module)
-            source = Path(spec.origin if spec and spec.origin else "").read_text(encoding="utf-8")
-            return _literal(node, ast.parse(source), package=module)
+            home = _imported_module(statement, module)
+            return _literal(node, ast.parse(_source(home)), home)
     raise ValueError(f"variants={node.id} is not a literal that can be read without importing the file")
+
+
+def _imported_module(statement: ast.ImportFrom, module: str) -> str:
+    """The absolute name of the module of a `from … import` inside `module`."""
+    name = statement.module or ""
+    if not statement.level:
+        return name
+    spec = _spec(module) if module else None
+    package = module if spec and spec.submodule_search_locations else module.rpartition(".")[0]
+    return importlib.util.resolve_name("." * statement.level + name, package)
 
 
 def _summary(doc: str | None) -> str:

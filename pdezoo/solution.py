@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .lowering.coordinates import materialize
+from .lowering.points import Points
+
 
 @dataclass(frozen=True)
 class Exact:
@@ -22,6 +25,12 @@ class Formula:
 
     name: str
     function: Callable[[np.ndarray, np.ndarray], np.ndarray] = field(compare=False, repr=False)
+
+    def values(self, points: Points) -> np.ndarray:
+        """Its values at points, float64, shape (B,); where points have no time, t = 0."""
+        x = np.asarray(materialize(points.x), np.float64)
+        times = np.zeros(len(x)) if points.t is None else np.asarray(points.t, np.float64)
+        return self.function(x, times)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""solvers: methods for the PDEs of pdezoo.
+"""Methods for the PDEs of pdezoo: estimator × trainer × network.
 
     result = solvers.make("stde").fit(pdezoo.make("allen-cahn/two-body", dim=100), steps=10_000)
 
-A solver is estimator × trainer × network. Names that need JAX are imported when they are first used.
+`make` gives a registered solver by its name. Names that need JAX are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -40,8 +40,16 @@ if TYPE_CHECKING:
     from .estimators.stde import STDE
     from .estimators.stencils import FiniteDifference, SteinMC, SteinSparseGrid
     from .hyperparameters import BadHyperparameter
-    from .loss import DoubleSampledLoss, GradientEnhancedLoss, HybridLoss, Loss, SquaredLoss
+    from .loss import (
+        DoubleSampledLoss,
+        GradientEnhancedLoss,
+        HybridLoss,
+        Loss,
+        SquaredLoss,
+        SumOfSquares,
+    )
     from .networks.base import Network, Params, RidgeNetwork, S
+    from .networks.equinox import EquinoxNetwork
     from .networks.jets import CollapsedJets, Stream, SymmetricIncrements, Taylor, Value
     from .networks.matrices import (
         Basis,
@@ -60,10 +68,19 @@ if TYPE_CHECKING:
     from .networks.tensor_train import TTMLP, TensorTrain
     from .neural import Compiled, NeuralSolver, on_device
     from .sharding import ShardedDomain, coordinate_mesh, divided, pad_to_mesh, places, spread
-    from .solver import Result, Solver
+    from .solver import FitStatus, Result, Solver, load
     from .theory import Curve, alignment, gradient_moments, kernel_error, slope_variance
     from .trainers.adam import Adam, ForwardGradient
-    from .trainers.base import LossFunction, Trainer, decayed, trainable
+    from .trainers.base import (
+        LeastSquares,
+        LossFunction,
+        Objective,
+        Term,
+        Trainer,
+        decayed,
+        trainable,
+    )
+    from .trainers.kernel import residual_kernel
     from .trainers.subspace import SubspaceZO
     from .trainers.zeroth_order import ZOCGE, ZORGE, ZOHybrid, ZOSignRGE
 
@@ -95,8 +112,16 @@ _HOMES = {
     "estimators.stde": ["STDE"],
     "estimators.stencils": ["FiniteDifference", "SteinMC", "SteinSparseGrid"],
     "hyperparameters": ["BadHyperparameter"],
-    "loss": ["DoubleSampledLoss", "GradientEnhancedLoss", "HybridLoss", "Loss", "SquaredLoss"],
+    "loss": [
+        "DoubleSampledLoss",
+        "GradientEnhancedLoss",
+        "HybridLoss",
+        "Loss",
+        "SquaredLoss",
+        "SumOfSquares",
+    ],
     "networks.base": ["Network", "Params", "RidgeNetwork", "S"],
+    "networks.equinox": ["EquinoxNetwork"],
     "networks.jets": ["CollapsedJets", "Stream", "SymmetricIncrements", "Taylor", "Value"],
     "networks.matrices": [
         "Basis",
@@ -115,10 +140,19 @@ _HOMES = {
     "networks.tensor_train": ["TTMLP", "TensorTrain"],
     "neural": ["Compiled", "NeuralSolver", "on_device"],
     "sharding": ["ShardedDomain", "coordinate_mesh", "divided", "pad_to_mesh", "places", "spread"],
-    "solver": ["Result", "Solver"],
+    "solver": ["FitStatus", "Result", "Solver", "load"],
     "theory": ["Curve", "alignment", "gradient_moments", "kernel_error", "slope_variance"],
     "trainers.adam": ["Adam", "ForwardGradient"],
-    "trainers.base": ["LossFunction", "Trainer", "decayed", "trainable"],
+    "trainers.base": [
+        "LeastSquares",
+        "LossFunction",
+        "Objective",
+        "Term",
+        "Trainer",
+        "decayed",
+        "trainable",
+    ],
+    "trainers.kernel": ["residual_kernel"],
     "trainers.subspace": ["SubspaceZO"],
     "trainers.zeroth_order": ["ZOCGE", "ZOHybrid", "ZORGE", "ZOSignRGE"],
 }
@@ -150,21 +184,16 @@ def __getattr__(name: str) -> Any:
 
 
 def make(name: str, **hyperparameters: Any) -> Solver:
-    """The solver called `name`, with any hyperparameter of any of its parts changed by name.
+    """Returns the registered solver called `name`, with hyperparameters of any of its parts changed by name.
 
-    Raises UnknownName, BadHyperparameter, or BrokenPlugin, each a ValueError that says what to try.
+    Raises UnknownName, BadHyperparameter or BrokenPlugin, each a ValueError that says what to try.
     """
-    from .hyperparameters import BadHyperparameter, override
-    from .neural import NeuralSolver
+    from .hyperparameters import BadHyperparameter
 
     solver = _registry.factory(str(name))()
-    if isinstance(solver, NeuralSolver):
-        try:
-            return override(solver, hyperparameters)
-        except BadHyperparameter:
-            raise
-        except ValueError as error:  # a part's own check of its numbers
-            raise BadHyperparameter(f"{name}: {error}") from None
-    if hyperparameters:
-        raise BadHyperparameter(f"{name} has no hyperparameters, got {', '.join(hyperparameters)}")
-    return solver
+    try:
+        return solver.with_hyperparameters(**hyperparameters) if hyperparameters else solver
+    except BadHyperparameter:
+        raise
+    except ValueError as error:  # a part's own check of its numbers
+        raise BadHyperparameter(f"{name}: {error}") from None

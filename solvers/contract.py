@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from typing import Any
 
@@ -23,26 +24,43 @@ import numpy as np
 import sympy as sp
 
 import pdezoo
-from pdezoo import Biharmonic, Coefficients, Diffusion, GradNorm1, GradNormSq, Laplacian, Points, X, r2, u
+from pdezoo import (
+    Biharmonic,
+    Coefficients,
+    Diffusion,
+    Drift,
+    GradNorm1,
+    GradNormSq,
+    Laplacian,
+    Points,
+    X,
+    r2,
+    u,
+    window_sum,
+)
 
 from .derivatives.field import Field
-from .neural import NeuralSolver, on_device
+from .hyperparameters import BadHyperparameter
+from .neural import Compiled, NeuralSolver, on_device
 from .solver import Solver
 
 DRAWS = 4000
-"""Estimates behind the mean of the clause `unbiased`."""
+"""The number of estimates whose mean the clause `unbiased` compares with the exact value."""
 
 _DIM = 10
-_GROWTH = 1.1  # bytes at 8 d over 8 × bytes at d: what rounding to whole buffers may add
+_GROWTH = 1.1  # at most, of bytes at 8 d over 8 × bytes at d: buffers are rounded up to whole ones
 FEW_AND_MANY = (8_000, 64_000)
-"""Dimensions at which memory is compared."""
+"""The two dimensions at which the memory of a compiled step is compared."""
 _SMALL = {"width": 16, "depth": 3}
 _STEPS, _CHUNK = 2_000, 50
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What came out of one clause. `ok` is None where the clause does not concern this contribution."""
+    """The outcome of one clause: what it expects, what was seen, and advice where these differ.
+
+    `ok` is None where the clause does not concern this contribution.
+    """
 
     name: str
     ok: bool | None
@@ -52,16 +70,19 @@ class Finding:
 
 
 class Violation(Exception):
-    """A clause does not hold; the message says what was seen."""
+    """Raised by a clause's test where the clause does not hold; the message says what was seen."""
 
 
 class NotApplicable(Exception):
-    """A clause has nothing to say; the message says why."""
+    """Raised by a clause's test that has nothing to say about a contribution; the message says why."""
 
 
 @dataclass(frozen=True)
 class Clause:
-    """One promise. `test` returns what it saw, or raises Violation or NotConcerned."""
+    """One promise that a contribution keeps: what is expected, and advice for those who fail it.
+
+    `test` takes the contribution and returns what it saw, or raises Violation or NotApplicable.
+    """
 
     name: str
     expected: str
@@ -69,7 +90,10 @@ class Clause:
     test: Callable[[Any], str]
 
     def finding(self, subject: Any) -> Finding:
-        """What the test says about `subject`; anything else that it raises is a failure too."""
+        """Tests `subject` and returns the outcome. Any other exception of the test is a failure too.
+
+        Raises UnknownName where the test does: whoever asked misspelt a name.
+        """
         try:
             return Finding(self.name, True, self.expected, self.test(subject))
         except NotApplicable as reason:
@@ -84,7 +108,7 @@ class Clause:
 
 
 def raised(error: BaseException) -> str:
-    """An exception in one line, with the place it came from."""
+    """Describes an exception in one line: its type, its message, and the file, line and function that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     where = (
         f" ({frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}, {frames[-1].name})"
@@ -92,39 +116,43 @@ def raised(error: BaseException) -> str:
         else ""
     )
     words = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"{type(error).__name__}: {words[:300]}{where}"
+    return f"{type(error).__name__}: {textwrap.shorten(words, 300, placeholder=' …')}{where}"
 
 
 def findings(subject: Any, clauses: tuple[Clause, ...]) -> Iterator[Finding]:
-    """Every clause's finding; after a first clause that fails there is nothing to hold to the others."""
+    """Yields the finding of every clause. It stops after a failure of the first clause, since the others need what that
+    one promises.
+    """
     for clause in clauses:
-        found = clause.finding(subject)
-        yield found
-        if found.ok is False and clause is clauses[0]:
+        finding = clause.finding(subject)
+        yield finding
+        if finding.ok is False and clause is clauses[0]:
             return
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The solver under test, by name, and what the clauses need of it."""
+    """The registered solver under test, by name, and what the clauses need of it."""
 
     name: str
 
     @cached_property
     def solver(self) -> Solver:
-        """As registered."""
+        """The solver with its default hyperparameters, as registered."""
         return _make(self.name)
 
     @cached_property
     def small(self) -> Solver:
-        """With a small network, where it has such hyperparameters."""
-        parts = self.solver.parts().values() if isinstance(self.solver, NeuralSolver) else ()
-        own = {n for part in parts for n in asdict(part)}
+        """The solver with a network of width 16 and depth 3, where it has such hyperparameters."""
+        own = _numbers(self.solver)
         return _make(self.name, **{k: v for k, v in _SMALL.items() if k in own})
 
     @cached_property
     def pde(self) -> pdezoo.PDE:
-        """The first problem that it supports, Poisson's equation where it can."""
+        """The first registered problem that it supports, Poisson's equation where it can.
+
+        Raises NotApplicable if there is none.
+        """
         first = sorted(_problems(), key=lambda pde: not pde.name.startswith("poisson/"))
         for pde in first:
             if self.solver.unsupported(pde) is None:
@@ -132,14 +160,17 @@ class Candidate:
         raise NotApplicable("it supports no registered problem")
 
     def require_trained(self) -> NeuralSolver:
-        """The small solver. Raises NotConcerned where it is not made of estimator, trainer and network."""
+        """Returns the small solver. Raises NotApplicable where it is not made of estimator, trainer and network."""
         if not isinstance(self.small, NeuralSolver):
             raise NotApplicable("it has no estimator, trainer and network")
         return self.small
 
 
 def check(name: str) -> tuple[Finding, ...]:
-    """Hold the registered solver `name` to every clause. Raises UnknownName for a name nobody registered."""
+    """Holds the registered solver `name` to every clause and returns the findings.
+
+    Raises UnknownName for a name that nobody registered.
+    """
     return tuple(findings(Candidate(name), CLAUSES))
 
 
@@ -151,12 +182,14 @@ def _make(name: str, **changes: Any) -> Solver:
 
 @cache
 def _problems() -> tuple[pdezoo.PDE, ...]:
-    """One problem of each family, at ten dimensions or its own; those that cannot be made are not our subject."""
-    found = []
+    """Returns one problem of each family, at ten dimensions or at the number it is fixed to; those that cannot be made
+    are left out.
+    """
+    problems = []
     for entry in pdezoo.catalogue().values():
         with suppress(Exception, SystemExit):
-            found.append(_somewhere(entry.full_names()[0]))
-    return tuple(found)
+            problems.append(_somewhere(entry.full_names()[0]))
+    return tuple(problems)
 
 
 def _somewhere(name: str) -> pdezoo.PDE:
@@ -188,12 +221,27 @@ def _hyperparameters(subject: Candidate) -> str:
         raise Violation(f"hyperparameters() are not JSON: {error}") from None
     if _make(subject.name).hyperparameters() != shown:
         raise Violation("two solvers made the same way have different hyperparameters")
-    parts = subject.solver.parts().values() if isinstance(subject.solver, NeuralSolver) else ()
-    own = {n: v for part in parts for n, v in asdict(part).items() if isinstance(v, bool | int | float)}
+    own = _numbers(subject.solver)
     for name, value in own.items():
         if _make(subject.name, **{name: value}).hyperparameters() != shown:
             raise Violation(f"make({subject.name!r}, {name}={value!r}) is another solver than the default")
     return ", ".join(f"{n}={v!r}" for n, v in own.items()) or "none to change"
+
+
+def _numbers(solver: Solver) -> dict[str, bool | int | float]:
+    """Returns the numbers and booleans among its hyperparameters, or those of its parts, that it lets change."""
+    shown = solver.hyperparameters()
+    parts = [shown, *(part for part in shown.values() if isinstance(part, dict))]
+    numbers = {n: v for part in parts for n, v in part.items() if isinstance(v, bool | int | float)}
+    return {name: value for name, value in numbers.items() if _changes(solver, name, value)}
+
+
+def _changes(solver: Solver, name: str, value: Any) -> bool:
+    try:
+        solver.with_hyperparameters(**{name: value})
+    except BadHyperparameter:
+        return False
+    return True
 
 
 def _crosses(subject: Candidate) -> str:
@@ -228,21 +276,16 @@ def _trace(solver: NeuralSolver, pde: pdezoo.PDE) -> None:
         raise Violation(f"unsupported({pde.name}) is None, but a step raises {raised(error)}") from None
 
 
-def atom_name(atom: Any) -> str:
-    """Laplacian, Dt, …; u, and a partial derivative, as they are written."""
-    return str(atom) if atom == u or isinstance(atom, sp.Derivative) else type(atom).__name__
-
-
 def _shapes(subject: Candidate) -> str:
     solver, problem = subject.require_trained(), _lowered(subject.pde)
 
     def estimates() -> tuple[Any, Any]:
         state = solver.init(problem, 0, 10)
         points = problem.sample(jax.random.key(0), 7)
-        found = solver.estimator(
+        values = solver.estimator(
             Field(problem, state.params, solver.network), problem.atoms, points, state.key
         )
-        return {atom_name(atom): found[atom] for atom in problem.atoms}, solver.predict(
+        return {pdezoo.atom_text(atom): values[atom] for atom in problem.atoms}, solver.predict(
             problem, state.params, points
         )
 
@@ -256,8 +299,9 @@ def _shapes(subject: Candidate) -> str:
 def _repeatable(subject: Candidate) -> str:
     solver, pde, test = subject.small, subject.pde, pdezoo.TestSet(subject.pde, 50)
     one = test.predict(solver.fit(pde, steps=6, seed=1, batch=8, progress=None).predict)
-    if isinstance(solver, NeuralSolver):
-        again, other = _two_seeds(solver, pde, test)
+    compiled = solver.compile(pde, steps=6, batch=8)
+    if compiled is not None:
+        again, other = _two_seeds(compiled, test)
         if np.array_equal(one, other):
             raise Violation("seeds 1 and 2 give the same solution")
     else:
@@ -267,9 +311,8 @@ def _repeatable(subject: Candidate) -> str:
     return f"the same bits at {test.size} points after 6 steps"
 
 
-def _two_seeds(solver: NeuralSolver, pde: pdezoo.PDE, test: pdezoo.TestSet) -> list[np.ndarray]:
-    """Six steps from seeds 1 and 2 in one compiled loop, compiled anew."""
-    compiled = solver.compile(pde, steps=6, batch=8)
+def _two_seeds(compiled: Compiled, test: pdezoo.TestSet) -> list[np.ndarray]:
+    """Returns predictions at the test points after six steps from seeds 1 and 2, in one compiled loop."""
     ends = [compiled.advance(compiled.init(seed), 6)[0].params for seed in (1, 2)]
     return [test.predict(compiled.predictor(params)) for params in ends]
 
@@ -289,15 +332,24 @@ def _unbiased(subject: Candidate) -> str:
         if not (error <= bound).all():
             k = int(np.argmax(error - bound))
             off = f"{values.mean(0)[k]:.6g} against {want[k]:.6g}, standard error {values.std(0)[k] / math.sqrt(DRAWS):.2g}"
-            raise Violation(f"the mean of {atom_name(atom)} over {DRAWS} keys is {off}")
-    return f"{', '.join(map(atom_name, problem.atoms))}: means over {DRAWS} keys"
+            raise Violation(f"the mean of {pdezoo.atom_text(atom)} over {DRAWS} keys is {off}")
+    return f"{', '.join(map(pdezoo.atom_text, problem.atoms))}: means over {DRAWS} keys"
 
 
 def _probe(solver: NeuralSolver) -> Any:
-    """Every atom the estimator takes, on a small problem whose ansatz has two parts that vary; or what it supports."""
-    known = (Laplacian(u), GradNormSq(u), GradNorm1(u), Diffusion(u, r2), Biharmonic(u))
-    atoms = [a for a in known if isinstance(a, solver.estimator.atoms[1:])]
-    waves = pdezoo.window_sum(sp.sin(X[0]), coefficients=Coefficients(3))
+    """Returns a small problem with every atom that the estimator takes, whose ansatz varies in both parts; or one that
+    it supports.
+    """
+    known = (
+        Laplacian(u),
+        GradNormSq(u),
+        GradNorm1(u),
+        Diffusion(u, r2),
+        Drift(u, window_sum(1 - X[0], coefficients=Coefficients(4))),
+        Biharmonic(u),
+    )
+    atoms = [a for a in known if isinstance(a, solver.estimator.atoms)]
+    waves = window_sum(sp.sin(X[0]), coefficients=Coefficients(3))
     ansatz = pdezoo.Ansatz(1 - r2 / (2 * pdezoo.d), waves)
     if any(isinstance(a, Laplacian) for a in atoms):
         atoms = [a for a in atoms if not isinstance(a, Biharmonic)]  # one order at a time: they share no pass
@@ -310,7 +362,7 @@ def _probe(solver: NeuralSolver) -> Any:
 
 
 def _double_field(solver: NeuralSolver, problem: Any) -> tuple[Points, Field]:
-    """Three points and a field with generic parameters, float64; to be called under `enable_x64`."""
+    """Returns three points and a field with generic parameters, both in float64; to be called under `enable_x64`."""
     wide = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), tree)
     params = solver.network.init(jax.random.key(0), problem.domain.dim, problem.has_time)
     leaves, shape = jax.tree.flatten(params)
@@ -321,7 +373,9 @@ def _double_field(solver: NeuralSolver, problem: Any) -> tuple[Points, Field]:
 
 
 def _exact(solver: NeuralSolver, field: Field, at: Points) -> list[np.ndarray]:
-    """By nested autodiff of the function that the estimator means: it knows nothing of estimators."""
+    """Computes every atom, (B,), by nested autodiff of the function that the estimator means: independent of the code
+    of estimators.
+    """
     atoms = field.problem.atoms
     function = lambda f, p: pdezoo.nested_autodiff(lambda q: solver.estimator.value(f, q), p, atoms)
     values = jax.jit(lambda f, p: [function(f, p)[a] for a in atoms])(field, at)
@@ -329,12 +383,12 @@ def _exact(solver: NeuralSolver, field: Field, at: Points) -> list[np.ndarray]:
 
 
 def _drawn(solver: NeuralSolver, field: Field, at: Points) -> list[np.ndarray]:
-    """Each atom's estimates, (DRAWS, B)."""
+    """Returns the estimates of every atom for DRAWS keys, each (DRAWS, B)."""
     atoms = field.problem.atoms
 
     def one(f: Field, p: Points, seed: Any) -> list[Any]:
-        found = solver.estimator(f, atoms, p, jax.random.key(seed))
-        return [found[a] for a in atoms]
+        values = solver.estimator(f, atoms, p, jax.random.key(seed))
+        return [values[a] for a in atoms]
 
     many = jax.jit(lambda f, p, seeds: jax.lax.map(lambda s: one(f, p, s), seeds, batch_size=500))
     return [np.asarray(v) for v in many(field, at, jnp.arange(DRAWS))]
@@ -342,22 +396,18 @@ def _drawn(solver: NeuralSolver, field: Field, at: Points) -> list[np.ndarray]:
 
 def _coordinates(subject: Candidate) -> str:
     solver = subject.require_trained()
-    if not solver.streams:
+    if not solver.accepts_lazy_coordinates:
         raise NotApplicable("a part of it needs x as an array, and says so")
-    pde, domain = _on_a_ball(solver)
-    problem = _lowered(pde)
+    pde = _with_lazy_coordinates(solver)
+    problem, forms = _lowered(pde), _lazy_forms(pde.domain)
     params = jax.jit(lambda: solver.init(problem, 0, 10).params)()
-    forms = {
-        "factored": domain.factored(jax.random.key(0), 7),
-        "streamed": domain.stream(jax.random.key(0), 7, 4),
-    }
 
     @jax.jit
     def estimates(points: Points) -> Any:
-        found = solver.estimator(
+        values = solver.estimator(
             Field(problem, params, solver.network), problem.atoms, points, jax.random.key(1)
         )
-        return jnp.stack([found[a] for a in problem.atoms])
+        return jnp.stack([values[a] for a in problem.atoms])
 
     for form, points in forms.items():
         seen, want = estimates(points), estimates(points._replace(x=pdezoo.materialize(points.x)))
@@ -365,22 +415,37 @@ def _coordinates(subject: Candidate) -> str:
         for atom, off, scale in zip(problem.atoms, error, size, strict=True):
             if not off <= 1e-3 * scale:
                 raise Violation(
-                    f"{atom_name(atom)} at {form} points is off by {off:.2g} of {scale:.2g} on {pde.name}"
+                    f"{pdezoo.atom_text(atom)} is off by {off:.2g} of {scale:.2g} on {pde.name} where x is {form}"
                 )
-    return f"{', '.join(map(atom_name, problem.atoms))} on {pde.name}, {' and '.join(forms)}"
+    return f"{', '.join(map(pdezoo.atom_text, problem.atoms))} on {pde.name}, {' and '.join(forms)}"
 
 
-def _on_a_ball(solver: NeuralSolver) -> tuple[pdezoo.PDE, pdezoo.Ball]:
-    """The first problem there that it supports."""
+def _with_lazy_coordinates(solver: NeuralSolver) -> pdezoo.PDE:
+    """Returns the first problem that it supports whose domain offers lazy coordinates.
+
+    Raises NotApplicable if there is none.
+    """
     for pde in _problems():
-        if isinstance(pde.domain, pdezoo.Ball) and solver.unsupported(pde) is None:
-            return pde, pde.domain
-    raise NotApplicable("it supports no registered problem on a ball")
+        if _lazy_forms(pde.domain) and solver.unsupported(pde) is None:
+            return pde
+    raise NotApplicable("it supports no registered problem whose domain offers coordinates that are no array")
+
+
+def _lazy_forms(domain: pdezoo.Domain) -> dict[str, Points]:
+    """Returns seven points in every lazy form that a domain has, by the name of the type of x; empty where it has arrays only.
+
+    The forms are the one that `coordinates` offers, and coordinates in blocks of 4 where the domain has a method `stream`.
+    """
+    points = domain.coordinates(jax.random.key(0), 7)
+    if not isinstance(points.x, pdezoo.Coordinates):
+        return {}
+    stream = getattr(domain, "stream", None)
+    forms = [points, stream(jax.random.key(0), 7, 4)] if stream else [points]
+    return {type(form.x).__name__: form for form in forms}
 
 
 def _learns(subject: Candidate) -> str:
-    solver = subject.require_trained()
-    compiled = solver.compile(subject.pde, steps=_STEPS, batch=32, chunk=_CHUNK)
+    compiled = _compiled(subject.small, subject.pde, steps=_STEPS, batch=32, chunk=_CHUNK)
     state, losses = compiled(compiled.init(seed=0))
     first = mean = float(losses.mean)
     done = _CHUNK
@@ -394,7 +459,7 @@ def _learns(subject: Candidate) -> str:
 
 
 def _memory(subject: Candidate) -> str:
-    solver = subject.require_trained()
+    solver = subject.small
     try:
         problems = [pdezoo.make(subject.pde.name, dim=dim) for dim in FEW_AND_MANY]
     except pdezoo.BadDimension:
@@ -402,12 +467,22 @@ def _memory(subject: Candidate) -> str:
     for pde in problems:
         if reason := solver.unsupported(pde):
             raise NotApplicable(f"at d = {pde.dim:,}: {reason}")
-    small, large = (solver.compile(pde, steps=10, batch=8).bytes for pde in problems)
+    small, large = (_compiled(solver, pde, steps=10, batch=8).bytes for pde in problems)
     return require_linear(small, large)
 
 
+def _compiled(solver: Solver, pde: pdezoo.PDE, **options: int) -> Compiled:
+    compiled = solver.compile(pde, **options)
+    if compiled is None:
+        raise NotApplicable("it compiles nothing")
+    return compiled
+
+
 def require_linear(small: int, large: int) -> str:
-    """What bytes at FEW_AND_MANY dimensions show; raises Violation where they grow faster than the dimension."""
+    """Describes the bytes that a compiled step needs at the two dimensions FEW_AND_MANY.
+
+    Raises Violation where they grow faster than the dimension.
+    """
     low, high = FEW_AND_MANY
     seen = f"{small / low:,.0f} bytes a dimension at d = {low:,}, {large / high:,.0f} at {high:,}"
     if large > _GROWTH * (high / low) * small:
@@ -419,7 +494,7 @@ CLAUSES = (
     Clause(
         "made",
         "the registered function makes a Solver that bears its name",
-        "return Trained(NAME, …), or a subclass of Solver whose `name` is the registered one",
+        "return NeuralSolver(NAME, …), or a subclass of Solver whose `name` is the registered one",
         _made,
     ),
     Clause(
@@ -454,8 +529,8 @@ CLAUSES = (
     ),
     Clause(
         "coordinates",
-        "where every part declares `streams`: at points whose x is no array the estimates are those at the array",
-        "leave x to the field and its methods; or do not declare streams = True, and be given arrays",
+        "where every part declares `accepts_lazy_coordinates`: at points whose x is no array, the estimates are those at the array",
+        "leave x to the field and its methods; or do not declare accepts_lazy_coordinates = True, and be given arrays",
         _coordinates,
     ),
     Clause(

@@ -1,69 +1,89 @@
-"""Losses of a randomly estimated residual r̂_ξ(x), already divided by the domain's scale."""
+"""Losses of an estimated residual.
+
+r̂_ξ(x) is the residual N[u_θ](x) − g(x), estimated with the randomness ξ and divided by the domain's scale.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pdezoo import Points
+from pdezoo import Condition, Points, Problem
 
 from .derivatives.directions import Axes
 from .derivatives.field import Field
+from .networks.base import Network, Params
+from .trainers.base import Term
 
 
 class Residual(NamedTuple):
-    """ξ ↦ r̂_ξ at the points of a batch: a row for the operator, and one for every derivative that the problem adds to it."""
+    """The estimated residual r̂_ξ at the points of a batch, as a function of the key that determines ξ.
+
+    It has a row for the operator, and one for every derivative of it that the problem adds.
+    """
 
     estimate: Callable[[Points, PRNGKeyArray], Float[Array, "operators batch"]]
     points: Points
 
     def __call__(self, key: PRNGKeyArray) -> Float[Array, "operators batch"]:
-        """At the batch's points."""
+        """Evaluates r̂_ξ at the batch's points, shape (operators, B), with ξ drawn from `key`."""
         return self.estimate(self.points, key)
 
 
 class Loss(Protocol):
-    """(residual, key) ↦ scalar."""
+    """A function (residual, key, progress) ↦ scalar. A loss that is a sum of squares implements `SumOfSquares` too."""
 
     unbiased: ClassVar[bool]
-    streams: ClassVar[bool]
-    """Whether it leaves x to the residual, so that x need not be an array but can be `Coordinates`."""
+    accepts_lazy_coordinates: ClassVar[bool]
+    """Whether x may be `Coordinates` instead of an array, since the loss leaves it to the residual."""
 
-    def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Float[Array, ""]:
-        """The loss, when the fraction `done` of the training is over."""
+    def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Float[Array, ""]:
+        """Evaluates the loss; `progress` is the fraction of the training that is over, from 0 to 1."""
+
+
+@runtime_checkable
+class SumOfSquares(Protocol):
+    """A loss that is the sum over rows of the mean over points of squares: what a trainer of residuals can minimise."""
+
+    def rows(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Float[Array, "rows batch"]:
+        """Returns the numbers that are squared, shape (rows, B); the residuals of the operators come first."""
 
 
 @dataclass(frozen=True)
 class SquaredLoss:
-    """mean_x r̂_ξ(x)²: biased upwards by mean_x Var r̂(x)."""
+    """The mean over points of r̂_ξ(x)², which is biased upwards by the mean of Var r̂(x)."""
 
     unbiased: ClassVar[bool] = False
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
 
-    def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Array:
-        """The loss."""
+    def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
+        """Evaluates the mean square of one estimate of the residual."""
         return mean_product(r := residual(key), r)
+
+    def rows(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
+        """Returns the estimate r̂ itself, shape (operators, B)."""
+        return residual(key)
 
 
 @dataclass(frozen=True)
 class DoubleSampledLoss:
-    """mean_x r̂_ξ(x) r̂_ξ'(x) with independent ξ, ξ': unbiased for mean_x r(x)².
+    """The mean over points of r̂_ξ(x) r̂_ξ'(x) with independent ξ and ξ': unbiased for the mean of r(x)².
 
-    With `both_factors` false the gradient flows through the first factor only, doubled: the same in
+    With `both_factors` false the gradient flows through the first factor only, and is doubled: it has the same
     expectation, at half the memory.
     """
 
     both_factors: bool = True
     unbiased: ClassVar[bool] = True
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
 
-    def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Array:
-        """The loss."""
+    def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
+        """Evaluates the mean product of two independent estimates of the residual."""
         one, other = jax.random.split(key)
         first, second = residual(one), residual(other)
         if self.both_factors:
@@ -74,39 +94,51 @@ class DoubleSampledLoss:
 
 @dataclass(frozen=True)
 class HybridLoss:
-    """The squared loss for the fraction `biased` of the training, then the double-sampled one: the first has less variance."""
+    """The squared loss for the fraction `biased` of the training, then the double-sampled one. The first has less variance."""
 
     biased: float = 0.5
     unbiased: ClassVar[bool] = False
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
 
-    def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Array:
-        """The loss."""
+    def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
+        """Evaluates the loss of the stage that `progress` belongs to."""
         one, other = jax.random.split(key)
         first = residual(one)
         # only the second factor depends on the stage, so that there is one residual less to compile
-        second = jax.lax.cond(done < self.biased, lambda: first, lambda: residual(other))
+        second = jax.lax.cond(progress < self.biased, lambda: first, lambda: residual(other))
         return mean_product(first, second)
 
 
 @dataclass(frozen=True)
 class GradientEnhancedLoss:
-    """mean r̂² + weight · mean |∇r̂|² (Yu et al. 2022), with |∇r̂|² ≈ (d/J) Σ_j (∂r̂/∂x_j)² over J = `axes` sampled axes.
+    """The mean of r̂² + weight · |∇r̂|² (Yu et al. 2022), with |∇r̂|² ≈ (d/J) Σ_j (∂r̂/∂x_j)² over J = `axes` sampled axes.
 
-    ξ is held while r̂_ξ is differentiated. Every axis costs a tangent of the whole residual, source included.
+    ξ is fixed while r̂_ξ is differentiated. Every axis costs a tangent of the whole residual, source included. Raises
+    ValueError for fewer than one axis and a negative weight.
     """
 
     weight: float = 0.1
     axes: int = 1
     unbiased: ClassVar[bool] = False
-    streams: ClassVar[bool] = False
+    accepts_lazy_coordinates: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.axes < 1 or self.weight < 0:
             raise ValueError(f"axes is at least 1 and weight at least 0, got {self.axes} and {self.weight}")
 
-    def __call__(self, residual: Residual, key: PRNGKeyArray, done: Any = 0.0) -> Array:
-        """The loss."""
+    def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
+        """Evaluates the loss with one estimate of the residual and of its derivatives along the sampled axes."""
+        values, slopes, weight = self._differentiated(residual, key)
+        squares = jnp.sum(slopes**2, axis=0)
+        return mean_product(values, values) + weight * jnp.sum(jnp.mean(squares, axis=1))
+
+    def rows(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
+        """Returns r̂, and √(weight · d/J) ∂r̂/∂x_j for every sampled axis, shape ((1 + J)·operators, B)."""
+        values, slopes, weight = self._differentiated(residual, key)
+        return jnp.concatenate([values, weight**0.5 * slopes.reshape(-1, slopes.shape[-1])])
+
+    def _differentiated(self, residual: Residual, key: PRNGKeyArray) -> tuple[Array, Array, float]:
+        """Returns r̂ (operators, B), ∂r̂/∂x_j (J, operators, B), and the factor weight · d/J of the squares of the latter."""
         how, which = jax.random.split(key)
         points = residual.points
         sampled = Axes.draw(which, self.axes, points.x.shape[1])
@@ -116,31 +148,62 @@ class GradientEnhancedLoss:
             return jax.jvp(at, (points.x,), (jnp.zeros_like(points.x).at[:, axis].set(1),))
 
         values, slopes = jax.vmap(along, out_axes=(None, 0))(sampled.indices)
-        squares = jnp.sum(slopes**2, axis=0)
-        return mean_product(values, values) + self.weight * sampled.weight * jnp.sum(
-            jnp.mean(squares, axis=1)
-        )
+        return values, slopes, self.weight * sampled.weight
 
 
 def mean_product(
     one: Float[Array, "operators batch"], other: Float[Array, "operators batch"]
 ) -> Float[Array, ""]:
-    """Sum over operators of the mean over points."""
+    """Returns the sum over operators of the mean over points of the product of two residuals."""
     return jnp.sum(jnp.mean(one * other, axis=1))
 
 
 def condition_loss(field: Field, key: PRNGKeyArray, batch: int) -> Float[Array, ""]:
-    """Σ over the problem's soft conditions of weight · mean (u − target)² + gradient_weight · mean |∇(u − target)|²."""
+    """Evaluates Σ weight · mean (u − target)² + gradient_weight · mean |∇(u − target)|² over the problem's soft conditions.
+
+    Each condition has `batch` points of its own, drawn from `key`.
+    """
     total, problem = jnp.zeros(()), field.problem
     for number, condition in enumerate(problem.conditions):
-        points = problem.domain.sample(jax.random.fold_in(key, number), batch, condition.time)
-
-        def gap(x: Array, number: int = number, points: Points = points) -> Array:
-            moved = points._replace(x=x)
-            return field.value(moved) - problem.targets(moved)[number]
-
-        total += condition.weight * jnp.mean(gap(points.x) ** 2)
+        points = _condition_points(problem, number, key, batch)
+        gap, slope = _gap(field, number, points)
+        total += condition.weight * jnp.mean(gap**2)
         if condition.gradient_weight:
-            slope = jax.grad(lambda x, f=gap: jnp.sum(f(x)))(points.x)
-            total += condition.gradient_weight * jnp.mean(jnp.sum(slope**2, axis=1))
+            total += condition.gradient_weight * jnp.mean(jnp.sum(slope() ** 2, axis=1))
     return total
+
+
+def condition_terms(problem: Problem, network: Network, key: PRNGKeyArray, batch: int) -> tuple[Term, ...]:
+    """Returns the loss of `condition_loss` as residuals, one term for each soft condition.
+
+    The rows of a term are √weight (u − target), and √gradient_weight ∂(u − target)/∂x_i in d rows where that weight is
+    not zero.
+    """
+
+    def term(number: int, condition: Condition) -> Term:
+        def rows(params: Params, points: Points) -> Array:
+            gap, slope = _gap(Field(problem, params, network), number, points)
+            value = condition.weight**0.5 * gap[None]
+            if not condition.gradient_weight:
+                return value
+            return jnp.concatenate([value, condition.gradient_weight**0.5 * slope().T])
+
+        return Term(_condition_points(problem, number, key, batch), rows)
+
+    return tuple(term(number, condition) for number, condition in enumerate(problem.conditions))
+
+
+def _condition_points(problem: Problem, number: int, key: PRNGKeyArray, batch: int) -> Points:
+    return problem.domain.sample(jax.random.fold_in(key, number), batch, problem.conditions[number].time)
+
+
+def _gap(
+    field: Field, number: int, points: Points
+) -> tuple[Float[Array, " batch"], Callable[[], Float[Array, "batch dim"]]]:
+    """Returns u − target of a condition at points, (B,), and a function that computes its gradient there, (B, d)."""
+
+    def gap(x: Array) -> Array:
+        moved = points._replace(x=x)
+        return field.value(moved) - field.problem.targets(moved)[number]
+
+    return gap(points.x), lambda: jax.grad(lambda x: jnp.sum(gap(x)))(points.x)

@@ -4,46 +4,49 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pdezoo import PDE, Ball, Points, Problem, TestSet
+from pdezoo import PDE, Points, Problem, TestSet
 from pdezoo.lowering import prng
 
 from .derivatives.field import Field
 from .estimators.base import Estimator
-from .loss import Loss, Residual, SquaredLoss, condition_loss
+from .hyperparameters import changed, plain, require_known
+from .loss import Loss, Residual, SquaredLoss, SumOfSquares, condition_loss, condition_terms
 from .networks.base import Network, Params
 from .networks.mlp import MLP
 from .progress import Progress, progress_bar
 from .solver import Result, Solver
 from .trainers.adam import Adam
-from .trainers.base import Trainer
+from .trainers.base import LeastSquares, LossFunction, Objective, Term, Trainer
 from .training import train
-
-_HELD = 2**25  # numbers of training points that are held at a time: 128 MB
-_BLOCK = 2**16  # coordinates in a block of those that are not
 
 
 class State(NamedTuple):
-    """A training in mid-flight."""
+    """A training between two steps: what a step reads and replaces."""
 
     params: Params
     trainer: Any
     key: PRNGKeyArray
     step: Int[Array, ""]
-    steps: Int[Array, ""]  # of the whole training
+    steps: Int[Array, ""]  # the number of steps of the whole training
     loss: Float[Array, ""]
+
+    @property
+    def progress(self) -> Float[Array, ""]:
+        """The fraction of the training that is over, from 0 to 1: all schedules follow it."""
+        return jnp.minimum(self.step / self.steps.astype(jnp.float32), 1)
 
 
 class Losses(NamedTuple):
-    """Of a chunk of steps: the mean loss, and the last finite one; NaN if none ever was."""
+    """A summary of the losses of several steps: their mean, and the last finite one, NaN if none ever was."""
 
     mean: Float[Array, ""]
     last: Float[Array, ""]
@@ -51,7 +54,10 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class NeuralSolver(Solver):
-    """Minimises the mean squared estimated residual of a network under the problem's ansatz."""
+    """Minimises the mean squared estimated residual of a network under the problem's ansatz.
+
+    It is made of an estimator of derivatives, a trainer, a network and a loss. Soft conditions of the problem add to the loss.
+    """
 
     name: str
     estimator: Estimator
@@ -60,26 +66,47 @@ class NeuralSolver(Solver):
     loss: Loss = field(default_factory=SquaredLoss)
 
     def hyperparameters(self) -> dict[str, Any]:
-        """The four parts: their kind and their numbers; and the generator of points and directions."""
-        parts = {part: {"kind": type(value).__name__} | asdict(value) for part, value in self.parts().items()}
+        """Returns the kind and the fields of each of the four parts, and the generator of points and directions, as plain data."""
+        parts = {part: {"kind": type(value).__name__} | plain(value) for part, value in self.parts().items()}
         return parts | {"generator": prng.NAME}
 
+    def with_hyperparameters(self, **changes: Any) -> Self:
+        """Returns a copy with fields of its parts changed by name, in every part that has a field of that name.
+
+        Raises BadHyperparameter for a name that no part has, and for a value of another kind than the one it replaces.
+        """
+        own = {part: plain(value) for part, value in self.parts().items()}
+        require_known(self.name, changes, {name for fields in own.values() for name in fields})
+        kept = {part: {n: v for n, v in changes.items() if n in fields} for part, fields in own.items()}
+        return replace(self, **{part: changed(value, kept[part]) for part, value in self.parts().items()})
+
     def parts(self) -> dict[str, Any]:
-        """Estimator, trainer, network and loss."""
+        """Returns estimator, trainer, network and loss by these names."""
         return {k: getattr(self, k) for k in ("estimator", "trainer", "network", "loss")}
 
     @property
-    def streams(self) -> bool:
-        """Whether no part needs x as an array."""
-        return self.estimator.streams and self.network.streams and self.loss.streams
+    def accepts_lazy_coordinates(self) -> bool:
+        """Whether no part needs x as an array, as trainers of residuals do."""
+        parts = (self.estimator, self.network, self.loss)
+        return not self.trainer.wants_residuals and all(part.accepts_lazy_coordinates for part in parts)
 
     def unsupported(self, pde: PDE) -> str | None:
-        """The estimator's reason, or the network's."""
+        """Returns the reason why this solver cannot be used on `pde`; None if it can.
+
+        It is the estimator's reason, the network's, or that the trainer wants residuals of a loss that is no sum of squares.
+        """
         reason = self.estimator.unsupported(pde, self.network)
-        return self.network.unsupported(pde) if reason is None else reason
+        reason = self.network.unsupported(pde) if reason is None else reason
+        if reason is None and self.trainer.wants_residuals and not isinstance(self.loss, SumOfSquares):
+            trainer, loss = type(self.trainer).__name__, type(self.loss).__name__
+            return f"{trainer} minimises sums of squares, and {loss} is none; try SquaredLoss"
+        return reason
 
     def init(self, problem: Problem, seed: int, steps: int) -> State:
-        """The state before the first step. Points and directions come from pdezoo's fast generator."""
+        """Returns the state before the first of `steps` steps; `seed` determines all that is random about the training.
+
+        Points and directions come from pdezoo's fast generator.
+        """
         start, key = jax.random.key(seed), prng.key(seed)
         params = self.network.init(start, problem.domain.dim, problem.has_time)
         no_step = jax.random.fold_in(key, 2**32 - 1)
@@ -89,38 +116,75 @@ class NeuralSolver(Solver):
         return State(params, trainer, key, zero, zero + steps, jnp.zeros(()))
 
     def step(self, problem: Problem, state: State, batch: int) -> State:
-        """One step: draw points, estimate residuals, update."""
+        """Takes one step: draws `batch` points, estimates residuals and updates the parameters."""
         key = jax.random.fold_in(state.key, state.step)
-        done = state.step / state.steps
         free, fixed = eqx.partition(state.params, eqx.is_inexact_array)
-        loss = lambda params, k: self.evaluate(problem, eqx.combine(params, fixed), k, batch, done)
+        loss = self.objective(problem, fixed, batch, state.progress)
         free, trainer, value = self.trainer.step(loss, free, state.trainer, key)
         return State(eqx.combine(free, fixed), trainer, state.key, state.step + 1, state.steps, value)
 
+    def objective(self, problem: Problem, fixed: Params, batch: int, progress: Any) -> LossFunction:
+        """Returns the loss in the form that the trainer asks for: a `LeastSquares` where it wants residuals, else an
+        `Objective`.
+
+        The loss is a function of the trained parameters; `fixed` are the others.
+        """
+        whole = lambda params: eqx.combine(params, fixed)
+        value = lambda params, key: self.evaluate(problem, whole(params), key, batch, progress)
+        if not self.trainer.wants_residuals:
+            return Objective(value, progress)
+
+        def terms(key: PRNGKeyArray) -> tuple[Term, ...]:
+            of_whole = lambda rows: lambda params, points: rows(whole(params), points)
+            return tuple(Term(at, of_whole(rows)) for at, rows in self.terms(problem, key, batch, progress))
+
+        return LeastSquares(value, progress, self.network, terms)
+
     def evaluate(
-        self, problem: Problem, params: Params, key: PRNGKeyArray, batch: int, done: Any = 0.0
+        self, problem: Problem, params: Params, key: PRNGKeyArray, batch: int, progress: Any = 0.0
     ) -> Float[Array, ""]:
-        """The loss on points drawn from `key`, when the fraction `done` of the training is over."""
+        """Evaluates the loss on `batch` points drawn from `key`, when the fraction `progress` of the training is over."""
         where, how, at = jax.random.split(key, 3)
         points = self.points(problem, where, batch)
         trial = Field(problem, params, self.network)
+        return self.loss(self._residual(trial, points), how, progress) + condition_loss(trial, at, batch)
 
-        def residual(moved: Points, k: PRNGKeyArray) -> Array:
-            return problem.residual(self.estimator(trial, problem.atoms, moved, k), moved)
+    def terms(self, problem: Problem, key: PRNGKeyArray, batch: int, progress: Any = 0.0) -> tuple[Term, ...]:
+        """Returns the same loss as the terms whose squares it is made of: the operator's residuals, and a term for each
+        soft condition.
 
-        return self.loss(Residual(residual, points), how, done) + condition_loss(trial, at, batch)
+        The loss must be a `SumOfSquares`, as `unsupported` makes sure.
+        """
+        assert isinstance(self.loss, SumOfSquares)  # `unsupported` gave the reason
+        loss = self.loss
+        where, how, at = jax.random.split(key, 3)
+
+        def rows(params: Params, points: Points) -> Array:
+            return loss.rows(self._residual(Field(problem, params, self.network), points), how, progress)
+
+        return Term(self.points(problem, where, batch), rows), *condition_terms(
+            problem, self.network, at, batch
+        )
+
+    def _residual(self, trial: Field, points: Points) -> Residual:
+        """Returns ξ ↦ r̂_ξ of a trial function at points."""
+        problem = trial.problem
+        estimate = lambda moved, key: self.estimator(trial, problem.atoms, moved, key)
+        return Residual(lambda moved, key: problem.residual(estimate(moved, key), moved), points)
 
     def points(self, problem: Problem, key: PRNGKeyArray, batch: int) -> Points:
-        """Training points: an array, unless domain and parts can do with less; then streamed where they are many numbers."""
-        domain = problem.domain
-        if not (isinstance(domain, Ball) and self.streams):
-            return problem.sample(key, batch)
-        if batch * domain.dim <= _HELD:
-            return domain.factored(key, batch)
-        return domain.stream(key, batch, block_size(domain.dim))
+        """Draws `batch` training points, with x as an array, or in the form that the domain offers if all parts accept
+        lazy coordinates.
+        """
+        return (
+            problem.coordinates(key, batch) if self.accepts_lazy_coordinates else problem.sample(key, batch)
+        )
 
     def advance(self, problem: Problem, state: State, count: Array, batch: int) -> tuple[State, Losses]:
-        """Up to `count` steps in one loop; stops before the state is touched by a loss that is not finite."""
+        """Takes up to `count` steps in one compiled loop, and returns the state and a summary of the losses.
+
+        It stops after a step whose loss is not finite; such a step leaves the parameters as they were.
+        """
 
         def go_on(carry: tuple[State, Array, Losses]) -> Array:
             now, done, _ = carry
@@ -137,11 +201,14 @@ class NeuralSolver(Solver):
         return state, seen._replace(mean=seen.mean / jnp.maximum(done, 1))
 
     def predict(self, problem: Problem, params: Params, points: Points) -> Float[Array, " batch"]:
-        """u_θ at points, as the estimator means it."""
+        """Evaluates the solution at points, shape (B,): u_θ, or what the estimator takes for it, such as a smoothed u_θ."""
         return self.estimator.value(Field(problem, params, self.network), points)
 
     def compile(self, pde: PDE, *, steps: int = 10_000, batch: int = 100, chunk: int = 1) -> Compiled:
-        """The training loop compiled ahead of time, for timing it and for the compiler's own account of it."""
+        """Compiles the training loop ahead of time, for timing it and for the compiler's own account of memory and operations.
+
+        The result takes `chunk` steps a call, on `batch` points each; schedules end after `steps` steps.
+        """
         problem = on_device(pde)
         state = jax.eval_shape(lambda: self.init(problem, 0, steps))
         begin = time.perf_counter()
@@ -162,7 +229,10 @@ class NeuralSolver(Solver):
         seconds: float | None = None,
         evaluations: int = 10,
     ) -> Result:
-        """Train; see Solver.fit."""
+        """Trains on `pde` and returns the result; see `Solver.fit` for the arguments.
+
+        Raises ValueError where `unsupported` gives a reason, and for a negative number of seconds.
+        """
         reason = self.unsupported(pde)
         if reason:
             raise ValueError(f"{self.name} cannot solve {pde.name}: {reason}")
@@ -172,12 +242,35 @@ class NeuralSolver(Solver):
             )
         compiled = self.compile(pde, steps=steps, batch=batch)
         with progress_bar(progress, self.name, pde) as show:
-            return train(compiled, seed, test, show, seconds, evaluations)
+            return train(compiled, pde, seed, test, show, seconds, evaluations)
+
+    def restore(self, pde: PDE, leaves: list[Array]) -> tuple[Params, Callable[[Points], Array]]:
+        """Rebuilds parameters, in the structure that `init` gives them, and the solution from the arrays of a saved result.
+
+        Raises ValueError where the arrays differ from those of `init` in number, rank or type.
+        """
+        problem = on_device(pde)
+        like = jax.eval_shape(lambda: self.init(problem, 0, 1).params)
+        expected, structure = jax.tree.flatten(like)
+        kinds = [[(a.ndim, a.dtype) for a in arrays] for arrays in (expected, leaves)]
+        if kinds[0] != kinds[1]:
+            raise ValueError(
+                f"{self.name} has {len(expected)} arrays of parameters, {_shown(expected)}; got {len(leaves)}, {_shown(leaves)}"
+            )
+        params = jax.tree.unflatten(structure, leaves)
+        return params, lambda points: _predict(self, problem, params, points)
+
+
+def _shown(arrays: list[Any]) -> str:
+    return ", ".join(f"{a.dtype}{list(a.shape)}" for a in arrays)
 
 
 @dataclass
 class Compiled:
-    """A compiled training loop. `state, losses = compiled(state)` runs `chunk` steps; the state given is used up."""
+    """A compiled training loop. `state, losses = compiled(state)` takes `chunk` steps; the state given is used up.
+
+    `seconds` is the time that compilation took, and `steps` the length of the whole training.
+    """
 
     solver: NeuralSolver
     problem: Problem
@@ -187,43 +280,37 @@ class Compiled:
     chunk: int = 1
 
     def init(self, seed: int = 0) -> State:
-        """A fresh state."""
+        """Returns a fresh state, the parameters and all randomness determined by `seed`."""
         return _initial(self.solver, self.problem, seed, self.steps)
 
     def __call__(self, state: State) -> tuple[State, Losses]:
-        """`chunk` steps."""
+        """Takes `chunk` steps; returns the state and a summary of the losses."""
         return self.advance(state, self.chunk)
 
     def advance(self, state: State, count: int) -> tuple[State, Losses]:
-        """Up to `count` steps."""
+        """Takes up to `count` steps; returns the state and a summary of the losses. The buffers of the state given are reused."""
         return self.executable(self.problem, state, jnp.asarray(count, jnp.int32))
 
     def predictor(self, params: Params) -> Callable[[Points], Array]:
-        """u_θ as a compiled function of points."""
+        """Returns the solution with these parameters as a compiled function of points, with values of shape (B,)."""
         return lambda points: _predict(self.solver, self.problem, params, points)
 
     @property
     def bytes(self) -> int:
-        """Memory the compiler plans for: arguments, outputs and temporaries, less what they share."""
+        """The memory in bytes that the compiler plans: arguments, outputs and temporaries, less what they share."""
         plan = self.executable.memory_analysis()
         total = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
         return int(total - plan.alias_size_in_bytes)
 
     @property
     def flops(self) -> float | None:
-        """Floating-point operations of one step as the compiler counts them; None where it does not."""
+        """The floating-point operations of one step as the compiler counts them; None where it does not."""
         analysis = self.executable.cost_analysis() or {}
         return analysis.get("flops")
 
 
-def block_size(dim: int) -> int:
-    """How many coordinates are streamed at a time: a divisor of `dim` if there is a large one."""
-    divisors = (k for k in range(_BLOCK, _BLOCK // 16, -1) if dim % k == 0)
-    return next(divisors, _BLOCK)
-
-
 def on_device(pde: PDE) -> Problem:
-    """The lowered problem with its coefficients as float32 arrays on the default device."""
+    """Lowers a PDE, with its coefficients as float32 arrays on the default device."""
     return jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), pde.lower())
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
-from pdezoo import TestSet
+from pdezoo import PDE, TestSet
 
 from .progress import Progress
-from .solver import Result
+from .solver import FitStatus, Result
 from .trainers.base import trainable
 
 if TYPE_CHECKING:
@@ -25,12 +25,18 @@ _DISPATCH = (
 
 def train(
     compiled: Compiled,
+    pde: PDE,
     seed: int,
     test: TestSet | None,
     show: Progress,
     seconds: float | None,
     evaluations: int,
 ) -> Result:
+    """Trains until the last step, the first loss that is not finite, or the end of `seconds`, and returns the result.
+
+    Steps are dispatched for about half a second at a time, and `show` is called after each dispatch. With a `test` set,
+    errors are measured `evaluations` times, evenly, and at the end.
+    """
     clock = _Stopwatch()
     state, history, steps = compiled.init(seed), [], compiled.steps
     stops = sorted({round(steps * (k + 1) / evaluations) for k in range(evaluations)} - {0}) if test else []
@@ -54,7 +60,7 @@ def train(
         show(done, steps, loss, clock.rate)
     predict = compiled.predictor(state.params)
     return Result(
-        status="ok" if finite else "diverged",
+        status=FitStatus.OK if finite else FitStatus.DIVERGED,
         reason="" if finite else f"Loss became non-finite at step {done}; try a smaller learning rate.",
         steps=done,
         loss=last if last is not None and math.isfinite(last) else None,
@@ -67,11 +73,13 @@ def train(
         forward_evaluations=compiled.solver.trainer.evaluations(done, trainable(state.params), state.trainer),
         predict=predict,
         params=state.params,
+        solver=compiled.solver,
+        pde=pde,
     )
 
 
 class _Stopwatch:
-    """Training time, and the steady rate: the first dispatch, one step, is left out of it."""
+    """Measures training time and the steady rate, which leaves out the first dispatch, of one step."""
 
     def __init__(self) -> None:
         self.total = 0.0
@@ -81,13 +89,13 @@ class _Stopwatch:
         self._dispatches = 0
 
     def next_count(self) -> int:
-        """How many steps to dispatch next: about _DISPATCH seconds' worth, growing at most fourfold."""
+        """Returns how many steps to dispatch next: about _DISPATCH seconds' worth, growing at most fourfold."""
         if self._dispatches == 0:
             return 1
         return max(1, min(4 * self._count, round(_DISPATCH * (self.rate or 1))))
 
     def running(self, count: int) -> _Stopwatch:
-        """Time the block that runs `count` steps."""
+        """Times the block that runs `count` steps, as a context manager."""
         self._count = count
         return self
 
@@ -105,7 +113,7 @@ class _Stopwatch:
 
     @property
     def rate(self) -> float | None:
-        """Steps per second."""
+        """Steps per second; None before the first dispatch."""
         count, spent = self._steady
         if count:
             return count / spent

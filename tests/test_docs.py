@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import jax
@@ -15,6 +16,7 @@ import pytest
 
 import pdezoo
 import solvers
+from solvers import contract
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -35,6 +37,58 @@ def test_the_index_lists_every_page():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     assert {target for target in links(page) if not target.exists()} == set()
+
+
+def blocks(page: str) -> list[str]:
+    """The Python examples of a page."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """An empty module in which examples are run, one after the other."""
+    module = types.ModuleType("example_of_the_docs")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return lambda code: exec(compile(code, module.__name__, "exec"), vars(module))
+
+
+@pytest.fixture
+def new_solvers():
+    """The names that the test registers, taken back at its end."""
+    registry = solvers._registry
+    tables = (registry._factories, registry._registered)
+    before = set(registry._registered)
+    yield lambda: sorted(set(registry._registered) - before)
+    for name in set(registry._registered) - before:
+        for table in tables:
+            table.pop(name, None)
+
+
+def test_the_examples_for_jax_users_run(example, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = blocks("jax-users.md")
+    assert len(found) == 6
+    for code in found:
+        if "solution_at" in code and not hasattr(pdezoo.PDE, "solution_at"):
+            continue
+        example(code)
+
+
+SOLVERS = ["stde-neighbours", "stde-signs", "exact-natural-gradient", "best-constant"]
+
+
+@pytest.mark.parametrize("number", range(len(SOLVERS)), ids=SOLVERS)
+def test_a_solver_of_the_guide_keeps_its_contract(number, example, new_solvers):
+    found = blocks("adding-a-solver.md")
+    assert len(found) == len(SOLVERS)
+    example(found[number])
+    assert new_solvers() == [SOLVERS[number]]
+    asked = ("made", "hyperparameters", "shapes", "coordinates", "learns")
+    candidate = contract.Candidate(SOLVERS[number])
+    findings = [clause.finding(candidate) for clause in contract.CLAUSES if clause.name in asked]
+    assert [finding for finding in findings if finding.ok is False] == []
+    pde = pdezoo.make("poisson/two-body", dim=4)
+    assert candidate.small.fit(pde, steps=3, batch=8, progress=None).status == "ok"
 
 
 def multi_host_script() -> str:
@@ -58,13 +112,12 @@ def two_batches_in_one_process() -> float:
     @jax.jit
     def step(state):
         def loss(params, key):
-            values = [
-                solver.evaluate(problem, params, k, 100, state.step / steps) for k in jax.random.split(key)
-            ]
+            values = [solver.evaluate(problem, params, k, 100, state.progress) for k in jax.random.split(key)]
             return (values[0] + values[1]) / 2
 
         key = jax.random.fold_in(state.key, state.step)
-        params, trainer, value = solver.trainer.step(loss, state.params, state.trainer, key)
+        objective = solvers.Objective(loss, state.progress)
+        params, trainer, value = solver.trainer.step(objective, state.params, state.trainer, key)
         return state._replace(params=params, trainer=trainer, step=state.step + 1, loss=value)
 
     state = solver.init(problem, 0, steps)

@@ -86,6 +86,18 @@ NAMED = {
 """The few-body problems of the papers and functions that use every part of the chain rule."""
 
 
+WEIGHTS = {
+    "x": pdezoo.window_sum(X[0]),
+    "one": pdezoo.d,
+    "coefficients": pdezoo.window_sum(1, coefficients=pdezoo.Coefficients(4)),
+    "towards one": pdezoo.window_sum(1 - X[0]),
+    "everything": 3 * pdezoo.d
+    - pdezoo.r2 / sp.sqrt(pdezoo.d)
+    + t * pdezoo.window_sum(sp.sin(X[0] + t), coefficients=pdezoo.Coefficients(5)),
+}
+"""Weights b_i(x_i, t) of single coordinates, each as the sum over coordinates that stands for them."""
+
+
 def mixed(dim: int, wide: bool = False, time: bool = False) -> Any:
     """Δu + |∇u|² + x·∇u + u³ (+ u_t) = g with an ansatz whose two parts both vary, so that every product rule is used.
 

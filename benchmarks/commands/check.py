@@ -245,41 +245,13 @@ def _refusal(name: str, pde: Any) -> str | None:
         return ""
 
 
-_ADVICE: dict[str, tuple[str, str]] = {
-    "residual": (
-        "the operator, applied to the solution by SymPy's own differentiation, is the source",
-        "compare the declared source with the operator on paper, or leave it out: it is then derived",
-    ),
-    "source": (
-        "the O(d) source agrees with nested autodiff of the solution in float64",
-        "the lowered code loses digits: rewrite a kernel with a huge range or a cancellation (1 − cos x near 0)",
-    ),
-    "ansatz": (
-        "the closed derivatives of the ansatz agree with derivatives of the ansatz itself",
-        "the lowered ansatz loses digits: rewrite a kernel with a huge range or a cancellation",
-    ),
-    "reference": ("the solution is quoted with its source and its error", "give both"),
-    "condition": (
-        "the ansatz is the solution wherever the condition holds, for any network",
-        "evaluate both there: often the factor belongs to another radius or another time",
-    ),
-    "inside": ("samples lie in the domain", "compare `sample` and `contains` of your domain"),
-    "measure": (
-        "samples follow the measure that the domain declares",
-        "compare `sample` and `uniforms` of your domain, or name the measure that it follows",
-    ),
-}
-
-
 def _explained(check: Any, caveat: str) -> Any:
     """A check of the proof as a finding. A caveat says that the equation may not be solved, and that is then as expected."""
     from solvers import Finding
 
-    expected, advice = _ADVICE.get(check.name, ("the check holds", "docs/adding-a-pde.md describes it"))
-    seen = f"{check.method}, deviation {check.value:.2g}{'. ' + check.detail if check.detail else ''}"
     if caveat and check.name in ("residual", "source") and not check.ok:
-        return Finding(check.name, None, expected, f"{seen}. Kept as published: {caveat}")
-    return Finding(check.name, bool(check.ok), expected, seen, "" if check.ok else advice)
+        return Finding(check.name, None, check.expected, f"{check.seen}. Kept as published: {caveat}")
+    return Finding(check.name, check.ok, check.expected, check.seen, "" if check.ok else check.advice)
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -1,16 +1,26 @@
 """The vocabulary of operators: u, Laplacian(u), GradNormSq(u), Dt(u), D(u, x, x, y), …
 
-An operator is a SymPy expression over these atoms: a value to print, differentiate, hash and lower.
-`Laplacian`, `GradNormSq`, `EulerDerivative`, `Biharmonic` and `Dt` are dimension-generic; `D` takes ordinary partial
-derivatives in the coordinates x, y, t of a low-dimensional problem and differentiates products by SymPy.
+An operator is a SymPy expression over these atoms: a value to print, differentiate, hash and lower. `Laplacian`,
+`GradNormSq`, `Drift`, `Biharmonic`, `Dt` and their like are dimension-generic; `D` takes ordinary partial derivatives in
+the coordinates x, y, t of a low-dimensional problem and differentiates products by SymPy.
+
+An atom is one class, and says all of itself there: its exact calculus on functions of window sums, its definition by
+SymPy's own differentiation, its definition by nested automatic differentiation, and how it is written. The first shares
+no code with the other two, which is what makes them a proof of it.
 """
 
 from __future__ import annotations
 
+from abc import ABCMeta, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import sympy as sp
+from sympy.core.function import FunctionClass
 
 from . import collective
-from .collective import t
+from .collective import X, d, t
 
 x, y = sp.symbols("x y", real=True)
 """The space coordinates of a low-dimensional problem."""
@@ -18,57 +28,379 @@ x, y = sp.symbols("x y", real=True)
 u = sp.Function("u", real=True)(x, y, t)
 """The unknown."""
 
+PointFunction = Callable[[Any, Any], Any]
+"""A function of one point, as JAX differentiates it: x of shape (d,), t of shape () ↦ a number."""
 
-class Laplacian(sp.Function):
+Writer = Callable[[Any], str]
+"""What writes a SymPy expression, as text or as LaTeX."""
+
+
+class _AtomClass(ABCMeta, FunctionClass):
+    """SymPy's class of functions, with abstract methods."""
+
+
+class Atom(sp.Function, metaclass=_AtomClass):
+    """What an operator is made of: a differential expression of the unknown, such as `Laplacian(u)`.
+
+    A new atom is a subclass that sets `nargs` and defines the methods below; then `verify` proves problems with it, and the
+    estimator `exact` gives it, by nested automatic differentiation.
+    """
+
+    is_real = True
+
+    @property
+    def order(self) -> int:
+        """The highest order of its derivatives."""
+        return 2
+
+    @abstractmethod
+    def calculus(self, function: sp.Expr) -> sp.Expr:
+        """The atom of a function of window sums, or of x, y, t, by exact calculus: O(d) to evaluate at any dimension.
+
+        Raises ValueError where that does not close.
+        """
+
+    @abstractmethod
+    def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
+        """The atom of an explicit function of the space coordinates and t, by SymPy's own differentiation."""
+
+    @abstractmethod
+    def autodiff(self, f: PointFunction) -> PointFunction:
+        """The atom of a function of one point, by nested automatic differentiation."""
+
+    @abstractmethod
+    def text(self, write: Writer) -> str:
+        """As a terminal shows it: Δu. `write` is for what it holds besides u."""
+
+    @abstractmethod
+    def latex(self, write: Writer) -> str:
+        r"""As a paper shows it: \Delta u."""
+
+
+class Laplacian(Atom):
     """Δu = Σ ∂²u/∂x_i², over the space coordinates."""
 
     nargs = 1
-    is_real = True
+
+    def calculus(self, function: sp.Expr) -> sp.Expr:
+        """By the chain rule over window sums."""
+        return _laplacian(function)
+
+    def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
+        """The sum of second derivatives."""
+        return _explicit_laplacian(function, space)
+
+    def autodiff(self, f: PointFunction) -> PointFunction:
+        """The trace of the Hessian."""
+        import jax
+
+        return lambda x, s: jax.numpy.trace(jax.hessian(f)(x, s))
+
+    def text(self, write: Writer) -> str:
+        """Δu."""
+        return "Δu"
+
+    def latex(self, write: Writer) -> str:
+        """Δu."""
+        return r"\Delta u"
 
 
-class Biharmonic(sp.Function):
+class Biharmonic(Atom):
     """Δ²u."""
 
     nargs = 1
-    is_real = True
+
+    @property
+    def order(self) -> int:
+        """4."""
+        return 4
+
+    def calculus(self, function: sp.Expr) -> sp.Expr:
+        """The Laplacian's, twice."""
+        return _laplacian(_laplacian(function))
+
+    def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
+        """The sum of second derivatives, twice."""
+        return _explicit_laplacian(_explicit_laplacian(function, space), space)
+
+    def autodiff(self, f: PointFunction) -> PointFunction:
+        """Axis by axis, forward over forward, twice: a Hessian of a Hessian would have d⁴ entries."""
+        return _forward_laplacian(_forward_laplacian(f))
+
+    def text(self, write: Writer) -> str:
+        """Δ²u."""
+        return "Δ²u"
+
+    def latex(self, write: Writer) -> str:
+        """Δ²u."""
+        return r"\Delta^2 u"
 
 
-class GradNormSq(sp.Function):
+class GradNormSq(Atom):
     """|∇u|² = Σ (∂u/∂x_i)², over the space coordinates."""
 
     nargs = 1
-    is_real = True
+
+    @property
+    def order(self) -> int:
+        """1."""
+        return 1
+
+    def calculus(self, function: sp.Expr) -> sp.Expr:
+        """By the chain rule over window sums."""
+        return collective.grad_dot(function, function) + sum(sp.diff(function, c) ** 2 for c in (x, y))
+
+    def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
+        """The sum of squares."""
+        return sp.Add(*(sp.diff(function, c) ** 2 for c in space))
+
+    def autodiff(self, f: PointFunction) -> PointFunction:
+        """By the gradient."""
+        import jax
+
+        return lambda x, s: jax.numpy.sum(jax.grad(f)(x, s) ** 2)
+
+    def text(self, write: Writer) -> str:
+        """|∇u|²."""
+        return "|∇u|²"
+
+    def latex(self, write: Writer) -> str:
+        """|∇u|²."""
+        return r"|\nabla u|^2"
 
 
-class EulerDerivative(sp.Function):
-    """x·∇u = Σ x_i ∂u/∂x_i."""
-
-    nargs = 1
-    is_real = True
-
-
-class GradNorm1(sp.Function):
+class GradNorm1(Atom):
     """Σ |∂u/∂x_i|."""
 
     nargs = 1
-    is_real = True
+
+    @property
+    def order(self) -> int:
+        """1."""
+        return 1
+
+    def calculus(self, function: sp.Expr) -> sp.Expr:
+        """Of functions of one plain sum of single coordinates only."""
+        return collective.grad_norm1(function)
+
+    def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
+        """The sum of absolute values."""
+        return sp.Add(*(sp.Abs(sp.diff(function, c)) for c in space))
+
+    def autodiff(self, f: PointFunction) -> PointFunction:
+        """By the gradient."""
+        import jax
+
+        return lambda x, s: jax.numpy.sum(jax.numpy.abs(jax.grad(f)(x, s)))
+
+    def text(self, write: Writer) -> str:
+        """Σᵢ|∂u/∂xᵢ|."""
+        return "Σᵢ|∂u/∂xᵢ|"
+
+    def latex(self, write: Writer) -> str:
+        """Σᵢ|∂ᵢu|."""
+        return r"\sum_i |\partial_i u|"
 
 
-class Diffusion(sp.Function):
-    """Σ_i w_i ∂²u/∂x_i² with weights w_i ≥ 0 given as the window sum Σ_i w_i, as in `Diffusion(u, r2)` for w_i = x_i²."""
+class EulerDerivative(Atom):
+    """x·∇u = Σ x_i ∂u/∂x_i: the drift with b_i = x_i."""
+
+    nargs = 1
+
+    @property
+    def order(self) -> int:
+        """1."""
+        return 1
+
+    def calculus(self, function: sp.Expr) -> sp.Expr:
+        """By the chain rule over window sums."""
+        return collective.euler(function) + sum(c * sp.diff(function, c) for c in (x, y))
+
+    def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
+        """The sum over coordinates."""
+        return sp.Add(*(c * sp.diff(function, c) for c in space))
+
+    def autodiff(self, f: PointFunction) -> PointFunction:
+        """By the gradient."""
+        import jax
+
+        return lambda x, s: x @ jax.grad(f)(x, s)
+
+    def text(self, write: Writer) -> str:
+        """x·∇u."""
+        return "x·∇u"
+
+    def latex(self, write: Writer) -> str:
+        """x·∇u."""
+        return r"x \cdot \nabla u"
+
+
+class WeightedAtom(Atom):
+    """A sum over coordinates with weights w_i(x_i, t), which are given as their sum Σ_i w_i.
+
+    That is a linear combination of window sums of single coordinates, whose coefficients may contain `d` and `t`, and of
+    `window_sum(1)`, which is the symbol `d` and gives every coordinate the same weight: `window_sum(X[0]**2)` is w_i = x_i²,
+    `window_sum(1, coefficients=c)` is w_i = c_i, `3*d - r2` is w_i = 3 − x_i². A number alone, which could mean two things,
+    raises ValueError.
+    """
 
     nargs = 2
-    is_real = True
+
+    @property
+    def weights(self) -> sp.Expr:
+        """Σ_i w_i."""
+        return self.args[1]
 
 
-class Dt(sp.Function):
+class Diffusion(WeightedAtom):
+    """Σ_i w_i ∂²u/∂x_i² with weights w_i ≥ 0 given as the window sum Σ_i w_i, as in `Diffusion(u, r2)` for w_i = x_i²."""
+
+    def calculus(self, function: sp.Expr) -> sp.Expr:
+        """By the chain rule over window sums."""
+        low = (w * sp.diff(function, c, 2) for w, c in _low_dimensional(self.weights, function))
+        return sp.Add(collective.diffusion(function, self.weights), *low)
+
+    def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
+        """The weighted sum of second derivatives."""
+        weights = _explicit_weights(self.weights, space)
+        return sp.Add(*(w * sp.diff(function, c, 2) for w, c in zip(weights, space, strict=True)))
+
+    def autodiff(self, f: PointFunction) -> PointFunction:
+        """By the diagonal of the Hessian."""
+        import jax
+
+        second = lambda x, s: jax.numpy.diag(jax.hessian(f)(x, s))
+        return lambda x, s: _weights_at(self.weights, x, s) @ second(x, s)
+
+    def text(self, write: Writer) -> str:
+        """Σᵢ wᵢ ∂²u/∂xᵢ², and what the weights sum to."""
+        return f"Σᵢ wᵢ ∂²u/∂xᵢ² [Σᵢ wᵢ = {write(self.weights)}]"
+
+    def latex(self, write: Writer) -> str:
+        """The same."""
+        return rf"\sum_i w_i \partial_i^2 u \quad \Big(\sum_i w_i = {write(self.weights)}\Big)"
+
+
+class Drift(WeightedAtom):
+    """b·∇u = Σ_i b_i ∂u/∂x_i with b_i(x_i, t) given as the window sum Σ_i b_i.
+
+    `Drift(u, window_sum(X[0]))` is x·∇u, `Drift(u, d)` is Σ ∂u/∂x_i, `Drift(u, window_sum(1, coefficients=c))` is
+    Σ c_i ∂u/∂x_i, and `Drift(u, window_sum(1 - X[0]))` pulls every coordinate towards 1, as an Ornstein-Uhlenbeck process does.
+    """
+
+    @property
+    def order(self) -> int:
+        """1."""
+        return 1
+
+    def calculus(self, function: sp.Expr) -> sp.Expr:
+        """By the chain rule over window sums."""
+        low = (b * sp.diff(function, c) for b, c in _low_dimensional(self.weights, function))
+        return sp.Add(collective.drift(function, self.weights), *low)
+
+    def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
+        """The weighted sum of first derivatives."""
+        weights = _explicit_weights(self.weights, space)
+        return sp.Add(*(b * sp.diff(function, c) for b, c in zip(weights, space, strict=True)))
+
+    def autodiff(self, f: PointFunction) -> PointFunction:
+        """By the gradient."""
+        import jax
+
+        return lambda x, s: _weights_at(self.weights, x, s) @ jax.grad(f)(x, s)
+
+    def text(self, write: Writer) -> str:
+        """Σᵢ bᵢ ∂u/∂xᵢ, and what the weights sum to."""
+        return f"Σᵢ bᵢ ∂u/∂xᵢ [Σᵢ bᵢ = {write(self.weights)}]"
+
+    def latex(self, write: Writer) -> str:
+        """The same."""
+        return rf"\sum_i b_i \partial_i u \quad \Big(\sum_i b_i = {write(self.weights)}\Big)"
+
+
+class Dt(Atom):
     """∂u/∂t. `Dt(u, 2)` is ∂²u/∂t²."""
 
     nargs = (1, 2)
-    is_real = True
+
+    @property
+    def order(self) -> int:
+        """How many times u is differentiated."""
+        return int(self.args[1]) if len(self.args) > 1 else 1
+
+    def calculus(self, function: sp.Expr) -> sp.Expr:
+        """By the chain rule over window sums."""
+        for _ in range(self.order):
+            function = collective.time_derivative(function)
+        return function
+
+    def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
+        """The derivative by t."""
+        return sp.diff(function, t, self.order)
+
+    def autodiff(self, f: PointFunction) -> PointFunction:
+        """Forward mode, nested."""
+        for _ in range(self.order):
+            f = _in_time(f)
+        return f
+
+    def text(self, write: Writer) -> str:
+        """u_t, u_tt."""
+        return "u_" + "t" * self.order
+
+    def latex(self, write: Writer) -> str:
+        """The same."""
+        return "u_{" + "t" * self.order + "}"
 
 
-_GENERIC = (Laplacian, Biharmonic, GradNormSq, GradNorm1, EulerDerivative, Diffusion, Dt)
+@dataclass(frozen=True)
+class Partial:
+    """u, or a partial derivative of it in x, y and t, which are SymPy's own objects: what an `Atom` says, said for them."""
+
+    variables: tuple[sp.Symbol, ...]
+
+    @property
+    def order(self) -> int:
+        """How many times u is differentiated."""
+        return len(self.variables)
+
+    def calculus(self, function: sp.Expr) -> sp.Expr:
+        """SymPy's derivative."""
+        return sp.diff(function, *self.variables) if self.variables else function
+
+    def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
+        """SymPy's derivative: here the calculus is the definition."""
+        return self.calculus(function)
+
+    def autodiff(self, f: PointFunction) -> PointFunction:
+        """Forward mode, nested."""
+        steps = {x: _in_space(0), y: _in_space(1), t: _in_time}
+        for variable in self.variables:
+            f = steps[variable](f)
+        return f
+
+    def text(self, write: Writer) -> str:
+        """u, u_xxy."""
+        return "u" if not self.variables else "u_" + "".join(map(str, self.variables))
+
+    def latex(self, write: Writer) -> str:
+        """The same."""
+        return "u" if not self.variables else "u_{" + "".join(map(str, self.variables)) + "}"
+
+
+def meaning(atom: sp.Expr) -> Atom | Partial:
+    """What an atom of an operator says of itself: an `Atom` is that; u and its partial derivatives are a `Partial`.
+
+    Raises ValueError for anything else.
+    """
+    if isinstance(atom, Atom) and atom.args[0] == u:
+        return atom
+    if atom == u or (isinstance(atom, sp.Derivative) and atom.expr == u):
+        return Partial(tuple(atom.variables) if isinstance(atom, sp.Derivative) else ())
+    raise ValueError(
+        f"an atom is u, D(u, …) or such as Laplacian(u), of u itself, got {atom}; differentiate products and powers by hand, "
+        "as in Δ(u²) = 2 u Δu + 2 |∇u|²"
+    )
 
 
 def D(expr: sp.Expr, *coordinates: sp.Symbol) -> sp.Expr:
@@ -77,43 +409,97 @@ def D(expr: sp.Expr, *coordinates: sp.Symbol) -> sp.Expr:
 
 
 def atoms_of(operator: sp.Expr) -> tuple[sp.Expr, ...]:
-    """The atoms an operator is a function of, in a fixed order: u itself, then derivatives."""
-    derivatives = operator.atoms(*_GENERIC, sp.Derivative)
+    """The atoms an operator is a function of, in a fixed order: u itself, then derivatives.
+
+    Raises ValueError for an atom of anything but u.
+    """
+    derivatives = operator.atoms(Atom, sp.Derivative)
     derivatives = {a for a in derivatives if not any(a != b and b.has(a) for b in derivatives)}
     bare = operator.xreplace({a: sp.Dummy() for a in derivatives})
-    return tuple([u] * bare.has(u) + sorted(derivatives, key=sp.default_sort_key))
+    found = tuple([u] * bare.has(u) + sorted(derivatives, key=sp.default_sort_key))
+    for atom in found:
+        meaning(atom)
+    return found
 
 
 def apply(operator: sp.Expr, function: sp.Expr) -> sp.Expr:
-    """The operator applied to a function: an expression in window sums, or in x, y, t, by exact calculus."""
-    return operator.xreplace({atom: apply_atom(atom, function) for atom in atoms_of(operator)})
+    """The operator applied to a function: an expression in window sums, or in x, y, t, by exact calculus.
 
-
-def apply_atom(atom: sp.Expr, function: sp.Expr) -> sp.Expr:
-    """One atom applied to a function. Raises ValueError for an atom that has no exact calculus."""
-    if atom == u:
-        return function
-    if isinstance(atom, sp.Derivative):
-        return sp.diff(function, *atom.variables)
-    if isinstance(atom, Laplacian):
-        return _laplacian(function)
-    if isinstance(atom, Biharmonic):
-        return _laplacian(_laplacian(function))
-    if isinstance(atom, GradNormSq):
-        return collective.grad_dot(function, function) + sum(sp.diff(function, c) ** 2 for c in (x, y))
-    if isinstance(atom, EulerDerivative):
-        return collective.euler(function) + sum(c * sp.diff(function, c) for c in (x, y))
-    if isinstance(atom, GradNorm1):
-        return collective.grad_norm1(function)
-    if isinstance(atom, Diffusion):
-        return collective.diffusion(function, atom.args[1])
-    if isinstance(atom, Dt):
-        order = int(atom.args[1]) if len(atom.args) > 1 else 1
-        for _ in range(order):
-            function = collective.time_derivative(function)
-        return function
-    raise ValueError(f"no exact calculus for the atom {atom}")
+    Raises ValueError where the calculus of an atom does not close.
+    """
+    return operator.xreplace({atom: meaning(atom).calculus(function) for atom in atoms_of(operator)})
 
 
 def _laplacian(function: sp.Expr) -> sp.Expr:
     return collective.laplacian(function) + sum(sp.diff(function, c, 2) for c in (x, y))
+
+
+def _low_dimensional(total: sp.Expr, function: sp.Expr) -> list[tuple[sp.Expr, sp.Symbol]]:
+    """The weights that belong to x and y, for a function of those; none for a function of window sums."""
+    return [(collective.weight_at(total, i, c), c) for i, c in enumerate((x, y)) if function.has(c)]
+
+
+# Definitions from here on. They share no code with the calculus above.
+
+
+def _explicit_laplacian(function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
+    """Σ ∂²u/∂x_i², one derivative at a time: given two at once, SymPy also factors the result, which takes most of the time."""
+    return sp.Add(*(sp.diff(sp.diff(function, c), c) for c in space))
+
+
+def _explicit_weights(total: sp.Expr, space: tuple[sp.Symbol, ...]) -> list[sp.Expr]:
+    """The terms w_i of Σ_i w_i, coefficients exact: a derivative by each window sum, and what is left shared evenly."""
+    dim, sums = len(space), collective.window_sums(total)
+    shared = total.xreplace(dict.fromkeys(sums, sp.Integer(0))).xreplace({d: sp.Integer(dim)}) / dim
+    terms = [shared] * dim
+    for s in sums:
+        multiple, factors = sp.diff(total, s).xreplace({d: sp.Integer(dim)}), s.factor_values(dim)
+        for i, c in enumerate(space):
+            exact = sp.Mul(*(sp.Rational(*float(f[i]).as_integer_ratio()) for f in factors))
+            terms[i] += multiple * exact * s.kernel.xreplace({X[0]: c})
+    return terms
+
+
+def _weights_at(total: sp.Expr, x: Any, s: Any) -> Any:
+    """The terms w_i of Σ_i w_i at one point, (d,)."""
+    import jax.numpy as jnp
+
+    dim = x.shape[0]
+    bound, sums = total.xreplace({d: sp.Integer(dim)}), collective.window_sums(total)
+    evaluate = lambda expr: sp.lambdify((X[0], t), expr, modules="jax")(x, s)
+    weights = jnp.zeros_like(x) + evaluate(bound.xreplace(dict.fromkeys(sums, sp.Integer(0))) / dim)
+    for window in sums:
+        given = window.weights(dim)
+        coefficients = 1 if given is None else jnp.asarray(given, x.dtype)
+        weights = weights + coefficients * evaluate(sp.diff(bound, window) * window.kernel)
+    return weights
+
+
+def _forward_laplacian(f: PointFunction) -> PointFunction:
+    """Δf axis by axis, forward over forward: can be applied to itself."""
+    import jax
+
+    def second(x: Any, s: Any, axis: Any) -> Any:
+        along = lambda g: lambda q: jax.jvp(g, (q,), (axis,))[1]
+        return along(along(lambda q: f(q, s)))(x)
+
+    def laplacian(x: Any, s: Any) -> Any:
+        axes = jax.numpy.eye(x.shape[0], dtype=x.dtype)
+        return jax.numpy.sum(jax.vmap(lambda axis: second(x, s, axis))(axes))
+
+    return laplacian
+
+
+def _in_time(f: PointFunction) -> PointFunction:
+    """∂f/∂t."""
+    import jax
+
+    return lambda x, s: jax.jvp(lambda q: f(x, q), (s,), (jax.numpy.ones_like(s),))[1]
+
+
+def _in_space(axis: int) -> Callable[[PointFunction], PointFunction]:
+    """∂f/∂x_axis."""
+    import jax
+
+    along = lambda x: jax.numpy.zeros_like(x).at[axis].set(1)
+    return lambda f: lambda x, s: jax.jvp(lambda q: f(q, s), (x,), (along(x),))[1]

@@ -4,19 +4,19 @@ A *window sum* is Σ_p c_p φ(x_p, …, x_{p+w−1}, t), p = 0 … d−w, with a
 are products of independent sequences. It is a SymPy symbol here, so that a function u = F(s_1, …, s_m, t) of window
 sums is an ordinary SymPy expression. With F_k = ∂F/∂s_k,
 
-    x·∇u  = Σ_k F_k E_k                       E_k  = Σ_p c_p x_w·∇_w φ
+    b·∇u  = Σ_k F_k B_k                       B_k  = Σ_p c_p b_w·∇_w φ,   b_i(x_i, t) any weights of single coordinates
     Δu    = Σ_k F_k D_k + Σ_kl F_kl G_kl      D_k  = Σ_p c_p Δ_w φ
     |∇u|² = Σ_kl F_k F_l G_kl                 G_kl = ∇s_k·∇s_l
     ∂_t u = F_t + Σ_k F_k ∂_t s_k
 
-and D, E, G are window sums again (G with windows up to w_k + w_l − 1), so the calculus closes: Δ²u is `laplacian`
+and B, D, G are window sums again (G with windows up to w_k + w_l − 1), so the calculus closes: Δ²u is `laplacian`
 applied twice. Everything is O(d) to evaluate, at d = 3 and at d = 10⁷; the dimension stays the symbol `d`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -116,7 +116,12 @@ r2 = window_sum(X[0] ** 2)
 
 def euler(u: sp.Expr) -> sp.Expr:
     """x·∇u."""
-    return _total(sp.diff(u, s) * _euler(s) for s in window_sums(u))
+    return drift(u, window_sum(X[0]))
+
+
+def drift(u: sp.Expr, weights: sp.Expr) -> sp.Expr:
+    """Σ_i b_i ∂u/∂x_i, the weights given as their sum Σ_i b_i, as `weight_terms` reads it."""
+    return _total(sp.diff(u, k) * _weighted_slope(k, weights) for k in window_sums(u))
 
 
 def time_derivative(u: sp.Expr) -> sp.Expr:
@@ -139,7 +144,7 @@ def laplacian(u: sp.Expr) -> sp.Expr:
 
 
 def diffusion(u: sp.Expr, weights: sp.Expr) -> sp.Expr:
-    """Σ_i w_i ∂²u/∂x_i², the weights given as the window sum Σ_i w_i of single coordinates."""
+    """Σ_i w_i ∂²u/∂x_i², the weights given as their sum Σ_i w_i, as `weight_terms` reads it."""
     first = _total(sp.diff(u, k) * _weighted_laplacian(k, weights) for k in window_sums(u))
     return first + _total(second * _weighted_gram(k, l, weights) for k, l, second in _second_derivatives(u))
 
@@ -177,21 +182,20 @@ def expand(u: sp.Expr, dim: int) -> tuple[sp.Expr, tuple[sp.Symbol, ...]]:
 
 
 def _explicit(s: WindowSum, x: tuple[sp.Symbol, ...]) -> sp.Expr:
-    factors = [[sp.Rational(*c.as_integer_ratio()) for c in values] for values in s.factor_values(len(x))]
+    factors = [[_rational(c) for c in values] for values in s.factor_values(len(x))]
     return _total(
         sp.Mul(*(c[p] for c in factors), s.kernel.xreplace({X[j]: x[p + j] for j in range(s.width)}))
         for p in range(s.count(len(x)))
     )
 
 
+def _rational(value: Any) -> sp.Rational:
+    """A float64 number, exactly."""
+    return sp.Rational(*float(value).as_integer_ratio())
+
+
 def _total(terms: Any) -> sp.Expr:
     return sp.Add(*terms)
-
-
-@cache
-def _euler(s: WindowSum) -> sp.Expr:
-    kernel = _total(X[j] * sp.diff(s.kernel, X[j]) for j in range(s.width))
-    return window_sum(kernel, s.width, s.factors)
 
 
 @cache
@@ -200,28 +204,57 @@ def _window_laplacian(s: WindowSum) -> sp.Expr:
     return window_sum(kernel, s.width, s.factors)
 
 
-def _single(weights: sp.Expr) -> tuple[sp.Expr, tuple[Factor, ...]]:
-    """The kernel and factors of Σ_i w_i. Raises ValueError where it is not a multiple of one sum of single coordinates."""
-    sums = window_sums(weights)
-    if len(sums) != 1 or sums[0].width != 1 or sp.diff(weights, sums[0], 2) != 0:
+def weight_terms(total: sp.Expr) -> tuple[tuple[sp.Expr, tuple[Factor, ...]], ...]:
+    """The weights of single coordinates behind a total Σ_i w_i: w_i = Σ_j c^{(j)}_i φ_j(x_i, t), a kernel and factors for each j.
+
+    The total is a linear combination of window sums of single coordinates, whose coefficients may contain d and t, and of d,
+    which is `window_sum(1)`. Raises ValueError for any other.
+    """
+    total = sp.sympify(total)
+    sums = window_sums(total)
+    slopes = [sp.diff(total, s) for s in sums]
+    rest = total.xreplace(dict.fromkeys(sums, sp.Integer(0)))
+    allowed = all(s.width == 1 for s in sums) and all(e.free_symbols <= {d, t} for e in (rest, *slopes))
+    if not allowed or (rest != 0 and not rest.has(d)):
+        given = total.xreplace({s: sp.Symbol(f"window_sum({s.kernel})") for s in sums})
         raise ValueError(
-            f"diffusion weights are a multiple of one window sum of single coordinates, got {weights}"
+            f"weights are a linear combination of window sums of single coordinates and of d, got {given}; for the weight w_i = 1 "
+            "write window_sum(1), which is d, for w_i = x_i² write window_sum(X[0]**2)"
         )
-    return sp.diff(weights, sums[0]) * sums[0].kernel, sums[0].factors
+    shared = [] if rest == 0 else [(sp.expand(rest / d), ())]
+    return (*((slope * s.kernel, s.factors) for slope, s in zip(slopes, sums, strict=True)), *shared)
+
+
+def weight_at(total: sp.Expr, i: int, coordinate: sp.Symbol) -> sp.Expr:
+    """The weight w_i behind a total Σ_i w_i, written out at the coordinate of that number."""
+    return _total(
+        sp.Mul(*(_rational(c.values(i + offset + 1)[-1]) for c, offset in factors))
+        * kernel.xreplace({X[0]: coordinate})
+        for kernel, factors in weight_terms(total)
+    )
+
+
+@cache
+def _weighted_slope(k: WindowSum, weights: sp.Expr) -> sp.Expr:
+    """Σ_i w_i ∂s_k/∂x_i."""
+    return _collected(
+        (_shift(kernel, j) * sp.diff(k.kernel, X[j]), k.width, (*k.factors, *_moved(factors, j)))
+        for kernel, factors in weight_terms(weights)
+        for j in range(k.width)
+    )
 
 
 def _weighted_laplacian(k: WindowSum, weights: sp.Expr) -> sp.Expr:
     """Σ_i w_i ∂²s_k/∂x_i²."""
-    kernel, factors = _single(weights)
-    return _total(
-        window_sum(_shift(kernel, j) * sp.diff(k.kernel, X[j], 2), k.width, (*k.factors, *_moved(factors, j)))
+    return _collected(
+        (_shift(kernel, j) * sp.diff(k.kernel, X[j], 2), k.width, (*k.factors, *_moved(factors, j)))
+        for kernel, factors in weight_terms(weights)
         for j in range(k.width)
     )
 
 
 def _weighted_gram(k: WindowSum, l: WindowSum, weights: sp.Expr) -> sp.Expr:
     """Σ_i w_i ∂_i s_k ∂_i s_l."""
-    kernel, factors = _single(weights)
     terms = []
     for offset in range(1 - l.width, k.width):
         a, b = max(0, -offset), max(0, offset)
@@ -229,8 +262,17 @@ def _weighted_gram(k: WindowSum, l: WindowSum, weights: sp.Expr) -> sp.Expr:
         joint = (*_moved(k.factors, a), *_moved(l.factors, b))
         for i in range(max(a, b), min(a + k.width, b + l.width)):
             slope = _shift(sp.diff(k.kernel, X[i - a]), a) * _shift(sp.diff(l.kernel, X[i - b]), b)
-            terms.append(window_sum(_shift(kernel, i) * slope, width, (*joint, *_moved(factors, i))))
-    return _total(terms)
+            for kernel, factors in weight_terms(weights):
+                terms.append((_shift(kernel, i) * slope, width, (*joint, *_moved(factors, i))))
+    return _collected(terms)
+
+
+def _collected(parts: Iterable[tuple[sp.Expr, int, tuple[Factor, ...]]]) -> sp.Expr:
+    """The sum of window sums, each given by kernel, width and factors: one for every width and set of factors."""
+    grouped: dict[tuple, list[sp.Expr]] = {}
+    for kernel, width, factors in parts:
+        grouped.setdefault((width, tuple(sorted(factors, key=repr))), []).append(kernel)
+    return _total(window_sum(_total(kernels), *key) for key, kernels in grouped.items())
 
 
 def _moved(factors: tuple[Factor, ...], by: int) -> tuple[Factor, ...]:
@@ -240,11 +282,7 @@ def _moved(factors: tuple[Factor, ...], by: int) -> tuple[Factor, ...]:
 @cache
 def _gram(k: WindowSum, l: WindowSum) -> sp.Expr:
     """∇s_k·∇s_l: one window sum for every way in which a window of k and a window of l overlap."""
-    overlaps = [_overlap(k, l, offset) for offset in range(1 - l.width, k.width)]
-    grouped: dict[tuple, list[sp.Expr]] = {}
-    for kernel, width, factors in overlaps:
-        grouped.setdefault((width, factors), []).append(kernel)
-    return _total(window_sum(_total(kernels), *key) for key, kernels in grouped.items())
+    return _collected(_overlap(k, l, offset) for offset in range(1 - l.width, k.width))
 
 
 def _overlap(k: WindowSum, l: WindowSum, offset: int) -> tuple[sp.Expr, int, tuple[Factor, ...]]:
@@ -259,8 +297,7 @@ def _overlap(k: WindowSum, l: WindowSum, offset: int) -> tuple[sp.Expr, int, tup
     kernel = _total(
         _shift(sp.diff(k.kernel, X[i - a]), a) * _shift(sp.diff(l.kernel, X[i - b]), b) for i in shared
     )
-    factors = _moved(k.factors, a) + _moved(l.factors, b)
-    return kernel, width, tuple(sorted(factors, key=repr))
+    return kernel, width, _moved(k.factors, a) + _moved(l.factors, b)
 
 
 def _shift(kernel: sp.Expr, by: int) -> sp.Expr:

@@ -96,7 +96,7 @@ class TestSet:
             raise ValueError(f"{self.pde.name} declares no probe point")
         point = single_point(self.pde, self.pde.probe)
         if isinstance(self.pde.solution, Reference):
-            return float(on_host(self.pde.solution.formula, point)[0])
+            return float(self.pde.solution.formula.values(point)[0])
         lowered = lower((self.pde.exact,), self.pde.dim)
         return float(in_float64(lambda p: lowered(p)[0], point)[0])
 
@@ -122,7 +122,7 @@ class TestSet:
             for name, row in zip(symbolic, in_float64(function, points), strict=True):
                 values[name][where] = row
             for name, formula in formulas.items():
-                values[name][where] = on_host(formula, points)
+                values[name][where] = formula.values(points)
         return values
 
     def _cache_file(self, exprs: dict[str, Any]) -> Path | None:
@@ -138,12 +138,6 @@ def columns(pde: PDE) -> dict[str, Any]:
     exact = pde.solution.formula if isinstance(pde.solution, Reference) else pde.exact
     base = {"exact": exact, "factor": pde.ansatz.factor, "offset": pde.ansatz.offset}
     return base | affine | declared
-
-
-def on_host(formula: Formula, points: Points) -> np.ndarray:
-    """A formula's values at points, float64."""
-    times = np.zeros(points.x.shape[0]) if points.t is None else np.asarray(points.t, np.float64)
-    return formula.function(np.asarray(points.x, np.float64), times)
 
 
 def single_point(pde: PDE, at: tuple[float, float]) -> Points:

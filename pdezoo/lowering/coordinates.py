@@ -26,6 +26,8 @@ Block = Callable[[Any, int], Any]
 # one kernel they wait for less.
 _PIECES = 2
 _MANY = 2**22  # numbers above which held coordinates are summed over in pieces
+_HELD = 2**25  # numbers of training points that are held at a time: 128 MB
+_BLOCK = 2**16  # coordinates in a block of those that are not
 
 
 class Coordinates(eqx.Module):
@@ -99,32 +101,22 @@ class FactoredCoordinates(Coordinates):
         return self.scale[:, None] * (self.rows @ weight)
 
 
-class Streamed(Coordinates):
-    """g standard normal, a hash of a key, b and i, made again at every use, `size` coordinates at a time."""
+class Blockwise(Coordinates):
+    """Coordinates that are made where they are needed, `size` at a time, and never held. Abstract in how."""
 
-    column_word: UInt32[Array, ""]
-    row_words: UInt32[Array, " batch"]
-    dim: int = eqx.field(static=True)
     size: int = eqx.field(static=True)
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(B, d)."""
-        return self.scale.shape[0], self.dim
-
-    def columns(self, indices: Int[Array, "*axes"]) -> Float[Array, batch * axes]:
-        """Made from the key."""
-        wide = lambda a: a.reshape(-1, *(1,) * jnp.ndim(indices))
-        word = mix(mix(jnp.asarray(indices).astype(jnp.uint32) + self.column_word) ^ wide(self.row_words))
-        return wide(self.scale) * _normal(word)
+    def in_blocks(self, size: int) -> Blockwise:
+        """The same numbers, `size` at a time."""
+        return replace(self, size=size)
 
     def block(self, start: Any, count: int) -> Float[Array, "batch count"]:
-        """Made from the key."""
+        """Made anew."""
         return self.columns(start + jnp.arange(count))
 
     def accumulate(self, part: Block, count: int | None = None) -> Any:
         """A loop over blocks."""
-        blocks, rest = divmod(self.dim if count is None else count, self.size)
+        blocks, rest = divmod(self.shape[1] if count is None else count, self.size)
         zero = lambda: jax.tree.map(
             lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(lambda: part(0, self.size))
         )
@@ -139,10 +131,52 @@ class Streamed(Coordinates):
         return streamed_product(self.block, weight, self.size)
 
 
+class Streamed(Blockwise):
+    """g standard normal, a hash of a key, b and i, made again at every use, `size` coordinates at a time."""
+
+    column_word: UInt32[Array, ""]
+    row_words: UInt32[Array, " batch"]
+    dim: int = eqx.field(static=True)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(B, d)."""
+        return self.scale.shape[0], self.dim
+
+    def columns(self, indices: Int[Array, "*axes"]) -> Float[Array, batch * axes]:
+        """Made from the key."""
+        wide = lambda a: a.reshape(-1, *(1,) * jnp.ndim(indices))
+        word = mix(mix(jnp.asarray(indices).astype(jnp.uint32) + self.column_word) ^ wide(self.row_words))
+        return wide(self.scale) * _normal(word)
+
+
 def stream_normals(key: PRNGKeyArray, count: int, dim: int, size: int) -> Streamed:
     """Standard normal coordinates, `size` at a time (or the whole, if it has fewer)."""
     words = jax.random.bits(key, (count + 1,), jnp.uint32)
-    return Streamed(jnp.ones(count), None, words[0], mix(words[1:]), dim, min(size, dim))
+    return Streamed(jnp.ones(count), None, min(size, dim), words[0], mix(words[1:]), dim)
+
+
+def can_be_held(count: int, dim: int) -> bool:
+    """Whether `count` points in `dim` coordinates are so few numbers (2²⁵, or 128 MB) that a domain may hold them."""
+    return count * dim <= _HELD
+
+
+def block_size(dim: int) -> int:
+    """How many coordinates are made at a time where they are not held: a divisor of `dim` if there is a large one."""
+    divisors = (k for k in range(_BLOCK, _BLOCK // 16, -1) if dim % k == 0)
+    return next(divisors, _BLOCK)
+
+
+def columns_of(x: Coordinates | Float[Array, "batch dim"], indices: Any) -> Array:
+    """The coordinates of the given numbers, of an array or of what is none."""
+    return x.columns(jnp.asarray(indices)) if isinstance(x, Coordinates) else x[:, indices]
+
+
+def block_of(
+    x: Coordinates | Float[Array, "batch dim"], start: Any, count: int
+) -> Float[Array, "batch count"]:
+    """Coordinates start … start + count of an array or of what is none."""
+    return x.block(start, count) if isinstance(x, Coordinates) else slice_axis(x, start, count, axis=1)
 
 
 def materialize(x: Coordinates | Float[Array, "batch dim"]) -> Float[Array, "batch dim"]:

@@ -21,7 +21,7 @@ from ..calculus.atoms import x as _x
 from ..calculus.atoms import y as _y
 from ..calculus.collective import WindowSum, X, coordinate_max, d, r2, t, window_sums
 from .codegen import compile_expressions
-from .coordinates import Block, Coordinates, materialize, slice_axis
+from .coordinates import Block, Coordinates, block_of, columns_of, materialize, slice_axis
 from .points import Points, jet2
 
 
@@ -53,7 +53,7 @@ class Lowered(eqx.Module):
         shape = jnp.broadcast_shapes(points.x.shape[:1], *(s.shape for s in sums))
         x = points.x
         largest = jnp.max(x, axis=1) if self.uses_max else 0.0
-        values = self.outer(*sums, largest, _columns(x, 0), _columns(x, x.shape[1] - 1), times_of(points))
+        values = self.outer(*sums, largest, columns_of(x, 0), columns_of(x, x.shape[1] - 1), times_of(points))
         return tuple(jnp.broadcast_to(jnp.asarray(v, points.x.dtype), shape) for v in values)
 
     def sums(self, points: Points) -> tuple[Float[Array, " batch"], ...]:
@@ -115,15 +115,6 @@ class Lowered(eqx.Module):
 
         return line
 
-    def terms_at(self, points: Points, axes: Int[Array, " axes"]) -> tuple[Float[Array, "axes batch"], ...]:
-        """For every window sum Σ_i w_i of single coordinates, its terms w_i at the given axes, each (K, B)."""
-        zero = jnp.zeros((axes.shape[0], points.x.shape[0]), points.x.dtype)
-        terms = [zero] * len(self.weights)
-        for group in self.groups:
-            for k, term in zip(group.members, self._local_steps(points, axes, group)(zero), strict=True):
-                terms[k] = jnp.broadcast_to(term, zero.shape)
-        return tuple(terms)
-
     def along_directions(
         self, points: Points, block: Callable[[Any, int], Array], size: int
     ) -> Callable[[Array], tuple[Array, ...]]:
@@ -183,7 +174,7 @@ class Lowered(eqx.Module):
         )  # window starting at `starts[k, j]` has the axis at place j
         inside = (starts >= 0) & (starts <= dim - width)
         places = jnp.clip(starts[..., None] + jnp.arange(width), 0, dim - 1)  # (K, w, w)
-        around = jnp.moveaxis(_columns(x, places), 0, -1)  # (K, w, w, B)
+        around = jnp.moveaxis(columns_of(x, places), 0, -1)  # (K, w, w, B)
 
         def step(s: Array) -> list[Array]:
             totals = [jnp.zeros_like(s)] * len(group.members)
@@ -232,12 +223,8 @@ def over_windows(x: Any, count: int, part: Block) -> Any:
 def windows_of(x: Any, start: Any, count: int, width: int) -> list[Float[Array, "batch count"]]:
     """The coordinates of windows start … start + count: the first of each window, the second …"""
     size = count + width - 1
-    block = x.block(start, size) if isinstance(x, Coordinates) else slice_axis(x, start, size, axis=1)
+    block = block_of(x, start, size)
     return [block[:, j : j + count] for j in range(width)]
-
-
-def _columns(x: Any, indices: Any) -> Array:
-    return x.columns(jnp.asarray(indices)) if isinstance(x, Coordinates) else x[:, indices]
 
 
 def contract(array: Float[Array, "batch count"], weight: Any) -> Float[Array, " batch"]:

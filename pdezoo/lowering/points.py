@@ -10,12 +10,25 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .coordinates import materialize
+
 
 class Points(NamedTuple):
     """A batch of points: x of shape (B, d), an array or `Coordinates`, and, for evolution problems, t of shape (B,)."""
 
     x: Float[Array, "batch dim"] | Any
     t: Float[Array, " batch"] | None = None
+
+
+def require_points(points: Points, dim: int, has_time: bool) -> Points:
+    """The points, x as an array. Raises ValueError where they are not those of a problem in `dim` dimensions, or lack its time."""
+    x = materialize(points.x)
+    if jnp.ndim(x) != 2 or jnp.shape(x)[1] != dim:
+        raise ValueError(f"points of this problem have x of shape (B, {dim}), got {jnp.shape(x)}")
+    times = None if points.t is None else jnp.shape(points.t)
+    if has_time and times != jnp.shape(x)[:1]:
+        raise ValueError(f"points of this problem have times t of shape ({jnp.shape(x)[0]},), got {times}")
+    return Points(x, points.t if has_time else None)
 
 
 def jet2(function: Callable[[Array], Any], s: Array) -> tuple[Any, Any, Any]:

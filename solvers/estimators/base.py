@@ -8,59 +8,76 @@ from typing import Any, ClassVar
 import sympy as sp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pdezoo import PDE, Dt, EulerDerivative, GradNormSq, Laplacian, Points, u
+from pdezoo import PDE, Drift, Dt, EulerDerivative, GradNormSq, Laplacian, Points, atom_text, u
 
 from ..derivatives.field import Field
 from ..networks.base import Network
 
 Atoms = tuple[Any, ...]
+"""The terms in which an operator depends on u, such as u itself, Δu and |∇u|²."""
 Values = dict[Any, Float[Array, " batch"]]
+"""The value of every atom at a batch of points."""
 
 
 class Estimator(ABC):
-    """Estimates the operator's atoms at a batch of points; every atom gets one array of shape (B,)."""
+    """Estimates the atoms of an operator at a batch of points, from the field u_θ and a random key.
+
+    An estimator is a frozen dataclass of hyperparameters; it says which atoms it can estimate, and whether it is unbiased.
+    """
 
     unbiased: ClassVar[bool]
-    """Whether every atom's expectation over keys is its value."""
+    """Whether the expectation over keys of every estimate is the atom's value."""
 
-    streams: ClassVar[bool] = False
-    """Whether it leaves x to the field, so that x need not be an array but can be `Coordinates`."""
+    accepts_lazy_coordinates: ClassVar[bool] = False
+    """Whether x may be `Coordinates` instead of an array, since the estimator leaves it to the field."""
 
-    atoms: ClassVar[tuple[Any, ...]] = (u, Dt, EulerDerivative, Laplacian, GradNormSq)
-    """The atoms, or kinds of atoms, that it can estimate."""
+    atoms: ClassVar[tuple[type, ...]] = (Dt, EulerDerivative, Drift, Laplacian, GradNormSq)
+    """The kinds of atoms that it can estimate, besides u itself, which every estimator gives."""
 
     @abstractmethod
     def __call__(self, field: Field, atoms: Atoms, points: Points, key: PRNGKeyArray) -> Values:
-        """The atoms' estimates. All in one call, so that one pass serves several."""
+        """Returns an estimate of every atom, {atom: (B,)}. All are asked for in one call, so that one pass may serve several."""
 
     def value(self, field: Field, points: Points) -> Float[Array, " batch"]:
-        """u as it is to be tested: u_θ, unless the estimator belongs to another function of θ."""
+        """Evaluates u as it is to be tested, shape (B,): u_θ, unless the estimator means another function of θ, such as
+        a smoothed one.
+        """
         return field.value(points)
 
     def unsupported(self, pde: PDE, network: Network) -> str | None:
-        """Why this estimator cannot work on this problem; None if it can."""
-        beyond = [a for a in pde.atoms if a != u and not isinstance(a, self.atoms[1:])]
+        """Returns the reason why this estimator cannot work on a problem with this network; None if it can."""
+        beyond = [a for a in pde.atoms if a != u and not isinstance(a, self.atoms)]
         if beyond:
-            can = ", ".join(kind.__name__ for kind in self.atoms[1:])
-            return (
-                f"the operator has {', '.join(map(str, beyond))}; {type(self).__name__} estimates {can} only"
-            )
+            has, can = ", ".join(map(atom_text, beyond)), ", ".join(map(_kind_text, self.atoms))
+            return f"the operator has {has}; {type(self).__name__} estimates {can} only"
         return None
 
 
+def _kind_text(kind: Any) -> str:
+    """A kind of atom by its first member, Δu for Laplacian; by its name where it needs more than u."""
+    if kind is sp.Derivative:
+        return "partial derivatives in x, y, t"
+    return atom_text(kind(u)) if 1 in kind.nargs else kind.__name__
+
+
 def cheap_atoms(field: Field, atoms: Atoms, points: Points) -> Values:
-    """u, its time derivatives and x·∇u: exact at the cost of a tangent, for every estimator."""
+    """Computes those of the atoms that every estimator has exactly, at the cost of a tangent: u, ∂u/∂t, ∂²u/∂t², x·∇u and b·∇u.
+
+    Returns {atom: (B,)}; other atoms are left out.
+    """
     values = {}
     for atom in atoms:
         if atom == u:
             values[atom] = field.value(points)
         elif isinstance(atom, EulerDerivative):
             values[atom] = field.euler_derivative(points)
+        elif isinstance(atom, Drift):
+            values[atom] = field.drift(points, atom)
         elif isinstance(atom, Dt):
-            values[atom] = field.time_derivative(points, int(atom.args[1]) if len(atom.args) > 1 else 1)
+            values[atom] = field.time_derivative(points, atom.order)
     return values
 
 
 def is_low_dimensional(atoms: Atoms) -> bool:
-    """Whether an operator is made of partial derivatives in x, y, t."""
+    """Returns whether an operator is made of partial derivatives in x, y, t."""
     return any(isinstance(a, sp.Derivative) for a in atoms)

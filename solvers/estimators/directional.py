@@ -1,9 +1,8 @@
-"""Estimates from second derivatives along directions, and what rules them out."""
+"""Estimates from first and second derivatives along directions, and what rules them out."""
 
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from pdezoo import (
     PDE,
@@ -24,13 +23,14 @@ from ..networks.base import Network, OffsetNetwork, RidgeNetwork
 from .base import Atoms, Values, cheap_atoms
 
 COORDINATEWISE = (GradNorm1, Diffusion)
-"""Atoms that see every coordinate for itself: sums over axes only."""
+"""Atoms that treat every coordinate by itself: they can be summed along axes, but not along other directions."""
 
 
 def by_directions(field: Field, atoms: Atoms, points: Points, directions: Directions) -> Values:
-    """Δu ≈ w Σ_k ∂²u/∂v_k² and |∇u|² ≈ w Σ_k (∂u/∂v_k)²: unbiased if w Σ_k E[v_k v_kᵀ] = I.
+    """Estimates Δu ≈ w Σ_k ∂²u/∂v_k² and |∇u|² ≈ w Σ_k (∂u/∂v_k)²: unbiased if w Σ_k E[v_k v_kᵀ] = I.
 
-    Along axes also Σ|∂_i u| and weighted second derivatives.
+    Along axes it estimates Σ_i |∂_i u| and weighted second derivatives in the same way. u, time derivatives and drifts
+    are exact. Returns {atom: (B,)}.
     """
     values = cheap_atoms(field, tuple(a for a in atoms if a != u), points)
     if any(a == u or isinstance(a, Laplacian | GradNormSq | GradNorm1) for a in atoms):
@@ -41,35 +41,25 @@ def by_directions(field: Field, atoms: Atoms, points: Points, directions: Direct
             GradNormSq(u): directions.weight * jnp.sum(jets.first**2, axis=0),
             GradNorm1(u): directions.weight * jnp.sum(jnp.abs(jets.first), axis=0),
         }
-    diffusions = [a for a in atoms if isinstance(a, Diffusion)]
-    if diffusions and isinstance(directions, Axes):
-        for atom, weights in zip(diffusions, diffusion_weights(field, points, directions), strict=True):
+    if isinstance(directions, Axes):
+        for atom in (a for a in atoms if isinstance(a, Diffusion)):
+            weights = field.problem.weights_of(atom).columns(points, directions.indices).T
             jets = field.second_order(points, directions, jnp.sqrt(weights))
             values[atom] = directions.weight * jets.second
     return values
 
 
-def diffusion_weights(field: Field, points: Points, axes: Axes) -> list[Float[Array, "axes batch"]]:
-    """w_i at the sampled axes, for every Diffusion atom of the problem."""
-    lowered = field.problem.diffusions
-    terms = lowered.terms_at(points, axes.indices)
-    slopes = [slope for _, slope, _ in lowered.slopes(points)]  # the multiple of each sum in each expression
-    count = len(slopes[0]) if slopes else 0
-    return [
-        jnp.sum(jnp.stack([s[n] * w for s, w in zip(slopes, terms, strict=True)]), axis=0)
-        for n in range(count)
-    ]
-
-
 def partial_derivatives(field: Field, atoms: Atoms, points: Points) -> Values:
-    """The ∂^α u that low-dimensional operators are made of, exactly, by one planned jet."""
+    """Computes the partial derivatives ∂^α u that low-dimensional operators are made of, exactly, by one planned jet:
+    {atom: (B,)}.
+    """
     indices = {a: multi_index(a, field.dim) for a in atoms}
     values = field.partials(points, tuple(sorted(set(indices.values()))))
     return {a: values[index] for a, index in indices.items()}
 
 
 def dense_unsupported(pde: PDE, network: Network) -> str | None:
-    """Why dense random directions cannot be used on a problem; None if they can."""
+    """Returns the reason why dense random directions cannot be used on a problem; None if they can."""
     sums = {s for e in (pde.ansatz.factor, pde.ansatz.offset) for s in window_sums(e)}
     if any(s.width > 1 for s in sums):
         return "its ansatz has window sums wider than one coordinate; use sparse directions (stde)"
@@ -79,7 +69,7 @@ def dense_unsupported(pde: PDE, network: Network) -> str | None:
 
 
 def shifts_unsupported(network: Network) -> str | None:
-    """Why values at shifted points cannot be made by shifting Wᵀx; None if they can."""
+    """Returns the reason why a network cannot be evaluated at shifted points by shifting Wᵀx; None if it can."""
     if not isinstance(network, RidgeNetwork):
         return "it shifts the first linear map of a ridge network; this network has none"
     if isinstance(network, OffsetNetwork):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pdezoo import PDE, TestSet, fit_nulls
-from solvers import Result, Solver, register
+from solvers import FitStatus, Result, Solver, register
+from solvers.hyperparameters import require_known
 
 
 @dataclass(frozen=True)
@@ -19,21 +20,43 @@ class NullSolver(Solver):
     sees_solution: ClassVar[bool] = True
 
     def hyperparameters(self) -> dict[str, Any]:
-        """Which predictor."""
+        """Returns which null predictor it is, {"null": name}."""
         return {"null": self.null}
 
+    def with_hyperparameters(self, **changes: Any) -> Self:
+        """Raises BadHyperparameter for any change, since another predictor has another name; without one, returns the
+        solver itself.
+        """
+        require_known(self.name, changes, ())
+        return self
+
     def unsupported(self, pde: PDE) -> str | None:
-        """A null predictor exists for every problem."""
+        """Returns None: a null predictor exists for every problem."""
         return None
 
     def fit(self, pde: PDE, *, steps: int = 0, test: TestSet | None = None, **_: Any) -> Result:
-        """Fit it on the test set (by default one of the usual size)."""
+        """Fits the predictor on a test set, by default one of the usual size, and measures its errors there."""
         begin = time.perf_counter()
         test = test or TestSet(pde)
         null = fit_nulls(test)[self.null]
         errors = test.errors(null.predict)
         seconds = time.perf_counter() - begin
-        return Result("ok", "", 0, None, [], seconds, None, None, None, errors, 0, null.predict)
+        return Result(
+            status=FitStatus.OK,
+            reason="",
+            steps=0,
+            loss=None,
+            history=[],
+            seconds=seconds,
+            compile_seconds=None,
+            steps_per_second=None,
+            compiled_bytes=None,
+            errors=errors,
+            forward_evaluations=0,
+            predict=null.predict,
+            solver=self,
+            pde=pde,
+        )
 
 
 @register("null-zero")

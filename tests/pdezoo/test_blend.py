@@ -10,7 +10,23 @@ import pytest
 import sympy as sp
 
 import pdezoo
-from pdezoo import PDE, Box, D, Exact, Side, boundary_data, in_float64, t, u, x, y
+from pdezoo import (
+    PDE,
+    Ansatz,
+    Box,
+    D,
+    Exact,
+    Laplacian,
+    Side,
+    boundary_data,
+    coordinate_max,
+    in_float64,
+    r2,
+    t,
+    u,
+    x,
+    y,
+)
 from pdezoo.lowering.boundary import Blended, lower_blended
 from pdezoo.lowering.lowered import lower
 from pdezoo.problem import down_closure
@@ -44,16 +60,27 @@ def test_the_blend_is_the_offset(pde: PDE) -> None:
 def test_its_derivatives_are_those_of_the_offset(pde: PDE) -> None:
     """All that the operator asks for, against SymPy's derivatives of the expression written out."""
     points = pde.domain.sample(jax.random.key(1), 30)
-    found = in_float64(pde.lower().closed, points)
-    wanted = [k for k in found if k[0] == "b"]
-    assert {index for _, index in wanted} == {(0, 0, 1), (2, 1, 0), (0, 1, 0)}
+    found = in_float64(pde.lower().closed_partials, points)
+    assert set(found.b) == {(0, 0, 1), (2, 1, 0), (0, 1, 0)}
     written = [
         sp.diff(pde.ansatz.offset, *(c for c, n in zip((x, y, t), k, strict=True) for _ in range(n)))
-        for _, k in wanted
+        for k in found.b
     ]
-    for key, want in zip(wanted, in_float64(lower(tuple(written), 2), points), strict=True):
-        np.testing.assert_allclose(found[key], want, rtol=1e-11, atol=1e-12)
-    assert {index for part, index in found if part == "a"} == set(down_closure(tuple(k for _, k in wanted)))
+    for key, want in zip(found.b, in_float64(lower(tuple(written), 2), points), strict=True):
+        np.testing.assert_allclose(found.b[key], want, rtol=1e-11, atol=1e-12)
+    assert set(found.a) == set(down_closure(tuple(found.b)))
+
+
+def test_an_operator_has_one_kind_of_closed_derivatives(pde: PDE) -> None:
+    """Asking for the other kind says what is there; so does asking for those of max x_i, which has none."""
+    with pytest.raises(ValueError, match="needs ClosedPartials of its ansatz, not ClosedForms"):
+        pde.lower().closed(pde.domain.sample(jax.random.key(1), 2))
+    kinked = PDE(Laplacian(u), Box(3), Ansatz(1, coordinate_max), Exact(r2)).lower()
+    points = kinked.sample(jax.random.key(1), 2)
+    with pytest.raises(ValueError, match="max x_i"):
+        kinked.closed(points)
+    with pytest.raises(ValueError, match="needs ClosedForms of its ansatz, not ClosedPartials"):
+        pdezoo.make("poisson", dim=3).lower().closed_partials(points)
 
 
 def test_a_blend_belongs_to_its_offset(pde: PDE) -> None:

@@ -16,8 +16,8 @@ from toys import NAMED, points, small
 
 import pdezoo
 from pdezoo import PDE, Ball, Exact, Laplacian, Points, Report, X, in_float64, r2, u, verify, window_sum
-from pdezoo.calculus.atoms import Dt, EulerDerivative, GradNormSq, apply_atom
-from pdezoo.evidence.oracles import nested_autodiff
+from pdezoo.calculus.atoms import Dt, EulerDerivative, GradNormSq
+from pdezoo.lowering.autodiff import nested_autodiff
 from pdezoo.lowering.lowered import lower
 
 
@@ -161,7 +161,7 @@ def test_lowered_calculus_against_nested_autodiff() -> None:
     dim, at = 5, points(5, time=True)
     function = NAMED["evolving"].collective()
     wanted = (Laplacian(u), GradNormSq(u), EulerDerivative(u), Dt(u), Dt(u, 2))
-    fast = lower(tuple(sp.sympify(apply_atom(a, function)) for a in wanted), dim)
+    fast = lower(tuple(sp.sympify(a.calculus(function)) for a in wanted), dim)
     value = lower((function,), dim)
     found = in_float64(jax.jit(lambda p: fast(p)), at)
     expected = in_float64(

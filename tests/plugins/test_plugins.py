@@ -135,20 +135,32 @@ def test_a_plugin_may_be_imported_before_it_is_listed(toy: Path) -> None:
 
 REGISTERS = """
 from pdezoo import register
-@register({name!r})
+@register({name!r}{more})
 def anything(dim):
     '''Nothing in particular.'''
 """
 BROKEN = {
+    "does-not-parse": ("def", "SyntaxError"),
+    "registers-nothing": ("x = 1", "nothing"),
+    "registers-another": (REGISTERS.format(name="something-else", more=""), "something-else"),
+    "computes-variants": (
+        REGISTERS.format(name="computes-variants", more=", variants=tuple('ab')"),
+        "ValueError",
+    ),
+    "poisson": (REGISTERS.format(name="poisson", more=""), "poisson"),
+}
+"""Entry point → the module's source, which shows what is wrong, and what the listed error must name."""
+
+FAILING = {
     "cannot-import": ("import a_module_that_does_not_exist", "a_module_that_does_not_exist"),
     "exits": ("raise SystemExit(3)", "SystemExit"),
     "fails": ("1 / 0", "ZeroDivisionError"),
-    "does-not-parse": ("def", "SyntaxError"),
-    "registers-nothing": ("x = 1", "nothing"),
-    "registers-another": (REGISTERS.format(name="something-else"), "something-else"),
-    "poisson": (REGISTERS.format(name="poisson"), "poisson"),
+    "unregisters": (
+        "import pdezoo; del pdezoo._registry._factories['unregisters']",
+        "though its source says so",
+    ),
 }
-"""Entry point → the module's source, and what the listed error must name."""
+"""Entry point → what follows on a registration that reads well, and what the error must name once it is imported."""
 
 
 @pytest.fixture(scope="module")
@@ -156,11 +168,12 @@ def infested(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same folder with every kind of broken plug-in beside toy-zoo, one distribution each."""
     target = tmp_path_factory.mktemp("infested") / "site"
     shutil.copytree(toy, target)
-    for point, (source, _) in BROKEN.items():
+    failing = {k: (REGISTERS.format(name=k, more="") + code, clue) for k, (code, clue) in FAILING.items()}
+    for point, (source, _) in (BROKEN | failing).items():
         module = f"broken_{point.replace('-', '_')}"
         (target / f"{module}.py").write_text(source)
         describe(target, f"broken-{point}", {"pdezoo.equations": {point: module}})
-    (target / "rival.py").write_text(REGISTERS.format(name="toy-helmholtz"))
+    (target / "rival.py").write_text(REGISTERS.format(name="toy-helmholtz", more=""))
     describe(target, "zz-rival", {"pdezoo.equations": {"toy-helmholtz": "rival"}})  # after toy-zoo, by name
     describe(target, "broken-missing", {"pdezoo.solvers": {"missing": "not_there"}})
     return target
@@ -174,7 +187,7 @@ def test_broken_plugins_are_listed_and_harm_nothing(infested: Path, before: str)
     found = python(
         infested,
         f"""
-        import json, pdezoo, solvers
+        import json, sys, pdezoo, solvers
         {before}
         entries = [*pdezoo.catalogue().values(), *solvers.catalogue().values()]
         made = [pdezoo.make(n, dim=5).operator for n in ("poisson", "toy-helmholtz", "allen-cahn")]
@@ -182,6 +195,7 @@ def test_broken_plugins_are_listed_and_harm_nothing(infested: Path, before: str)
             "broken": {{e.origin: e.error for e in entries if e.error}},
             "sound": {{e.name: e.origin for e in entries if not e.error}},
             "names": pdezoo.names() + solvers.names(),
+            "imported": [m for m in sys.modules if m.startswith(("broken_", "rival"))],
         }}))
         """,
     )
@@ -192,10 +206,81 @@ def test_broken_plugins_are_listed_and_harm_nothing(infested: Path, before: str)
     assert found["sound"]["poisson"] == "pdezoo"
     assert found["sound"]["toy-helmholtz"] == "toy-zoo"
     assert {"poisson/two-body", "toy-helmholtz/weak", "toy-descent", "stde"} <= set(found["names"])
-    assert not {"cannot-import", "exits", "missing"} & set(found["names"])
+    assert not {*BROKEN, "missing"} - {"poisson"} & set(found["names"])
+    assert {name: found["sound"][name] for name in FAILING} == {name: f"broken-{name}" for name in FAILING}
+    assert found["imported"] == []
 
 
-@pytest.mark.parametrize("point", ["cannot-import", "exits", "does-not-parse"])
+def test_listing_runs_no_plugin(infested: Path) -> None:
+    """Neither a module nor the package that holds it; what an import brings with it is not there."""
+    found = python(
+        infested,
+        """
+        import json, sys, pdezoo, solvers
+        entry = pdezoo.catalogue()["toy-helmholtz"]
+        names = pdezoo.names() + solvers.names()
+        print(json.dumps([entry.summary, entry.variants, entry.origin, names, [*sys.modules]]))
+        """,
+    )
+    summary, variants, origin, names, modules = found
+    assert (summary, origin) == ("Δu + k u = g on the unit ball, u = 0 on the sphere.", "toy-zoo")
+    assert variants == ["weak", "strong"]
+    assert {"toy-helmholtz/strong", "toy-descent"} <= set(names)
+    assert not {"toy_zoo", "toy_zoo.helmholtz", "toy_zoo.descent", "broken_exits", "jax", "sympy"} & set(
+        modules
+    )
+
+
+def test_a_package_may_gather_its_modules_and_share_its_variants(tmp_path: Path) -> None:
+    """The entry points name the package, which imports what registers; variants are imported from a third module."""
+    package = tmp_path / "gathered"
+    package.mkdir()
+    (package / "__init__.py").write_text("from . import one\nfrom .deeper.two import anything\nimport os\n")
+    (package / "one.py").write_text(
+        "from .shared import KINDS\n" + REGISTERS.format(name="one", more=", variants=KINDS")
+    )
+    (package / "deeper").mkdir()
+    (package / "deeper" / "__init__.py").write_text("")
+    (package / "deeper" / "two.py").write_text(REGISTERS.format(name="two", more=""))
+    (package / "shared.py").write_text("KINDS = ('a', 'b')\n")
+    describe(tmp_path, "gathered", {"pdezoo.equations": {"one": "gathered", "two": "gathered"}})
+    found = python(
+        tmp_path,
+        """
+        import json, sys, pdezoo
+        entries = {e.name: [e.error, e.variants] for e in pdezoo.catalogue().values() if e.origin == "gathered"}
+        before = "gathered" in sys.modules
+        made = [pdezoo._registry.factory(name).__module__ for name in ("one", "two")]
+        print(json.dumps([entries, before, made]))
+        """,
+    )
+    listed = {"one": [None, ["a", "b"]], "two": [None, []]}
+    assert found == [listed, False, ["gathered.one", "gathered.deeper.two"]]
+
+
+@pytest.mark.parametrize("point", FAILING)
+def test_a_plugin_that_fails_when_it_is_imported_is_broken_from_then_on(infested: Path, point: str) -> None:
+    before, errors, after = python(
+        infested,
+        f"""
+        import json, pdezoo
+        before, errors = pdezoo.catalogue()[{point!r}].error, []
+        for _ in range(2):
+            try:
+                pdezoo.make({point!r}, dim=5)
+            except pdezoo.BrokenPlugin as error:
+                errors.append(str(error))
+        print(json.dumps([before, errors, pdezoo.catalogue()[{point!r}].error]))
+        """,
+    )
+    assert before is None
+    assert len(errors) == 2
+    for message in (*errors, after):
+        assert FAILING[point][1] in message
+    assert f"broken-{point}" in errors[0]
+
+
+@pytest.mark.parametrize("point", ["registers-another", "does-not-parse"])
 def test_asking_for_a_broken_plugin_says_what_is_wrong(infested: Path, point: str) -> None:
     message = python(
         infested,
@@ -232,9 +317,10 @@ def test_broken_plugins_fail_their_check_and_a_sound_one_beside_them_does_not(in
         "missing": False,
         "null-zero": True,
     }
-    (finding,) = reports["cannot-import"]["findings"]
-    assert "a_module_that_does_not_exist" in finding["seen"]
-    assert finding["advice"]
+    for name, clue in (("cannot-import", "a_module_that_does_not_exist"), ("missing", "not_there")):
+        (finding,) = reports[name]["findings"]
+        assert clue in finding["seen"]
+        assert finding["advice"]
 
 
 @pytest.mark.slow

@@ -11,8 +11,7 @@ import numpy as np
 from toys import mixed, points
 
 import solvers
-from pdezoo import EulerDerivative, GradNormSq, Laplacian, Points, u
-from pdezoo.evidence.oracles import nested_autodiff
+from pdezoo import EulerDerivative, GradNormSq, Laplacian, Points, nested_autodiff, u
 from solvers import MLP, Field, Network
 
 SPACE = (u, Laplacian(u), GradNormSq(u), EulerDerivative(u))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, ClassVar
@@ -10,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+import pdezoo
 import solvers
-from pdezoo import Biharmonic, FactoredCoordinates, Laplacian, u
-from solvers import MLP, Adam, Axes, Estimator, NeuralSolver, by_directions
+from pdezoo import Ball, Biharmonic, FactoredCoordinates, Laplacian, u
+from solvers import MLP, Adam, Axes, Estimator, NeuralSolver, Result, Solver, by_directions
 from solvers.contract import CLAUSES, Candidate, check
 
 QUICK = ("made", "hyperparameters", "shapes", "learns")
@@ -66,7 +68,7 @@ def declared_streaming() -> list[str]:
     rows = {
         (s.estimator, s.network): name
         for name, s in made.items()
-        if isinstance(s, NeuralSolver) and s.streams
+        if isinstance(s, NeuralSolver) and s.accepts_lazy_coordinates
     }
     return list(rows.values())
 
@@ -145,7 +147,7 @@ class Dense(Sparse):
 class Lengthless(Sparse):
     """Says that it needs no array, and takes directions for points."""
 
-    streams: ClassVar[bool] = True
+    accepts_lazy_coordinates: ClassVar[bool] = True
 
     def __call__(self, field: Any, atoms: tuple, points: Any, key: Any) -> dict:
         """The atoms' estimates, elsewhere."""
@@ -174,8 +176,12 @@ PLANTED = {
     "no reason": ("crosses", lambda: replace(ROW, estimator=Silent()), "neither None nor a reason"),
     "columns": ("shapes", lambda: replace(ROW, estimator=Columns()), "(7, 1)"),
     "not repeatable": ("repeatable", lambda: replace(ROW, estimator=Counting()), "differ"),
-    "biased": ("unbiased", lambda: replace(ROW, estimator=Sparse(factor=1.2)), "Laplacian"),
-    "lengthless": ("coordinates", lambda: replace(ROW, estimator=Lengthless()), "at factored points"),
+    "biased": ("unbiased", lambda: replace(ROW, estimator=Sparse(factor=1.2)), "Δu"),
+    "lengthless": (
+        "coordinates",
+        lambda: replace(ROW, estimator=Lengthless()),
+        "where x is FactoredCoordinates",
+    ),
     "uphill": ("learns", lambda: replace(ROW, trainer=Uphill()), "mean loss"),
     "dense": ("memory", lambda: replace(ROW, estimator=Dense()), "bytes a dimension"),
 }
@@ -192,6 +198,66 @@ def plant():
     yield register
     solvers._registry._factories.pop("planted", None)
     solvers._registry._registered.pop("planted", None)
+
+
+@dataclass(frozen=True)
+class Guess(Solver):
+    """All that a solver must have, and no more: u = `height` at every point."""
+
+    name: str = "planted"
+    height: float = 0.5
+    terms: int = 3
+    centred: bool = True
+    basis: str = "cosine"
+    note: str = "not shown"
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """What decides, and a number that nobody can change."""
+        shown = {"height": self.height, "terms": self.terms, "centred": self.centred, "basis": self.basis}
+        return shown | {"order": 2}
+
+    def unsupported(self, pde: Any) -> str | None:
+        """Anything goes on a ball."""
+        return None if isinstance(pde.domain, Ball) else "it guesses on balls only"
+
+    def fit(self, pde: Any, *, test: Any = None, **_: Any) -> Result:
+        """Nothing to do."""
+        if reason := self.unsupported(pde):
+            raise ValueError(reason)
+        predict = lambda points: jnp.full(points.x.shape[0], self.height)
+        errors = None if test is None else test.errors(predict)
+        return Result("ok", "", 0, None, [], 0.0, None, None, None, errors, 0, predict)
+
+
+def test_a_solver_of_three_methods_keeps_the_contract(plant: Any) -> None:
+    plant(Guess)
+    found = {f.name: f.ok for f in check("planted")}
+    passed = {"made", "hyperparameters", "crosses", "repeatable"}
+    assert found == {clause: True if clause in passed else None for clause in BY_NAME}
+    assert Guess().compile(pdezoo.make("poisson/two-body", dim=4)) is None
+
+
+def test_its_hyperparameters_change_by_name(plant: Any) -> None:
+    plant(Guess)
+    changed = solvers.make("planted", height=2, terms=5.0, centred=False, basis="sine")
+    assert changed == Guess(height=2.0, terms=5, centred=False, basis="sine")
+    assert type(changed.height) is float
+    for wrong, words in {
+        "size": "planted has no hyperparameter 'size'; it has basis, centred, height, terms",
+        "note": "no hyperparameter 'note'",
+        "order": "no hyperparameter 'order'",
+        "terms": "terms is a int such as 3, got 2.5",
+        "basis": "basis is a str such as 'cosine', got 2.5",
+        "centred": "centred is a bool such as True, got 2.5",
+    }.items():
+        with pytest.raises(solvers.BadHyperparameter, match=re.escape(words)):
+            solvers.make("planted", **{wrong: 2.5})
+
+
+def test_only_null_predictors_see_the_solution() -> None:
+    assert {name for name in solvers.names() if solvers.make(name).sees_solution} == {
+        name for name in solvers.names() if name.startswith("null-")
+    }
 
 
 def planted() -> list[Any]:

@@ -19,10 +19,12 @@ from fields import (
     in_float32,
     reference,
 )
+from toys import small
 
 import pdezoo
+import solvers
 from pdezoo import Biharmonic, Dt, GradNormSq, Laplacian, Points, in_float64, u
-from solvers import MLP, Field, Normal
+from solvers import MLP, Field, Normal, OffsetMLP
 
 SAMPLES, DRAWS = 3, 6000
 EXACT = {
@@ -93,7 +95,7 @@ def draws(name: str, dim: int) -> tuple[dict, dict]:
     """Many estimates of what it estimates of Δu and |∇u|², (DRAWS, B), and the exact values."""
     field, at = field_at(dim)
     estimator = estimator_of(name, SAMPLES)
-    atoms = tuple(a for a in TRACES if isinstance(a, estimator.atoms[1:]))
+    atoms = tuple(a for a in TRACES if isinstance(a, estimator.atoms))
     return estimates(estimator, field, at, atoms, np.arange(DRAWS)), reference(field, at, atoms)
 
 
@@ -217,3 +219,24 @@ def test_forward_laplacian_survives_dependent_columns() -> None:
     flat = Field(field.problem, field.params | {"first": first}, SMALL)
     found = in_float32(estimator_of("forward-laplacian"), flat, at, SPACE)
     assert_close(found, reference(flat, at, SPACE), 1e-3)
+
+
+REASONS = {
+    (
+        "hte",
+        "kdv/one-soliton",
+    ): "the operator has u_t, u_x, u_xxx; HTE estimates u_t, x·∇u, Δu, |∇u|², Δ²u only",
+    ("rs-pinn", "hjb/corrected"): "the operator has |∇u|²; RSPINN estimates u_t, x·∇u, Δu only",
+    ("exact", "biharmonic/two-body"): None,
+}
+
+
+@pytest.mark.parametrize(("solver", "problem"), REASONS)
+def test_a_reason_names_atoms_as_people_write_them(solver: str, problem: str) -> None:
+    pde = small(problem)
+    assert solvers.make(solver).unsupported(pde) == REASONS[solver, problem]
+
+
+def test_a_network_that_reads_b_names_atoms_as_people_write_them() -> None:
+    reason = OffsetMLP().unsupported(small("kdv/one-soliton"))
+    assert reason.startswith("the operator has u_t, u_x, u_xxx; a network that reads b")

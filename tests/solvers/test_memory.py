@@ -11,8 +11,8 @@ from fields import Plain
 
 import pdezoo
 import solvers
+from pdezoo import block_size
 from solvers import MLP, Compiled, NeuralSolver
-from solvers.neural import block_size
 
 DIM, BATCH, SAMPLES, WIDTH = 10_007, 5, 11, 8  # K is the largest, so that K·d is beyond what is allowed
 ROWS = ["stde", "hte", "sdgd-backward", "sdgd-parallel", "sdgd-forward-over-backward"]

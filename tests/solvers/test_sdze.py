@@ -12,7 +12,7 @@ import pytest
 
 import pdezoo
 import solvers
-from solvers import MLP, Field, LowRank, Replayed, near_square, orthonormal
+from solvers import MLP, Field, LowRank, Objective, Replayed, near_square, orthonormal
 from solvers.trainers import subspace
 from solvers.trainers.subspace import SubspaceZO
 
@@ -50,7 +50,7 @@ def begun(trainer: SubspaceZO, params: Any = None, steps: int = 100) -> tuple[An
     """Parameters and state in their first subspace, nothing moved yet."""
     params, state = trainer.start(tree() if params is None else params, steps)
     still = replace(trainer, learning_rate=0.0)
-    params, state, _ = jax.jit(lambda p, s, k: still.step(quadratic, p, s, k))(
+    params, state, _ = jax.jit(lambda p, s, k: still.step(Objective(quadratic), p, s, k))(
         params, state, jax.random.key(7)
     )
     return params, state
@@ -92,9 +92,9 @@ def test_kept_apart_or_formed_is_the_same_training(monkeypatch: Any) -> None:
     for formed in (100, 10**9):
         monkeypatch.setattr(subspace, "_FORMED", formed)
         params, state = trainer.start(tree(), 40)
-        step = jax.jit(lambda p, s, k: trainer.step(quadratic, p, s, k))
+        step = jax.jit(lambda p, s, k, done: trainer.step(Objective(quadratic, done), p, s, k))
         for k in range(13):
-            params, state, value = step(params, state, jax.random.key(k))
+            params, state, value = step(params, state, jax.random.key(k), k / 40)
         ends.append(({name: np.asarray(dense(leaf)) for name, leaf in params.items()}, float(value)))
     assert ends[0][1] == pytest.approx(ends[1][1], rel=1e-4)
     for name, leaf in ends[0][0].items():
@@ -105,7 +105,7 @@ def estimates(trainer: SubspaceZO, params: Any, state: Any) -> np.ndarray:
     """Many ĝ in core coordinates, (DRAWS, s), all in one subspace."""
 
     def one(seed: Any) -> Any:
-        after = trainer.step(quadratic, params, state, jax.random.key(seed))[1]
+        after = trainer.step(Objective(quadratic), params, state, jax.random.key(seed))[1]
         return jnp.concatenate([g.ravel() for g in after.first])
 
     # Not vmap: jaxlib 0.10.2 miscompiles this step under one more batch axis of 100 on a CPU (a fused product, sum and square).
@@ -189,7 +189,7 @@ def test_a_subspace_lasts_as_long_as_it_should() -> None:
     """refresh = 4, twice as long each time: new ones at steps 0, 4, 12."""
     trainer = SubspaceZO(rank=2, refresh=4, anneal=2.0)
     params, state = trainer.start(tree(), 20)
-    step, seen = jax.jit(lambda p, s, k: trainer.step(quadratic, p, s, k)), []
+    step, seen = jax.jit(lambda p, s, k: trainer.step(Objective(quadratic), p, s, k)), []
     for k in range(14):
         params, state, _ = step(params, state, jax.random.key(k))
         seen.append(np.asarray(next(b for b in state.bases if b is not None).left))
@@ -200,7 +200,7 @@ def test_a_subspace_lasts_as_long_as_it_should() -> None:
 def test_a_loss_that_is_not_finite_changes_nothing(implicit: None) -> None:
     trainer = SubspaceZO(rank=2, momentum=0.9)
     params, state = begun(trainer)
-    bad = lambda p, k: quadratic(p) * jnp.nan
+    bad = Objective(lambda p, k: quadratic(p) * jnp.nan)
     after, later, value = trainer.step(bad, params, state, jax.random.key(1))
     assert not np.isfinite(value)
     jax.tree.map(np.testing.assert_array_equal, after, params)
@@ -243,8 +243,8 @@ def test_columns_of_a_basis_are_orthonormal(rows: int) -> None:
 
 def test_streamed_training_is_a_training(monkeypatch: Any) -> None:
     """With points that are never held the loss falls as with held ones, by Adam and in subspaces."""
-    monkeypatch.setattr("solvers.neural._HELD", 0)
-    monkeypatch.setattr("solvers.neural._BLOCK", 16)
+    monkeypatch.setattr("pdezoo.lowering.coordinates._HELD", 0)
+    monkeypatch.setattr("pdezoo.lowering.coordinates._BLOCK", 16)
     monkeypatch.setattr(subspace, "_FORMED", 100)
     pde = pdezoo.make("poisson/two-body", dim=40)
     for name, settings in (("stde", {}), ("sdze-adam", {"queries": 4, "rank": 6})):
@@ -268,8 +268,8 @@ def trained(params: Any, solver: Any, problem: Any, state: Any, steps: int) -> t
 
 def test_replay_trains_as_stored_weights_do(monkeypatch: Any) -> None:
     """Four subspaces; the same streamed points, subspaces and directions; losses to the rounding of float32 differences."""
-    monkeypatch.setattr("solvers.neural._HELD", 0)
-    monkeypatch.setattr("solvers.neural._BLOCK", 16)
+    monkeypatch.setattr("pdezoo.lowering.coordinates._HELD", 0)
+    monkeypatch.setattr("pdezoo.lowering.coordinates._BLOCK", 16)
     settings = {"rank": 4, "refresh": 5, "epsilon": 0.1, "learning_rate": 1e-3, "width": 12, "depth": 2}
     solver = solvers.make("sdze-replay", **settings)
     problem = pdezoo.make("poisson/two-body", dim=40).lower()

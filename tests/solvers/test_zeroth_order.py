@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pdezoo import in_float64
-from solvers import ZOCGE, ZORGE, Trainer, ZOHybrid, ZOSignRGE
+from solvers import ZOCGE, ZORGE, Objective, Trainer, ZOHybrid, ZOSignRGE
 
 SIZE, DRAWS = 6, 3000
 CURVATURE = np.diag([1.0, 2.0, 0.5, 3.0, 1.0, 4.0]) + 0.2
@@ -115,7 +115,7 @@ def after(trainer: Trainer, steps: int, loss: Any = quadratic, of: int = 100) ->
     def run(params: Any) -> Any:
         def body(carry: Any, n: Any) -> Any:
             params, state = carry
-            params, state, value = trainer.step(loss, params, state, jax.random.key(n))
+            params, state, value = trainer.step(Objective(loss, n / of), params, state, jax.random.key(n))
             return (params, state), value
 
         start = (params, trainer.init(params, of))

@@ -1,0 +1,153 @@
+"""The kernel J Jᵀ of a loss that is a sum of squares, J the Jacobian of its residuals: what natural-gradient steps solve with.
+
+A step θ ← θ − α Jᵀ(J Jᵀ + λI)⁻¹ r needs N × N numbers for N residuals, and not P × P for P parameters (Woodbury's identity).
+For the first weight W of a ridge network not even J is needed. A residual depends on W through products L_k W alone: z = Wᵀx
+at its own point, and a few rows or projections of directions. So ∂r_i/∂W = Σ_k L_kᵀ G_ik with G_ik = ∂r_i/∂(L_k W), and
+
+    ⟨∂r_i/∂W, ∂r_j/∂W⟩ = Σ_kl ⟨L_k L_lᵀ, G_ik G_jlᵀ⟩,
+
+in which d appears in the inner products L_k L_lᵀ alone: those of points with points, and coordinates of points.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pdezoo import Points
+
+from ..networks.base import Network, Params, RidgeNetwork
+from ..networks.matrices import Gram, Rows, Tapped, Untapped
+from .base import LeastSquares, Term, stacked
+
+
+class Use(NamedTuple):
+    """One use of W by the residuals of a term: the left factors L, as `Tapped` notes them, and the slopes ∂r/∂(L W)."""
+
+    left: Any
+    slope: Float[Array, "rows batch lines width"]
+
+
+class Part(NamedTuple):
+    """A term's residuals, their derivatives in all parameters that are not W, and the uses of W."""
+
+    rows: Float[Array, "rows batch"]
+    rest: Float[Array, "rows batch parameters"]
+    uses: tuple[Use, ...]
+
+
+def residual_kernel(
+    loss: LeastSquares, params: Params, key: PRNGKeyArray
+) -> tuple[Float[Array, " residuals"], Float[Array, "residuals residuals"]]:
+    """Returns r, shape (N,), as `loss.residuals` gives it, and J Jᵀ, shape (N, N), with J = ∂r/∂θ.
+
+    Jᵀc of a vector c is one reverse pass, `jax.vjp(lambda p: loss.residuals(p, key), params)`. It needs memory for N
+    numbers for every parameter but W; for W too where the network has no `first_weight`, or a use of it is hidden in a
+    loop or in a derivative along x (SDGD, x·∇u, gradient-enhanced losses).
+    """
+    parts = _parts(loss.network, loss.terms(key), params)
+    sizes = [part.rows.size for part in parts]
+    lengths = stacked([jnp.ones_like(part.rows) for part in parts])
+    blocks = [
+        [_inner(one, other).reshape(n, m) for other, m in zip(parts, sizes, strict=True)]
+        for one, n in zip(parts, sizes, strict=True)
+    ]
+    return stacked([part.rows for part in parts]), jnp.block(blocks) * jnp.outer(lengths, lengths)
+
+
+def _parts(network: Network, terms: tuple[Term, ...], params: Params) -> list[Part]:
+    """Returns the parts of all terms: with W apart if that can be done in all of them, else with W among the other parameters."""
+    weight = network.first_weight(params) if isinstance(network, RidgeNetwork) else None
+    if isinstance(network, RidgeNetwork) and weight is not None:
+        try:
+            return [_tapped(network, weight, term, params) for term in terms]
+        except Untapped:
+            pass
+    return [_whole(term, params) for term in terms]
+
+
+def _whole(term: Term, params: Params) -> Part:
+    """Takes derivatives in all parameters, point by point: a residual depends on no point but its own."""
+    here = lambda p, point: (value := term.rows(p, _single(point))[:, 0], value)
+    slopes, rows = jax.vmap(jax.jacrev(here, has_aux=True), (None, 0))(params, term.points)
+    return Part(rows.T, _flat(slopes), ())
+
+
+def _tapped(network: RidgeNetwork, weight: Array, term: Term, params: Params) -> Part:
+    """Takes derivatives with W apart, by the slopes in its taps. Raises Untapped where a use of W is hidden."""
+    rest = network.with_first_weight(params, None)
+    seen: list[Tapped] = []
+
+    def here(taps: list[Array] | None, rest: Params, point: Points) -> tuple[Array, Any]:
+        single = _single(point)
+        tapped = Tapped(weight, single.x, taps)
+        value = term.rows(network.with_first_weight(rest, tapped), single)[:, 0]
+        seen.append(tapped)
+        return value, (value, tapped.left)
+
+    first = jax.tree.map(lambda a: a[0], term.points)
+    jax.eval_shape(lambda: here(None, rest, first)[0])
+    taps = [jnp.zeros(shape, weight.dtype) for shape in seen[0].shapes]
+    derivatives = jax.vmap(jax.jacrev(here, argnums=(0, 1), has_aux=True), (None, None, 0))
+    (slopes, others), (rows, left) = derivatives(taps, rest, term.points)
+    uses = tuple(_use(one, slope, weight) for one, slope in zip(left, slopes, strict=True))
+    return Part(rows.T, _flat(others), uses)
+
+
+def _use(left: Any, slope: Float[Array, "batch rows *lines width"], weight: Array) -> Use:
+    """Returns a use of W with one axis of lines. WᵀW uses W on both sides: its slope is the sum of both."""
+    if isinstance(left, Gram):
+        return Use(weight.T, jnp.swapaxes(slope + jnp.swapaxes(slope, 2, 3), 0, 1))
+    batch, rows, *_, width = slope.shape
+    lines = (
+        left.axes.reshape(batch, -1) if isinstance(left, Rows) else left.reshape(batch, -1, left.shape[-1])
+    )
+    return Use(
+        Rows(lines) if isinstance(left, Rows) else lines,
+        jnp.swapaxes(slope.reshape(batch, rows, -1, width), 0, 1),
+    )
+
+
+def _inner(one: Part, other: Part) -> Float[Array, "rows batch rows batch"]:
+    """Returns ⟨∂r_i/∂θ, ∂r_j/∂θ⟩ for every two residuals of two terms."""
+    total = jnp.einsum("rbp,scp->rbsc", one.rest, other.rest)
+    for use in one.uses:
+        for with_use in other.uses:
+            total = total + _of_uses(use, with_use)
+    return total
+
+
+def _of_uses(one: Use, other: Use) -> Float[Array, "rows batch rows batch"]:
+    """Returns ⟨L_k L_lᵀ, G_ik G_jlᵀ⟩ for every two residuals."""
+    axes, overlap = _overlap(one.left, other.left)
+    return jnp.einsum(f"rbmh,scnh,{axes}->rbsc", one.slope, other.slope, overlap, optimize="optimal")
+
+
+def _overlap(one: Any, other: Any) -> tuple[str, Array]:
+    """Returns the inner products of the lines of two left factors, after the letters of their axes.
+
+    The letters are batch b and lines m of the first, batch c and lines n of the second. The left factor Wᵀ is shared by
+    all points, and has no batch axis.
+    """
+    if isinstance(one, Rows) and isinstance(other, Rows):
+        return "bmcn", (one.axes[:, :, None, None] == other.axes).astype(float)
+    if isinstance(one, Rows):
+        axes, overlap = _overlap(other, one)
+        return axes.translate(str.maketrans("bmcn", "cnbm")), overlap
+    ahead = "bm" if one.ndim == 3 else "m"
+    if isinstance(other, Rows):
+        return f"{ahead}cn", one[..., other.axes]
+    behind = "cn" if other.ndim == 3 else "n"
+    return f"{ahead}{behind}", jnp.einsum(f"{ahead}d,{behind}d->{ahead}{behind}", one, other)
+
+
+def _single(point: Points) -> Points:
+    return jax.tree.map(lambda a: a[None], point)
+
+
+def _flat(slopes: Params) -> Float[Array, "rows batch parameters"]:
+    leaves = [a.reshape(*a.shape[:2], -1) for a in jax.tree.leaves(slopes)]
+    return jnp.swapaxes(jnp.concatenate(leaves, axis=2), 0, 1)
