@@ -1,4 +1,4 @@
-"""The command line. A command imports what it needs when it runs, so that `--help` and `list` are instant.
+"""The command line of `pdezoo`. A command imports what it needs when it runs, so that `--help` and `list` are instant.
 
 Exit status: 0 all is well, 1 a cell failed or a check did not hold, 2 bad usage. What a program may read goes
 to standard output, progress and messages to standard error.
@@ -44,7 +44,7 @@ RESULTS = Path("results")
 def list_(
     kind: Annotated[str, typer.Argument(help="pdes, solvers or all.")] = "all", json: JsonOption = False
 ) -> None:
-    """Everything that is registered, plug-ins included."""
+    """List everything that is registered, plug-ins included."""
     from benchmarks.commands import show
 
     show.show_list(kind, json)
@@ -57,7 +57,7 @@ def show(
     format: Annotated[str, typer.Option(help="text or latex.")] = "text",
     json: JsonOption = False,
 ) -> None:
-    """One problem or solver: equation, solution, measure, audit; hyperparameters."""
+    """Show one problem (equation, solution, measure, audit) or one solver (hyperparameters)."""
     from benchmarks.commands import show
     from benchmarks.records.errors import UserError
 
@@ -214,7 +214,7 @@ def replay(
 
 @app.command()
 def status(store: StoreOption = RESULTS, json: JsonOption = False) -> None:
-    """What is done, running, failed and left, for a sweep that runs or was killed."""
+    """Show what is done, running, failed and left of sweeps that run or were killed."""
     from benchmarks.commands import status
 
     status.status(store, json)
@@ -235,7 +235,7 @@ def leaderboard(
     store: StoreOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
-    """Tables of comparable cells, with ranks and their intervals."""
+    """Write tables of comparable cells, with ranks and their intervals."""
     from benchmarks.commands import leaderboard
 
     leaderboard.leaderboard("json" if json else format_, output, against, pde, store)
@@ -249,7 +249,7 @@ def compare(
     store: StoreOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
-    """Records of the same cells made by two commits, side by side. Exit 1 if something became worse."""
+    """Compare records of the same cells made by two commits. Exit 1 if something became worse."""
     from benchmarks.commands import compare
 
     raise typer.Exit(compare.compare(before, after, factor, store, json))
@@ -282,7 +282,7 @@ def asv(
     ] = None,
     store: StoreOption = RESULTS,
 ) -> None:
-    """Records as results of asv, or results of the asv suites as records. Exit 1 if a file could not be read."""
+    """Export records as results of asv, or import results of the asv suites. Exit 1 if a file could not be read."""
     from benchmarks.commands import asv
 
     if action == "import":
@@ -302,7 +302,7 @@ def theory(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """What theory predicts of zeroth-order descent, and what a small problem shows. About two minutes."""
+    """Compare what theory predicts of zeroth-order descent with a small problem. Takes about two minutes."""
     from benchmarks.commands import theory as diagnostics
 
     diagnostics.theory(names or [], output, json)
@@ -316,7 +316,7 @@ def cite(
     store: StoreOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
-    """BibTeX for the suite and the papers behind a row, and the hash of the result set."""
+    """Print BibTeX for the suite and the papers behind a row, and the hash of the result set."""
     from benchmarks.commands import cite
 
     cite.cite(name, store, json)
@@ -336,7 +336,7 @@ def merge(
 
 @app.command()
 def doctor(store: StoreOption = RESULTS, json: JsonOption = False) -> None:
-    """What this machine offers, and what is missing or broken."""
+    """Say what this machine offers, and what is missing or broken."""
     from benchmarks.commands import doctor
 
     raise typer.Exit(doctor.doctor(store, json))
@@ -346,7 +346,7 @@ def main() -> None:
     """Run the command that `sys.argv` asks for. `PDEZOO_TRACEBACK=1` shows where an internal error came from."""
     _write_what_can_be_written()
     _require_ours()
-    asked_to_stop = (signal.SIGINT, signal.SIGTERM)  # as shells and batch systems do
+    asked_to_stop = (signal.SIGINT, signal.SIGTERM)  # what Ctrl-C and batch systems send
     before = {number: signal.signal(number, _interrupted) for number in asked_to_stop}
     try:
         app(prog_name="pdezoo")
@@ -367,7 +367,7 @@ def main() -> None:
 
 
 def _write_what_can_be_written() -> None:
-    """Replace characters that a terminal or pipe of 8 bits does not have, and leave out a size that no terminal has."""
+    """Replace characters that the encoding of the output lacks, and remove COLUMNS or LINES where they are no positive number."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -377,11 +377,11 @@ def _write_what_can_be_written() -> None:
 
 
 def _require_ours() -> None:
-    """End with status 2 where a module of the user's hides one of the packages: nothing would work, and nothing would say why."""
-    found = importlib.util.find_spec("pdezoo")
-    folders = (found and found.submodule_search_locations) or []
+    """Exit with status 2 and the reason where a module of the user's has the name of one of our packages and hides it."""
+    spec = importlib.util.find_spec("pdezoo")
+    folders = (spec and spec.submodule_search_locations) or []
     if not any((Path(folder) / "__main__.py").is_file() for folder in folders):
-        where = f"at {found.origin} is not the package" if found else "is missing: it is the package"
+        where = f"at {spec.origin} is not the package" if spec else "is missing: it is the package"
         _stop(
             f"Error: the module 'pdezoo' {where} that this program needs. Rename yours, or install pdezoo", 2
         )

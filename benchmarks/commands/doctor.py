@@ -1,4 +1,4 @@
-"""`pdezoo doctor`: what this machine offers, and what is missing or broken."""
+"""`pdezoo doctor`: says what this machine offers to a measurement, and what is missing or broken."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _DEVICES = (
 
 
 def doctor(store: Path, as_json: bool) -> int:
-    """Look at everything a measurement needs. 1 if something that is needed does not work."""
+    """Prints whether each thing that a measurement needs works: machine, JAX, store, plug-ins and tools.
+
+    Returns the exit status: 1 if something that is needed does not work.
+    """
     findings = [*_machine(), _store(store), *_plugins(), *_tools()]
     if as_json:
         print_json([{"what": what, "ok": ok, "detail": detail} for what, ok, detail in findings])
@@ -52,7 +55,9 @@ def _machine() -> list[tuple[str, bool, str]]:
 
 
 def _devices() -> tuple[bool, str]:
-    """Asked in a process of its own: starting a broken accelerator may hang or crash."""
+    """Returns whether JAX starts, and its devices in words. It is tried in a child process, since a broken accelerator may hang
+    or crash it.
+    """
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-c", _DEVICES],
@@ -95,7 +100,7 @@ def _plugins() -> list[tuple[str, bool, str]]:
 
 
 def _tools() -> list[tuple[str, bool, str]]:
-    """What only some commands need: its absence is told, and is no problem."""
+    """Returns which optional tools and packages are there. Only some commands need them, so none is a problem if missing."""
     tools = [("git", shutil.which("git")), ("nvidia-smi", shutil.which("nvidia-smi"))]
     modules = [(name, importlib.util.find_spec(name)) for name in ("asv", "distributed")]
     return [

@@ -1,4 +1,4 @@
-"""`pdezoo list` and `pdezoo show`: what is registered, and one problem or solver in full."""
+"""`pdezoo list` and `pdezoo show`: print what is registered, and one problem or solver in full."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _AUDIT_POINTS = 2_000
 
 
 def show_list(kind: str, as_json: bool) -> None:
-    """Print the catalogues; a broken plug-in is listed with what is wrong with it."""
+    """Prints the catalogue of problems ("pdes"), of solvers ("solvers") or both ("all"). A broken plug-in is listed with its error.
+
+    Raises UserError for any other `kind`.
+    """
     if kind not in _KINDS:
         raise UserError(f"expected one of {', '.join(_KINDS)}, got {kind[:40]!r}")
     pdes, solvers = catalogues()
@@ -40,7 +43,10 @@ def show_list(kind: str, as_json: bool) -> None:
 
 
 def show(name: str, dim: str | None, latex: bool, as_json: bool) -> None:
-    """Print one problem or one solver."""
+    """Prints all that is known of one problem, at dimension `dim` or its usual one, or of one solver.
+
+    Raises UserError for an unknown name or a dimension that the problem cannot have.
+    """
     pdes, solvers = names()
     families = {n.partition("/")[0] for n in pdes}
     require_known("problem or solver", name, [*pdes, *families, *solvers])
@@ -77,7 +83,7 @@ def _problem(name: str, dim: str | None, latex: bool) -> dict[str, Any]:
 
 
 def _citations(family: str) -> list[str]:
-    """Titles and years of the papers that the bibliography files under a family."""
+    """Returns the titles and years of the papers about a family of problems."""
     from benchmarks.leaderboard.bibliography import titles
 
     return titles(family)
@@ -90,7 +96,7 @@ def _solver(name: str) -> dict[str, Any]:
 
 
 def _at_its_usual(name: str) -> Any:
-    """The problem in its own dimension, or in 100 where it exists in every one."""
+    """Returns the problem in its only dimension, or in dimension 100 if it exists in every one."""
     lib = subjects()
     try:
         return lib.make_pde(name, dim=None)

@@ -1,4 +1,4 @@
-"""`pdezoo status`: sweeps that run or were killed, and what the records say."""
+"""`pdezoo status`: shows sweeps that run or were killed, and what the records say."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from benchmarks.terminal.records import read
 
 @dataclass(frozen=True)
 class _Progress:
-    """Where a sweep stands: its cells' newest records, the ones in flight, and the seconds left."""
+    """Where a sweep stands: its plan and last state, whether it runs (`alive`), the newest records by cell identity, and the
+    seconds left as far as they can be predicted.
+    """
 
     plan: JournalPlan
     state: JournalState
@@ -33,6 +35,7 @@ class _Progress:
     remaining: float | None
 
     def standing(self, cell: Cell) -> str:
+        """Returns the status of a cell's record, or "running" or "pending" if it has none."""
         record = self.records.get(cell.identity)
         if record is not None:
             return str(record.status)
@@ -40,7 +43,7 @@ class _Progress:
 
 
 def status(root: Path, as_json: bool) -> None:
-    """Print a tree of every sweep that runs or was killed, and of the records if there is none."""
+    """Prints a tree of every sweep that runs or was killed, and a tree of the newest records; or both as JSON."""
     store = Store.reading(root)
     contents = read(root)
     newest = latest(contents.records.values())
@@ -119,7 +122,9 @@ def _doing(progress: _Progress, cell: Cell) -> str:
 
 
 def _tree(heading: str, rows: list[tuple[Cell, str, str]]) -> Tree:
-    """Problems, then dimensions with their counts, then whatever is not simply done or waiting."""
+    """Returns a tree of problems, of their dimensions with the number of cells in each state, and of the cells that are neither
+    finished nor pending.
+    """
     tree = Tree(Text(heading, style="bold"))
     problems: dict[str, dict[int, list[tuple[Cell, str, str]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:

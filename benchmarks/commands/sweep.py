@@ -1,4 +1,4 @@
-"""`pdezoo sweep` and what every measuring command shares: plan, measure what is left, print the rows."""
+"""`pdezoo sweep`, and what all measuring commands share: they plan, measure what is left and print the rows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ from benchmarks.terminal.parsing import duration, size, whole
 
 
 def matrix_requests(path: Path, wall_limit: str | None, memory_limit: str | None) -> list[Request]:
-    """The cells of a matrix file, under other limits if the command line gives some."""
+    """Returns the cells of a matrix file, with limits from the command line such as "10m" and "40GB" in place of its own.
+
+    Raises UserError for a file that is no matrix, an unknown name and a bad limit.
+    """
     matrix = load(path)
     limits = {
         "wall_limit": wall_limit and duration(wall_limit),
@@ -53,12 +56,12 @@ def measure_all(
     cluster: str | None = None,
     budget: float | None = None,
 ) -> int:
-    """Measure what is left and print the rows. 1 if a cell failed or, with `strict`, is unsupported.
+    """Measures the cells that have no record in the store at `root` and prints the rows of all that were asked for.
 
-    After `budget` seconds the cells in flight are stopped; they and those not begun are left for the next call.
-
-    `cluster` is the address of a Dask scheduler; `workers` then says how many cells may be under way, by default
-    as many as the cluster has threads.
+    `redo` "failed" or "all" measures cells again. After `budget` seconds the cells in flight are stopped; they and those not
+    begun are left for the next call. `cluster` is the address of a Dask scheduler; `workers` then says how many cells may be
+    under way, by default as many as the cluster has threads. Returns the exit status: 1 if a cell failed, if a name was left
+    out or, with `strict`, if a cell is unsupported.
     """
     with _where(workers, cluster) as (used, remote):
         store = Store.writing(root)
@@ -81,7 +84,7 @@ def measure_all(
 
 @contextmanager
 def _where(workers: str | None, cluster: str | None) -> Iterator[tuple[list[Slot], Cluster | None]]:
-    """The places cells are measured at: on this machine, or so many threads that wait for a cluster."""
+    """Gives one slot for each cell that may be under way at a time, and the cluster that measures them, None for this machine."""
     count = None if workers is None else whole(workers, "the number of workers", 1, 10_000)
     if cluster is None:
         yield slots(count or 1), None
@@ -93,7 +96,7 @@ def _where(workers: str | None, cluster: str | None) -> Iterator[tuple[list[Slot
 def _planned(
     asked: Sequence[Request], store: Store | None, redo: str | None
 ) -> tuple[Todo, list[Record], list[str]]:
-    """What is to be done, the store's records, and the names that are left out because no record can hold them."""
+    """Returns what is to be done, the store's records, and the names that are left out because no record can hold them."""
     keep_off_accelerators()
     possible, left_out = recordable(asked)
     for name in left_out:
@@ -130,7 +133,7 @@ def _measured(
 
 
 def _print_records(records: Sequence[Record]) -> None:
-    """A table, and below it why cells failed."""
+    """Prints a table of the cells and, below it, why those that failed did."""
     console = output.stdout()
     table = Table()
     for head in ("problem", "d", "solver", "seed", "status", *(metric.brief for metric in _shown().values())):
@@ -157,14 +160,14 @@ def _cells(record: Record) -> tuple[str, ...]:
 
 
 def _shown() -> dict[str, Metric]:
-    """The metrics that have a brief head."""
+    """Returns the metrics that are columns of the table after a sweep: those with a `brief` head."""
     return {name: metric for name, metric in METRICS.items() if metric.brief}
 
 
 def dry_run(
     asked: Sequence[Request], root: Path, workers: str | None, redo: str | None, as_json: bool
 ) -> None:
-    """Print the cells that are left, and what the records so far say they will take."""
+    """Prints the cells that are left, with the time and memory they will take, judging by the records so far."""
     with _where(workers, None) as (used, _):
         count = len(used)
     work, known, _ = _planned(asked, Store.reading(root) if root.exists() else None, redo)

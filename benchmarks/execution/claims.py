@@ -1,4 +1,4 @@
-"""Files that are locked while somebody works, so that two sweeps never measure a cell at once, and a dead one is known as dead.
+"""Lock files, by which sweeps claim cells, so that no two measure one at once, and by which a sweep that died is recognised.
 
 A lock belongs to the open file of a process: the kernel releases it when the process ends, however it ends, so a crash leaves
 no claim behind; at most it leaves an empty file, which claims nothing. On a file system without locks nothing is claimed: two
@@ -24,14 +24,14 @@ FOLDER = ".sweeps"
 
 
 class Held(Exception):
-    """Another process, or another open file of this one, has the lock."""
+    """Raised where the lock is held already, by another process or through another open file of this one."""
 
 
 @contextlib.contextmanager
 def claim(root: Path, identity: str) -> Iterator[bool]:
-    """Claim a cell, by its identity, in the store at `root`, until the block ends: whether nobody else has it.
+    """Claims a cell, by its identity, in the store at `root` until the block ends. Gives False if another sweep has the cell.
 
-    True also where nothing can be locked.
+    Where files cannot be locked the claim is granted without a lock.
     """
     path = root / FOLDER / f"{identity}.claim"
     try:
@@ -43,7 +43,7 @@ def claim(root: Path, identity: str) -> Iterator[bool]:
         yield True
     finally:
         if handle is not None:
-            with contextlib.suppress(OSError):  # first the name, then the lock: see _take
+            with contextlib.suppress(OSError):  # the name goes before the lock: see _take
                 path.unlink(missing_ok=True)
             os.close(handle)
 
@@ -69,7 +69,7 @@ def _take(path: Path) -> int | None:
 
 
 def _is_at(handle: int, path: Path) -> bool:
-    """Whether the open file still has its name."""
+    """Returns whether the open file is still the one at `path`, and has not been removed or replaced."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except OSError:
@@ -77,7 +77,9 @@ def _is_at(handle: int, path: Path) -> bool:
 
 
 def lock(handle: int) -> bool:
-    """Lock an open file until it is closed: whether that is possible here. Raises Held if it is locked already."""
+    """Locks an open file, given by its descriptor, until it is closed. Returns False where the system or the file system has no
+    locks. Raises Held if the file is locked already.
+    """
     if fcntl is None:
         return False
     try:
@@ -90,7 +92,7 @@ def lock(handle: int) -> bool:
 
 
 def is_locked(path: Path) -> bool | None:
-    """Whether somebody has the file locked; None where that cannot be known."""
+    """Returns whether somebody holds the lock of a file; None where that cannot be known."""
     if fcntl is None:
         return None
     try:

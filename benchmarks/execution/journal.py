@@ -1,4 +1,4 @@
-"""What a running sweep plans and measures, written beside its records for `pdezoo status`."""
+"""The journal of a sweep: what it plans and is measuring, written beside its records so that `pdezoo status` can show it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ from benchmarks.records.record import Cell, Moment, Record
 from benchmarks.records.store import Store
 
 HEARTBEAT_SECONDS = 1.0
-_CLOCK_SECONDS = 2.0  # by which the system's account of when a process was started may change
+_CLOCK_SECONDS = 2.0  # by which two readings of the time at which a process was started may differ
 _SILENT_SECONDS = 60.0
 
 
 class Running(BaseModel):
-    """A cell in flight; `since` in seconds since 1970."""
+    """A cell in flight: when it was begun (`since`, seconds since 1970), and the last step and loss that its child reported, with
+    the number of steps of the whole training.
+    """
 
     model_config = ConfigDict(extra="forbid")
     since: float
@@ -37,10 +39,11 @@ class Running(BaseModel):
 
 
 class JournalState(BaseModel):
-    """What a sweep that runs, or was killed, was measuring at its last beat (seconds since 1970).
+    """The state of a sweep at its last heartbeat, which was at time `beat` (seconds since 1970).
 
-    `started` is when its process was, since numbers of processes are used again: in a container every sweep may be process 1.
-    `boot` names the running kernel. `locked` says that the process holds a lock on the plan for as long as it lives.
+    `running` has the cells in flight by identity. `started` is the time at which the process was started: the number `pid`
+    alone does not identify it, since numbers are used again, and in a container every sweep may be process 1. `boot` names
+    the running kernel. `locked` says that the process holds a lock on the plan for as long as it lives.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -55,14 +58,14 @@ class JournalState(BaseModel):
 
 
 class JournalPlan(BaseModel):
-    """Every cell of a sweep, those that were done before included."""
+    """The cells of a sweep, including those that had a record when it began."""
 
     model_config = ConfigDict(extra="forbid")
     cells: Annotated[list[Cell], Field(max_length=MAX_CELLS)]
 
 
 class Sighting(NamedTuple):
-    """A sweep that runs (`alive`) or was killed, as its journal shows it."""
+    """A sweep as its journal, at `path`, shows it: its plan, its last state, and whether it still runs (`alive`)."""
 
     path: Path
     plan: JournalPlan
@@ -73,7 +76,7 @@ class Sighting(NamedTuple):
 class Journal:
     """Writes what a sweep plans and measures to `.sweeps` in the store, for `pdezoo status`.
 
-    No measurement depends on it: where it cannot be written, for instance on a full disk, the sweep goes on without.
+    No measurement depends on it: where it cannot be written, for instance on a full disk, the sweep goes on without one.
     """
 
     def __init__(self, store: Store, cells: Iterable[Cell], workers: int):
@@ -112,24 +115,27 @@ class Journal:
             part.unlink(missing_ok=True)
 
     def started(self, cell: Cell) -> None:
+        """Notes that the cell is being measured from now on."""
         self._state.running[cell.identity] = Running(since=time.time())
         self._save()
 
     def awaited(self, cell: Cell) -> None:
-        """Another sweep measures it, and has a journal of its own."""
+        """Notes nothing: the sweep that measures the cell has a journal of its own."""
 
     def moved(self, cell: Cell, moment: Moment, steps: int) -> None:
+        """Notes how far the training of a cell is, and writes it if the last heartbeat is a second old."""
         running = self._state.running[cell.identity]
         running.step, running.steps, running.loss = moment.step, steps, moment.loss
         if time.monotonic() >= self._next:
             self._save()
 
     def finished(self, record: Record) -> None:
+        """Notes that the cell of the record is no longer in flight."""
         self._state.running.pop(record.cell.identity, None)
         self._save()
 
     def close(self) -> None:
-        """The sweep has ended by itself: the records tell the rest."""
+        """Removes the journal, since the sweep has ended by itself and its records say the rest."""
         with contextlib.suppress(OSError):
             _forget(self._path)
         if self._locked is not None:
@@ -143,7 +149,7 @@ class Journal:
 
 
 def journals(store: Store) -> list[Sighting]:
-    """The sweeps of a store that run or were killed, newest first. Whatever cannot be read is left out."""
+    """Returns the sweeps of a store that run or were killed, the latest heartbeat first. Unreadable journals are left out."""
     known = []
     for path in (store.root / FOLDER).glob("*.state"):
         with contextlib.suppress(OSError, ValidationError):
@@ -154,10 +160,11 @@ def journals(store: Store) -> list[Sighting]:
 
 
 def _alive(path: Path, state: JournalState) -> bool:
-    """Whether a sweep still runs.
+    """Returns whether a sweep still runs.
 
-    The lock on its plan tells, wherever the sweep and this process see the same locks. Else its process does; and of a sweep on
-    another host, whether it gave a sign of life this minute.
+    The lock on its plan decides where the sweep and this process see the same locks, which is sure on the same kernel.
+    Otherwise a sweep on this host runs if its process does, and one on another host if its last heartbeat is less than a
+    minute old.
     """
     held = is_locked(path.with_suffix(".plan")) if state.locked else None
     if held:
@@ -170,16 +177,18 @@ def _alive(path: Path, state: JournalState) -> bool:
 
 
 def _runs(pid: int, started: float | None) -> bool:
-    """Whether the process of that number is the one that was started then."""
+    """Returns whether the process with number `pid` exists and was started at the time `started` (seconds since 1970; any, if
+    None).
+    """
     try:
-        found = psutil.Process(pid).create_time()
+        created = psutil.Process(pid).create_time()
     except psutil.Error:
         return False
-    return started is None or abs(found - started) < _CLOCK_SECONDS
+    return started is None or abs(created - started) < _CLOCK_SECONDS
 
 
 def _boot() -> str | None:
-    """The running kernel's own name, the same in all of its containers; None where it has none."""
+    """Returns the random identifier of the running kernel, the same in all of its containers; None where there is none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:200] or None
     except (OSError, ValueError):
@@ -187,7 +196,7 @@ def _boot() -> str | None:
 
 
 def _forget_covered(store: Store, identities: set[str]) -> None:
-    """Remove what killed sweeps left behind, where a new one takes over all of their cells."""
+    """Removes the journals of killed sweeps all of whose cells are among `identities`, those of a new sweep."""
     for path, plan, _, alive in journals(store):
         if not alive and identities.issuperset(cell.identity for cell in plan.cells):
             _forget(path)

@@ -1,7 +1,7 @@
-"""Many cells on this machine: worker threads, each with one child process at a time, resumable at any moment.
+"""Measures many cells with worker threads, each with one child process at a time; a sweep can be resumed at any moment.
 
-A cell that has a record in the store is done, whichever code or process made it. Nothing else is state: a
-sweep that is killed loses the cells in flight and no other, and running it again completes it. The files
+A cell that has a record in the store is done, whichever code or process made it. A sweep keeps no other state: one
+that is killed loses only the cells in flight, and running it again completes it. The files
 under `.sweeps` tell `pdezoo status` what was planned and what is being measured; while they are locked, they
 tell other sweeps which cells are taken (`benchmarks.execution.claims`).
 """
@@ -32,28 +32,33 @@ _AWAIT_SECONDS = 0.2
 
 
 class Listener(Protocol):
-    """Whoever wants to follow a sweep. Called from several threads."""
+    """What follows a sweep: its methods are called as cells begin, advance and end, from several threads but one at a time."""
 
-    def started(self, cell: Cell) -> None: ...
+    def started(self, cell: Cell) -> None:
+        """Called when this sweep begins to measure a cell."""
 
     def awaited(self, cell: Cell) -> None:
-        """Nothing is left to measure but what other sweeps are measuring, such as this."""
+        """Called once for a cell that another sweep is measuring, when this one has to wait for its record."""
 
-    def moved(self, cell: Cell, moment: Moment, steps: int) -> None: ...
+    def moved(self, cell: Cell, moment: Moment, steps: int) -> None:
+        """Called as the training of a cell advances: `moment` is its latest point, `steps` the number of steps in all."""
 
-    def finished(self, record: Record) -> None: ...
+    def finished(self, record: Record) -> None:
+        """Called when a cell has a record, from this sweep or from another one."""
 
 
 @dataclass(frozen=True)
 class Todo:
-    """What a sweep has to do: the jobs left, and the records that made the others unnecessary."""
+    """What a sweep has to do: the jobs that are left, and the records of the cells that are done already."""
 
     jobs: tuple[Job, ...]
     done: tuple[Record, ...]
 
 
 def todo(jobs: Iterable[Job], records: Iterable[Record], redo: str | None = None) -> Todo:
-    """Which jobs are left. `redo` "failed" asks again for cells that failed, "all" for every cell."""
+    """Splits jobs into those to measure and those that have a record. `redo` "failed" measures failed cells again, "all" every
+    cell. Raises UserError for any other value.
+    """
     if redo is not None and redo not in REDO:
         raise UserError(f"--redo is one of {', '.join(REDO)}, got {redo[:40]!r}")
     known = {} if redo == "all" else latest(records)
@@ -65,7 +70,10 @@ def todo(jobs: Iterable[Job], records: Iterable[Record], redo: str | None = None
 
 
 def slots(workers: int, command: tuple[str, ...] = MEASURE) -> list[Slot]:
-    """One slot for each worker: its share of the cores and, if there are accelerators, one of them."""
+    """Returns one slot for each worker, with its share of the cores and, if there are accelerators, one of them.
+
+    Raises UserError for more workers than cores.
+    """
     cores = sorted(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else []
     if workers > max(1, len(cores) or os.cpu_count() or 1):
         raise UserError(f"there are {len(cores)} cores, got {workers} workers; try --workers {len(cores)}")
@@ -87,7 +95,10 @@ def _device(index: int, workers: int, devices: list[str]) -> dict[str, str]:
 
 @dataclass
 class Sweep:
-    """The jobs of one run: the store they go to, the places they run at, and who listens."""
+    """Runs jobs: `slots` are the places at which cells are measured, one thread each, and records go to the store.
+
+    `execute(cell, slot, report, stop)` measures one cell and returns its record; `listeners` are told of all that happens.
+    """
 
     store: Store
     slots: list[Slot]
@@ -104,12 +115,12 @@ class Sweep:
     def run(
         self, jobs: Iterable[Job], budget: float | None = None, known: Collection[str] | None = None
     ) -> list[Record]:
-        """Measure every job and return the records, in the order they ended.
+        """Measures every job and returns the records in the order in which the cells ended.
 
         A cell that another sweep is measuring is left to it, and measured here only if that sweep ends without a record. A
-        record counts as another sweep's if its digest is not among `known`, those in the store when the jobs were planned, by
-        default when they are begun. On an interrupt, and after `budget` seconds, the cells in flight are stopped; what is
-        finished is in the store. Raises StoreError if the store goes away.
+        record counts as another sweep's if its digest is not in `known`, the digests in the store when the jobs were planned
+        (by default when they are begun). On an interrupt, and after `budget` seconds, the cells in flight are stopped; what
+        is finished is in the store. Raises StoreError if the store cannot be written any more.
         """
         waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
         for job in jobs:
@@ -162,7 +173,7 @@ class Sweep:
             self._stop.wait(_AWAIT_SECONDS)
 
     def _one(self, job: Job, slot: Slot) -> None:
-        """Settle a cell that is claimed: by another sweep's record, if it has finished meanwhile, or by measuring."""
+        """Ends a claimed cell: with the record of another sweep that has finished it meanwhile, or by measuring it."""
         record = self._by_another(job.cell)
         if record is None:
             self._tell("started", job.cell)
@@ -173,7 +184,7 @@ class Sweep:
         self._tell("finished", record)
 
     def _by_another(self, cell: Cell) -> Record | None:
-        """The record of `cell` that a sweep beside this one has added since this one began."""
+        """Returns the newest record of a cell that another sweep has added since this one began; None if there is none."""
         with self._lock:
             self._added |= self.store.read(skip=self._before | self._added.keys()).records
             return latest(self._added.values()).get(cell.identity)

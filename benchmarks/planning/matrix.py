@@ -1,4 +1,4 @@
-"""The matrix of a sweep: a TOML file that names problems, dimensions, solvers and seeds."""
+"""Reads the matrix of a sweep, a TOML file that names problems, dimensions, solvers and seeds, and expands it into cells."""
 
 from __future__ import annotations
 
@@ -29,12 +29,15 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "seconds": duration,
     "levels": lambda value: tuple(value) if isinstance(value, list) else value,
 }
-"""How the settings of a protocol are read where they are no strings of it: numbers as on the command line."""
+"""Maps settings of a protocol to the functions that read them; numbers, times and sizes are written as on the command line."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A cell as it was asked for: names, not yet problems and solvers that exist."""
+    """A cell as it was asked for, by names: whether such a problem and solver can be made is not yet known.
+
+    `instance` is the seed of the problem's coefficients, and `seed` the training seed.
+    """
 
     problem: str
     dim: int
@@ -45,7 +48,7 @@ class Request:
     seed: int
 
     def under(self, **changes: Any) -> Request:
-        """The same cell with its protocol changed."""
+        """Returns this request with some fields of its protocol changed."""
         return replace(self, protocol=self.protocol.but(**changes))
 
 
@@ -53,7 +56,7 @@ Texts = Annotated[list[Annotated[str, Field(max_length=200)]], Field(min_length=
 
 
 class Matrix(BaseModel):
-    """What a matrix file may say. Numbers are checked by `benchmarks.terminal.parsing`, as on the command line."""
+    """The content of a matrix file. Numbers are checked by `benchmarks.terminal.parsing`, as on the command line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -66,7 +69,7 @@ class Matrix(BaseModel):
 
 
 def load(path: Path) -> Matrix:
-    """The matrix in a file. Raises UserError for anything that is not one."""
+    """Reads a matrix file. Raises UserError if it cannot be read or is not a matrix."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_MATRIX_BYTES + 1)
@@ -78,7 +81,7 @@ def load(path: Path) -> Matrix:
 
 
 def parse(content: bytes, where: str = "the matrix") -> Matrix:
-    """The matrix that `content` holds. Raises UserError for anything else."""
+    """Reads a matrix from TOML; `where` names it in messages. Raises UserError if `content` is not a matrix."""
     try:
         return Matrix.model_validate(tomllib.loads(_text(content)))
     except ValidationError as error:
@@ -90,7 +93,7 @@ def parse(content: bytes, where: str = "the matrix") -> Matrix:
 
 
 def _text(content: bytes) -> str:
-    """The text of a file in UTF-8, with or without the mark that Windows' editors put in front. Raises ValueError otherwise."""
+    """Decodes UTF-8, with or without the byte-order mark of Windows' editors. Raises ValueError for any other encoding."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError("it is written in UTF-16; save it as UTF-8")
     return content.decode("utf-8-sig")
@@ -104,11 +107,12 @@ def expand(
     broken_pdes: Sequence[str] = (),
     broken_solvers: Sequence[str] = (),
 ) -> list[Request]:
-    """Every cell the matrix asks for, problems slowest.
+    """Returns every cell that a matrix asks for; the problem changes slowest and the training seed fastest.
 
-    `pdes` and `solvers` are the known names; `families` has the problem that each family's bare name stands for. Of what is
-    there but broken a pattern that may name it gives cells too, which become rows with the reason; the variants of a broken
-    family are not known, so its bare name stands for them.
+    `pdes` and `solvers` are the known names; `families` maps the bare name of each family to the problem that it stands for.
+    Patterns that match a broken plug-in give cells too, which become rows with the reason; the variants of a broken family
+    are not known, so its bare name stands for them. Raises UserError for an unknown name, a bad number, and more than
+    MAX_CELLS cells.
     """
     asked = [families.get(pattern, pattern) for pattern in matrix.pdes]
     problems = _matching("problem", asked, list(pdes), list(broken_pdes))
@@ -126,12 +130,16 @@ def expand(
 
 
 def unique(requests: Iterable[Request]) -> list[Request]:
-    """Requests without repetition; hyperparameters may be lists, which do not hash, so their text counts."""
+    """Returns the requests without repetitions. They are compared by their text, since lists among the hyperparameters cannot be
+    hashed.
+    """
     return list({repr(request): request for request in requests}.values())
 
 
 def protocol_of(given: str | dict[str, Any]) -> Protocol:
-    """A named protocol, or `{base = "paper", steps = 500, wall_limit = "10m"}`."""
+    """Returns the protocol of that name, or the one that a table such as `{base = "paper", steps = 500, wall_limit = "10m"}`
+    describes. Raises UserError for an unknown name or setting, and for a bad value.
+    """
     if isinstance(given, str):
         return protocol(given)
     changes = {k: v for k, v in given.items() if k != "base"}
@@ -143,7 +151,7 @@ def protocol_of(given: str | dict[str, Any]) -> Protocol:
 
 
 def _matching(kind: str, patterns: Iterable[str], known: list[str], broken: list[str]) -> list[str]:
-    """The known names that match, and the broken ones that may be meant. Raises UserError for a pattern that matches none."""
+    """Returns the names that match, known and broken ones. Raises UserError for a pattern that matches none."""
     chosen: dict[str, None] = {}
     for pattern in patterns:
         meant = [name for name in broken if fnmatchcase(name, pattern.partition("/")[0])]
@@ -162,7 +170,9 @@ def _matching(kind: str, patterns: Iterable[str], known: list[str], broken: list
 def _rows(
     spec: str | dict[str, Any], known: list[str], broken: list[str]
 ) -> list[tuple[str, tuple[tuple[str, Any], ...]]]:
-    """Solver names with hyperparameters; a list as value means one row for each of its items."""
+    """Returns the solvers that one entry of a matrix asks for, with their hyperparameters: one for each combination of the items of
+    hyperparameters that are given as lists.
+    """
     if isinstance(spec, str):
         return [(name, ()) for name in _matching("solver", [spec], known, broken)]
     if not isinstance(spec.get("name"), str):

@@ -1,4 +1,4 @@
-"""From what was asked for to cells with fingerprints, full hyperparameters and an identity."""
+"""Resolves requests: makes each problem and solver, and from them cells with fingerprints and all hyperparameters."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from benchmarks.records.text import clip
 
 @dataclass(frozen=True)
 class Job:
-    """A cell to measure, or one of which it is known beforehand how it ends: `outcome`."""
+    """A cell to measure. `outcome` says how it ends if that is known beforehand, as for a problem that cannot be made."""
 
     cell: Cell
     outcome: Outcome | None = None
 
     def foregone(self, environment: Environment) -> Record | None:
-        """The record of a cell that cannot even be set up; None if it can."""
+        """Returns the record of a cell whose outcome is known beforehand; None for one that is to be measured."""
         if self.outcome is None:
             return None
         return Record(
@@ -41,7 +41,7 @@ class Job:
 
 
 def recordable(requests: Iterable[Request]) -> tuple[list[Request], list[str]]:
-    """The requests whose names a record can hold, and the names that none can: nothing could be kept of those."""
+    """Returns the requests whose names a record can hold, and the names that no record can, so that nothing could be kept."""
     good: list[Request] = []
     bad: dict[str, None] = {}
     for request in requests:
@@ -52,7 +52,7 @@ def recordable(requests: Iterable[Request]) -> tuple[list[Request], list[str]]:
 
 
 def resolve(requests: Iterable[Request], lib: Subjects) -> list[Job]:
-    """One job for each request, in order. A problem that cannot have a dimension is a row, not an error.
+    """Returns one job for each request, in order. A problem or solver that cannot be made gives a job with that outcome.
 
     Raises UserError for hyperparameters that a solver does not take.
     """
@@ -95,6 +95,6 @@ def _solver(name: str, given: dict[str, Any], lib: Subjects) -> tuple[SolverKey,
         full = lib.make_solver(name, **given).hyperparameters()
         return SolverKey(name=name, given=given, hyperparameters=full), None
     except lib.bad_hyperparameter as error:
-        raise UserError(str(error)) from None  # it names the solver
+        raise UserError(str(error)) from None  # the message names the solver
     except (Exception, SystemExit) as error:  # a broken contribution is a row; the others go on
         return asked, failure(error)

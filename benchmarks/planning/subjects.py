@@ -1,6 +1,6 @@
-"""The public names of `pdezoo` and `solvers` that the harness builds on, in one place.
+"""Collects the public names of `pdezoo` and `solvers` that the harness builds on.
 
-They are imported late: importing them costs seconds, may start JAX, and may fail, which is then a row.
+They are imported late: importing them takes seconds, may start JAX, and may fail, which then becomes the status of a cell.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.records.text import clip
 
 
 def make(name: str, dim: int | None) -> Any:
-    """The problem, at its own dimension if `dim` is None. Raises UserError if it cannot be had."""
+    """Makes the problem `name`, at its only dimension if `dim` is None. Raises UserError if it cannot be made."""
     import_jax()
     try:
         return subjects().make_pde(name, dim=dim)
@@ -27,7 +27,11 @@ def make(name: str, dim: int | None) -> Any:
 
 @dataclass(frozen=True)
 class Device:
-    """What the cells run on. `peak_bytes()` is None where the device does not account for its memory."""
+    """What cells run on: JAX's platform, the device's name (`kind`), how many there are, and bytes of memory of one.
+
+    `generator` is the algorithm of JAX's random keys. `peak_bytes()` gives the peak bytes in use so far, or None where the
+    device keeps no account of its memory.
+    """
 
     platform: str
     kind: str
@@ -39,9 +43,9 @@ class Device:
 
 @dataclass(frozen=True)
 class Subjects:
-    """What the harness needs of the packages under test. Tests pass their own.
+    """What the harness needs of the packages under test; tests of the harness pass their own.
 
-    `start(dtype)` sets the number format and wakes the device up.
+    `start(dtype)` sets the number format, starts the device and returns it.
     """
 
     start: Callable[[str], Device]
@@ -55,7 +59,7 @@ class Subjects:
 
 
 def subjects() -> Subjects:
-    """The installed packages. Raises ImportError if one of them cannot be imported."""
+    """Returns what the installed packages offer. Raises ImportError if one of them cannot be imported."""
     import pdezoo
     import solvers
 
@@ -71,11 +75,11 @@ def subjects() -> Subjects:
 
 
 class NoDevice(RuntimeError):
-    """JAX has no device to compute on here."""
+    """Raised where JAX cannot start a device to compute on."""
 
 
 def import_jax() -> Any:
-    """The module `jax`. Raises UserError where the environment makes it refuse, as a malformed JAX_ENABLE_X64 does."""
+    """Imports and returns `jax`. Raises UserError where that fails, for instance because of a malformed JAX_ENABLE_X64."""
     try:
         import jax
     except Exception as error:
@@ -84,12 +88,12 @@ def import_jax() -> Any:
 
 
 def keep_off_accelerators() -> None:
-    """Plan on the CPU: a planning process that held the accelerator's memory would starve the cells."""
+    """Makes JAX compute on the CPU in this process, which plans: if it held the accelerator's memory, cells would lack it."""
     import_jax().config.update("jax_platforms", "cpu")
 
 
 def require_device() -> None:
-    """Start JAX for a command that computes in this process. Raises UserError where it does not start."""
+    """Starts JAX for a command that computes in this process. Raises UserError where it does not start."""
     try:
         local_devices(import_jax())
     except NoDevice as error:
@@ -97,7 +101,7 @@ def require_device() -> None:
 
 
 def local_devices(jax: Any) -> list[Any]:
-    """JAX's devices here, the default one first. Raises NoDevice, with the reason, where JAX cannot start."""
+    """Returns JAX's devices on this host, the default one first. Raises NoDevice, with the reason, where JAX cannot start."""
     try:
         return jax.local_devices()
     except Exception as error:
@@ -109,7 +113,9 @@ def local_devices(jax: Any) -> list[Any]:
 
 
 def start_jax(dtype: str) -> Device:
-    """JAX's default device, once JAX computes in `dtype`. Raises NoDevice where JAX cannot start."""
+    """Makes JAX compute in `dtype` ("float32" or "float64") and returns its default device. Raises NoDevice where JAX cannot
+    start.
+    """
     import jax
 
     jax.config.update("jax_enable_x64", dtype == "float64")
@@ -126,7 +132,7 @@ def start_jax(dtype: str) -> Device:
 
 
 def catalogues() -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is registered: problems and solvers, by name. Imports neither JAX nor SymPy."""
+    """Returns the catalogues of registered problems and solvers, by name, without importing JAX or SymPy."""
     import pdezoo
     import solvers
 
@@ -134,7 +140,7 @@ def catalogues() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def names() -> tuple[list[str], list[str]]:
-    """Full names of the problems (`family/variant`) and of the solvers that can be made."""
+    """Returns the full names of the problems (`family/variant`) and of the solvers that can be made."""
     import pdezoo
     import solvers
 
@@ -142,13 +148,13 @@ def names() -> tuple[list[str], list[str]]:
 
 
 def broken() -> tuple[list[str], list[str]]:
-    """Names of the problems and of the solvers that are there but broken: a cell of theirs is a row with the reason."""
+    """Returns the names of the problems and of the solvers that are registered but broken; their cells are rows with the reason."""
     pdes, solvers = ([e.name for e in entries.values() if e.error] for entries in catalogues())
     return sorted(filter(is_name, pdes)), sorted(filter(is_name, solvers))
 
 
 def families() -> dict[str, str]:
-    """The problem that the bare name of each family stands for, its first variant: "kdv" → "kdv/one-soliton"."""
+    """Maps the bare name of each family to the problem that it stands for, its first variant: "kdv" → "kdv/one-soliton"."""
     import pdezoo
 
     entries = pdezoo.catalogue().values()

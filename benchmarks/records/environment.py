@@ -1,4 +1,4 @@
-"""Where a cell runs: machine, software, and the state of the source tree. Nothing here imports JAX."""
+"""Describes where a cell runs: machine, software, and the state of the source tree. Nothing here imports JAX."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.records.text import clip
 
 
 def host_environment() -> Environment:
-    """What can be known without starting JAX: enough to label a cell whose process died."""
+    """Returns what can be known of the environment without starting JAX: enough to label a cell whose process died."""
     gpu = _first_gpu() if _jax_may_use_gpu() else None
     name, memory, driver = gpu or (cpu_model(), None, None)
     commit, dirty = source_state()
@@ -42,7 +42,7 @@ def host_environment() -> Environment:
 
 
 def on_cpu(known: Environment) -> Environment:
-    """The environment of a cell whose JAX computes on the CPU, whatever accelerators the machine has."""
+    """Returns the environment of a cell whose JAX computes on the CPU, whatever accelerators the machine has."""
     return known.model_copy(
         update={
             "platform": "cpu",
@@ -56,7 +56,7 @@ def on_cpu(known: Environment) -> Environment:
 
 
 def core_count() -> int:
-    """The cores this process may use, which pinning makes fewer than the machine has."""
+    """Returns the number of cores that this process may use; pinned, it has fewer than the machine."""
     if hasattr(psutil.Process, "cpu_affinity"):
         return len(psutil.Process().cpu_affinity())
     return os.cpu_count() or 1
@@ -64,7 +64,7 @@ def core_count() -> int:
 
 @functools.cache
 def cpu_model() -> str:
-    """The processor's name as the system gives it."""
+    """Returns the processor's name as the system gives it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(errors="replace").splitlines() if info.is_file() else []
     named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
@@ -73,7 +73,10 @@ def cpu_model() -> str:
 
 @functools.cache
 def source_state() -> tuple[str | None, bool | None]:
-    """Commit of the source tree this package lies in and whether it was changed since; None if installed."""
+    """Returns the commit of the checkout that this package lies in, and whether tracked files differ from it.
+
+    Each is None where it cannot be known: the package is installed, or git cannot read the repository.
+    """
     if not (ROOT / ".git").exists():
         return None, None
     commit = git_or_none("rev-parse", "HEAD")
@@ -84,17 +87,17 @@ def source_state() -> tuple[str | None, bool | None]:
 
 
 def _jax_may_use_gpu() -> bool:
-    """Whether JAX here has a CUDA plug-in and is not told to stay on the CPU."""
+    """Returns whether JAX has a CUDA plug-in here and JAX_PLATFORMS does not ask for another platform first."""
     asked = os.environ.get("JAX_PLATFORMS", "").split(",")[0]
     plugins = ("jax_cuda12_plugin", "jax_cuda13_plugin")
     return asked in ("", "cuda", "gpu") and any(importlib.util.find_spec(name) for name in plugins)
 
 
 def visible_gpus() -> list[str]:
-    """The NVIDIA devices that this process may use, as `CUDA_VISIBLE_DEVICES` names them: by number or UUID.
+    """Returns the NVIDIA devices that this process may use, as `CUDA_VISIBLE_DEVICES` names them: by number or UUID.
 
-    As CUDA reads the variable: what follows the first entry that names no device (-1, NoDevFiles, nothing at all) is not
-    visible either, and a device that is named twice hides them all.
+    The variable is read as CUDA does: what follows the first entry that names no device (-1, NoDevFiles, nothing at all) is
+    not visible either, and if a device is named twice none is visible.
     """
     asked = os.environ.get("CUDA_VISIBLE_DEVICES")
     there = len(_gpus())
@@ -112,14 +115,16 @@ def visible_gpus() -> list[str]:
 
 
 def _names_a_gpu(entry: str, there: int) -> bool:
-    """Whether an entry of CUDA_VISIBLE_DEVICES names one of the devices, or may do so by its UUID."""
+    """Returns whether an entry of CUDA_VISIBLE_DEVICES names one of `there` devices by number, or may name one by its UUID."""
     if entry.startswith(("GPU-", "MIG-")):
         return True
     return re.fullmatch("[0-9]{1,9}", entry) is not None and int(entry) < there
 
 
 def _first_gpu() -> tuple[str, int | None, str] | None:
-    """Name, bytes and driver of the first visible device; of one named by UUID, of the first that the machine has."""
+    """Returns name, bytes and driver of the first visible device. For one that is named by UUID those of the first device are
+    returned.
+    """
     visible, there = visible_gpus(), _gpus()
     if not visible or not there:
         return None
@@ -128,9 +133,9 @@ def _first_gpu() -> tuple[str, int | None, str] | None:
 
 @functools.cache
 def _gpus() -> tuple[tuple[str, int | None, str], ...]:
-    """Name, bytes and driver of every NVIDIA device that the machine has, visible or not.
+    """Returns name, bytes and driver of every NVIDIA device of the machine, visible or not, as nvidia-smi tells them.
 
-    A device that shares the host's memory has no bytes of its own.
+    The bytes are None for a device that shares the host's memory.
     """
     if shutil.which("nvidia-smi") is None:
         return ()

@@ -1,4 +1,4 @@
-"""What a field of a record may hold: bounded text, finite numbers and shallow JSON, checked on the way in and on the way out."""
+"""Defines what a field of a record may hold: bounded text, finite numbers and shallow JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _plain(text: str) -> str:
 
 
 def _shallow(value: Any) -> Any:
-    """Refuse JSON that is too deep or too wide before anything walks it recursively."""
+    """Raises ValueError for JSON that is too deep or too wide, before anything walks it recursively."""
     level, depth = [value], 0
     while level:
         depth += 1
@@ -62,7 +62,7 @@ def _refuse(node: Any) -> list[Any]:
 
 
 def is_name(text: str) -> bool:
-    """Whether a record can hold `text` as the name of a problem or a solver: see NAME_RULE."""
+    """Returns whether a record can hold `text` as the name of a problem or a solver: see NAME_RULE."""
     return len(text) <= _NAME_LENGTH and re.fullmatch(_NAME, text) is not None
 
 
@@ -79,31 +79,31 @@ Hyperparameters = Annotated[dict[Label, JsonValue], BeforeValidator(_shallow), F
 
 
 class Data(BaseModel):
-    """A frozen value that knows all of its fields and converts none."""
+    """A frozen value whose fields are checked: unknown ones are an error, and types are not converted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What is known of a field beside its type, as an annotation of the field.
+    """What is known of a field beside its type, given in the annotation of the field.
 
-    A field is `younger` if it came after the first records were kept. It is then left out of the stored form where it has
-    its default, so that every older record keeps its bytes, and with them its name.
+    A field is `younger` if it was added after the first records were kept. It is then left out of the stored form where it
+    has its default, so that every older record keeps its bytes, and with them its digest.
     """
 
     younger: bool = False
 
 
 class GrowingData(Data):
-    """Data to which fields may be added, each annotated as younger, without renaming the records that are kept."""
+    """Data to which fields may be added, each annotated as younger, without changing the digests of the records that are kept."""
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: Any) -> dict[str, Any]:
         return {name: value for name, value in handler(self).items() if not self._is_silent(name)}
 
     def _is_silent(self, name: str) -> bool:
-        """Whether a younger field says nothing but its default."""
+        """Returns whether a field is younger and has its default value."""
         field = type(self).model_fields[name]
         younger = any(isinstance(about, About) and about.younger for about in field.metadata)
         return younger and getattr(self, name) == field.get_default(call_default_factory=True)

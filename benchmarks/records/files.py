@@ -1,4 +1,4 @@
-"""Files that are replaced whole, so that a reader never sees half of one."""
+"""Writes files in one step, so that a reader never sees half of one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.records.errors import UserError
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace `path` in one step, so that a reader sees the old file or the new one.
+    """Replaces the file at `path` in one step, so that a reader sees the old file or the new one.
 
     Raises OSError where it cannot be written, for instance on a full disk, and then leaves nothing behind.
     """
@@ -24,7 +24,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def save(path: Path, content: bytes) -> None:
-    """Write a file that a person asked for, its folder too. Raises UserError where it cannot be written."""
+    """Writes a file that a person asked for, and its folder if need be. Raises UserError where that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)

@@ -1,4 +1,4 @@
-"""How a measurement ended, before it becomes a record; and the label of an exception."""
+"""Describes how a measurement ended, before that becomes a record, and classifies exceptions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.records.text import clip
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the measurement ended, before it is dressed as a record."""
+    """How a measurement ended: its status, cause, reason and traceback (`exception`), and other fields of its record."""
 
     status: Status
     cause: Cause | None = None
@@ -23,7 +23,7 @@ class Outcome:
 
 
 def in_words(error: BaseException) -> str:
-    """The kind of an exception and what it says; one that says nothing is named by the line it was raised at."""
+    """Returns the type of an exception and its message, or, where that is empty, the line at which it was raised."""
     kind, said = type(error).__name__, str(error).strip()
     if said:
         return f"{kind}: {said}"
@@ -37,7 +37,7 @@ def in_words(error: BaseException) -> str:
 
 
 def failure(error: BaseException) -> Outcome:
-    """The label for an exception: out of memory, a failed import, or any other."""
+    """Classifies an exception: out of memory on host or device, a failed import, an exit, or any other error."""
     text = in_words(error)
     trace = clip("".join(traceback.format_exception(error)), 16_000, end=True)
     if isinstance(error, MemoryError):
