@@ -168,7 +168,7 @@ def test_mistakes_are_explained(arguments, hint):
 
 
 def test_a_family_is_run_as_its_first_variant():
-    """As `pdezoo.make` takes it; in `check`, `verify` and `leaderboard` it stands for all of its variants."""
+    """`run` takes the bare name of a family as `pdezoo.make` does; elsewhere, as in `verify`, it stands for all variants."""
     used = run.adjusted("quick")
     (cell,) = run.requests("kdv", "stde", None, "1", "0", [], used)
     assert (cell.problem, cell.dim) == ("kdv/one-soliton", 1)
@@ -190,7 +190,7 @@ def test_an_unwritable_store_is_told_before_any_work(tmp_path):
 
 
 def works_for_minutes(argument: str) -> bool:
-    """Whether it names something to verify or check; an option alone means everything."""
+    """Whether an argument makes `verify` or `check` work on problems for minutes; options alone mean all problems."""
     return "*" in argument or argument == "stde" or not argument.strip("-") or argument == "--json"
 
 

@@ -184,7 +184,7 @@ def content(document: dict[str, Any]) -> bytes:
 
 
 def is_small(matrix: bytes) -> bool:
-    """Whether it has few cells, or is none."""
+    """Whether it has at most MOST_CELLS cells, or is no valid matrix."""
     with contextlib.suppress(UserError):
         return len(expand(parse(matrix), harness_fake.PDES, SOLVERS, FAMILIES, *BROKEN)) <= MOST_CELLS
     return True

@@ -115,7 +115,7 @@ def seen(tmp_path_factory):
 
 
 def test_it_is_measured_under_an_emulated_memory_limit(seen):
-    """It has no compiled step to hold to the limit, which is no failure."""
+    """The solver has no compiled step whose memory could be compared with the limit, and does not fail for that."""
     code, out = seen["run"]
     assert code == 0
     (record,) = json.loads(out)
@@ -141,10 +141,10 @@ def test_it_is_shown_and_stands_on_the_leaderboard(seen):
 def test_it_keeps_its_contract_as_far_as_that_concerns_it(seen):
     code, out = seen["check"]
     (report,) = json.loads(out)
-    found = {finding["name"]: finding["ok"] for finding in report["findings"]}
+    outcomes = {finding["name"]: finding["ok"] for finding in report["findings"]}
     assert code == 0, report
-    assert found["made"] is found["crosses"] is found["repeatable"] is True
-    assert found["memory"] is found["unbiased"] is None
+    assert outcomes["made"] is outcomes["crosses"] is outcomes["repeatable"] is True
+    assert outcomes["memory"] is outcomes["unbiased"] is None
 
 
 def test_asv_skips_what_it_does_not_compile(seen):

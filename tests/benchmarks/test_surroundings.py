@@ -530,7 +530,7 @@ def test_a_name_that_no_record_can_hold_is_left_out_and_said(tmp_path, monkeypat
 
 @pytest.mark.parametrize("name", ["a b", "γ", "a/b/c", "a/", "/a", "-a", "a\n", "x" * 121, ""])
 def test_what_a_record_cannot_hold_is_what_is_left_out(make_cell, name):
-    """One rule for both."""
+    """Planning leaves out exactly the names that a record would refuse."""
     from pydantic import ValidationError
 
     from benchmarks.planning.matrix import Request
