@@ -46,7 +46,7 @@ class State(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """A summary of the losses of several steps: their mean, and the last finite one."""
+    """A summary of the losses of several steps: their mean, and the last finite one, NaN if none ever was."""
 
     mean: Float[Array, ""]
     last: Float[Array, ""]
@@ -196,7 +196,7 @@ class NeuralSolver(Solver):
             last = jnp.where(jnp.isfinite(after.loss), after.loss, seen.last)
             return after, done + 1, Losses(seen.mean + after.loss, last)
 
-        start = Losses(jnp.zeros(()), state.loss)
+        start = Losses(jnp.zeros(()), jnp.where(state.step > 0, state.loss, jnp.nan))  # no step, no loss
         state, done, seen = jax.lax.while_loop(go_on, body, (state, jnp.zeros((), jnp.int32), start))
         return state, seen._replace(mean=seen.mean / jnp.maximum(done, 1))
 

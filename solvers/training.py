@@ -50,17 +50,20 @@ def train(
             jax.block_until_ready(state)
         done, finite = int(state.step), bool(jnp.isfinite(state.loss))
         last = float(losses.last)
-        entry = {"step": done, "seconds": clock.total, "loss": float(losses.mean) if finite else last}
+        loss = float(losses.mean) if finite else last
+        entry = {"step": done, "seconds": clock.total}
+        if math.isfinite(loss):  # of a training that diverges at once, no loss ever was
+            entry["loss"] = loss
         if test is not None and finite and (done in stops or done == steps):
             entry["relative_l2"] = test.errors(compiled.predictor(state.params))["relative_l2"]
         history.append(entry)
-        show(done, steps, entry["loss"], clock.rate)
+        show(done, steps, loss, clock.rate)
     predict = compiled.predictor(state.params)
     return Result(
         status=FitStatus.OK if finite else FitStatus.DIVERGED,
         reason="" if finite else f"Loss became non-finite at step {done}; try a smaller learning rate.",
         steps=done,
-        loss=last,
+        loss=last if last is not None and math.isfinite(last) else None,
         history=history,
         seconds=clock.total,
         compile_seconds=compiled.seconds,

@@ -14,4 +14,11 @@ settings.register_profile(
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile(  # other examples every time: `make fuzz`
+    "fuzz",
+    deadline=None,
+    max_examples=10_000,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 settings.load_profile("repeatable")
