@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import sympy as sp
 from sympy.core.function import FunctionClass
@@ -245,6 +245,8 @@ class WeightedAtom(Atom):
     """
 
     nargs = 2
+    general: ClassVar[str]
+    """The sum with weights that are not said, as a person writes it."""
 
     @property
     def weights(self) -> sp.Expr:
@@ -254,6 +256,8 @@ class WeightedAtom(Atom):
 
 class Diffusion(WeightedAtom):
     """Σ_i w_i ∂²u/∂x_i² with weights w_i ≥ 0 given as the window sum Σ_i w_i, as in `Diffusion(u, r2)` for w_i = x_i²."""
+
+    general: ClassVar[str] = "Σᵢ wᵢ ∂²u/∂xᵢ²"
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """By the chain rule over window sums."""
@@ -287,6 +291,8 @@ class Drift(WeightedAtom):
     `Drift(u, window_sum(X[0]))` is x·∇u, `Drift(u, d)` is Σ ∂u/∂x_i, `Drift(u, window_sum(1, coefficients=c))` is
     Σ c_i ∂u/∂x_i, and `Drift(u, window_sum(1 - X[0]))` pulls every coordinate towards 1, as an Ornstein-Uhlenbeck process does.
     """
+
+    general: ClassVar[str] = "b·∇u"
 
     @property
     def order(self) -> int:

@@ -8,7 +8,19 @@ from typing import Any, ClassVar
 import sympy as sp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pdezoo import PDE, Drift, Dt, EulerDerivative, GradNormSq, Laplacian, Points, atom_text, u
+from pdezoo import (
+    PDE,
+    Atom,
+    Drift,
+    Dt,
+    EulerDerivative,
+    GradNormSq,
+    Laplacian,
+    Points,
+    WeightedAtom,
+    atom_text,
+    u,
+)
 
 from ..derivatives.field import Field
 from ..networks.base import Network
@@ -54,9 +66,13 @@ class Estimator(ABC):
 
 
 def _kind_text(kind: Any) -> str:
-    """A kind of atom by its first member, Δu for Laplacian; by its name where it needs more than u."""
+    """A kind of atom as a person writes it: Δu for Laplacian, b·∇u for Drift; its class name where no form is known."""
     if kind is sp.Derivative:
         return "partial derivatives in x, y, t"
+    if kind is Atom:
+        return "every atom"
+    if issubclass(kind, WeightedAtom):
+        return kind.general
     return atom_text(kind(u)) if 1 in kind.nargs else kind.__name__
 
 

@@ -330,7 +330,7 @@ def test_an_unsupported_cross_raises_with_its_reason(pde: PDE) -> None:
     hard = replace(pde, operator=Laplacian(u) + pdezoo.Biharmonic(u), source=0)
     solver = solvers.make("stde", **SMALL)
     reason = solver.unsupported(hard)
-    assert reason.startswith("the operator has Δ²u; STDE estimates u_t, x·∇u, Δu, |∇u|²")
+    assert reason.startswith("the operator has Δ²u; STDE estimates u_t, x·∇u, b·∇u, Δu, |∇u|²")
     with pytest.raises(ValueError, match="stde cannot solve"):
         solver.fit(hard, steps=1)
     assert solver.unsupported(pde) is None
