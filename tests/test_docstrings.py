@@ -27,9 +27,21 @@ Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def public(module: ast.Module, name: str) -> Iterator[tuple[str, Documented]]:
-    """A module and what is public in it, by full names: classes and functions, and those inside of classes."""
-    yield name, module
+    """A module and what is public in it, by full names: classes and functions, and those inside of classes.
+
+    A module that only registers something is left out if it has no docstring: that of its function says all there is to say,
+    and is what `pdezoo list` shows. A problem or a solver in seven lines stays at seven.
+    """
+    if ast.get_docstring(module) or not only_registers(module):
+        yield name, module
     yield from inside(module, name)
+
+
+def only_registers(module: ast.Module) -> bool:
+    """Whether a module has functions decorated with `@register`, and beside them imports and constants alone."""
+    plain = ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign | ast.Expr
+    rest = [statement for statement in module.body if not isinstance(statement, plain)]
+    return bool(rest) and all(isinstance(r, ast.FunctionDef) and "register" in decorators(r) for r in rest)
 
 
 def inside(node: ast.AST, owner: str) -> Iterator[tuple[str, Documented]]:
@@ -169,3 +181,25 @@ def test_a_fault_is_reported(place, text, complaint):
     assert report(planted(GOOD), "planted") == []
     (line,) = report(planted(GOOD | {place: text}), "planted")
     assert complaint in line
+
+
+REGISTERED = """from pdezoo import PDE, register
+VARIANTS = ("one", "two")
+@register("row", variants=VARIANTS)
+def row(dim):
+    {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "complaints"),
+    [
+        (REGISTERED.format('"""u_t = Δu on R^d."""'), []),
+        (REGISTERED.format("return PDE(dim)"), ["planted.row has no docstring"]),
+        (REGISTERED.format('"""u_t = Δu on R^d."""') + "def _helper(): ...\n", ["planted has no docstring"]),
+        ('"""Row."""\n' + REGISTERED.format('"""u_t = Δu on R^d."""'), ["planted is no sentence: 'Row.'"]),
+        ("VARIANTS = ()\n", ["planted has no docstring"]),
+    ],
+)
+def test_a_module_that_only_registers_needs_no_docstring(source, complaints):
+    assert report(ast.parse(source), "planted") == complaints

@@ -29,7 +29,7 @@ KINDS = [
 
 @pytest.mark.parametrize("name", KINDS)
 def test_the_solution_at_test_points_is_the_test_set_s(name: str) -> None:
-    """Expressions and computed references."""
+    """`solution_at` gives the test set's values, for closed forms and for computed references."""
     test = TestSet(small(name), size=50)
     (where, points), *_ = test.chunks()
     found = test.pde.solution_at(points)

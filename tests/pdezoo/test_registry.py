@@ -23,7 +23,7 @@ FOLDERS = {"pdezoo": "pdezoo.equations", "solvers": "solvers.methods"}
 
 
 def python(code: str, **environment: str) -> str:
-    """What a fresh interpreter prints."""
+    """Runs code in a fresh interpreter, and returns what it prints."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment,
@@ -143,7 +143,7 @@ def test_every_registered_instance_has_its_own_fingerprint() -> None:
 
 
 def test_fingerprints_are_the_same_in_every_process() -> None:
-    """Whatever Python's hash seed: nothing may depend on the order of a set."""
+    """Results do not depend on Python's hash seed, and so not on the order of a set."""
     names = ["allen-cahn/two-body", "sine-gordon/sin-three-body"]
     code = f"import json, pdezoo; print(json.dumps([pdezoo.make(n, dim=10).fingerprint for n in {names!r}]))"
     here = [pdezoo.make(n, dim=10).fingerprint for n in names]
@@ -165,7 +165,7 @@ def test_malformed_names_cannot_be_registered(name: str) -> None:
 
 def test_a_name_cannot_be_taken_twice() -> None:
     def poisson(dim: int) -> None:
-        """Another."""
+        """Another function with the name of a registered problem."""
 
     importlib.import_module("pdezoo.equations.poisson")
     with pytest.raises(ValueError, match="already"):

@@ -28,7 +28,7 @@ def test(pde):
 
 @pytest.fixture(scope="module")
 def x(test) -> np.ndarray:
-    """The points, float64."""
+    """The coordinates of the test points, float64."""
     return np.concatenate([np.asarray(p.x, np.float64) for _, p in test.chunks()])
 
 
@@ -51,7 +51,7 @@ def test_errors_are_what_they_are_called(test) -> None:
 
 @pytest.mark.parametrize("rows", [1, 7, 499])
 def test_chunking_changes_nothing(pde, test, x, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sizes that do not divide the set included."""
+    """Chunks of any number of rows give the same test set, also where the number does not divide its size."""
     monkeypatch.setattr(testset, "_ELEMENTS", rows * DIM)
     size = SIZE if rows > 1 else 5
     cut = TestSet(pde, size)
@@ -75,7 +75,7 @@ def test_the_set_belongs_to_the_instance(pde, test, x) -> None:
 
 
 def test_coefficients_come_of_the_instance_seed_alone(pde) -> None:
-    """Neither JAX's nor NumPy's global random state has a say."""
+    """The test set does not depend on the global random state of JAX or NumPy."""
     np.random.seed(99)  # noqa: NPY002
     one = pdezoo.make("allen-cahn/two-body", dim=DIM)
     np.random.seed(7)  # noqa: NPY002
@@ -142,7 +142,7 @@ def test_a_cache_that_cannot_be_written_does_no_harm(pde, test, tmp_path: Path) 
 
 
 def test_dimension_one_has_a_set() -> None:
-    """One coordinate has no direction to speak of; the ball is an interval."""
+    """In one dimension the ball is an interval, and a direction is a sign."""
     ball = pdezoo.Ball(1)
     one = pdezoo.PDE(
         operator=pdezoo.Laplacian(pdezoo.u),
