@@ -117,7 +117,7 @@ class PDE:
         parts = {
             "operator": [sp.srepr(operator) for operator in self.operators],
             "domain": [type(self.domain).__name__, _canonical(vars(self.domain)), self.domain.measure],
-            "ansatz": [_canonical_value(e) for e in (self.ansatz.factor, self.ansatz.offset)],
+            "ansatz": [canonical_value(e) for e in (self.ansatz.factor, self.ansatz.offset)],
             "conditions": [_canonical(vars(c)) for c in self.conditions],
             "solution": [type(self.solution).__name__, _canonical(vars(self.solution))],
             "source": None if self.source is None else sp.srepr(sp.sympify(self.source)),
@@ -169,10 +169,11 @@ def _first(function: Lowered, points: Points) -> jax.Array:
 
 
 def _canonical(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: _canonical_value(v) for k, v in fields.items() if not k.startswith("_")}
+    return {k: canonical_value(v) for k, v in fields.items() if not k.startswith("_")}
 
 
-def _canonical_value(value: Any) -> Any:
+def canonical_value(value: Any) -> Any:
+    """A field as JSON: expressions by content, with the kernels and coefficients of their window sums."""
     if isinstance(value, sp.Basic):
         sums = collective.window_sums(value)
         return [sp.srepr(value), [[s.name, sp.srepr(s.kernel), s.width, repr(s.factors)] for s in sums]]

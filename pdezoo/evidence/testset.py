@@ -1,13 +1,16 @@
 """The fixed test set of an instance, and errors measured on it.
 
 Points are drawn from the domain's measure with a key that is derived from the problem's fingerprint. Each point has its own
-key, so that the set does not depend on how it is cut into chunks, and the array of all points (size × d) is never held. Exact
-values are computed once, in float64 at the float32 points: at high d, differences that matter lie below float32's resolution.
+key, so that the set does not depend on how it is cut into chunks, and the array of all points (size × d) is never held. The
+generator and the number format are named here, so that the points are the same under all settings of JAX. Exact values are
+computed once, in float64 at the float32 points: at high d, differences that matter lie below float32's resolution.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator
@@ -24,10 +27,12 @@ from ..calculus.collective import X, t, window_sum, window_sums
 from ..domain import Domain
 from ..lowering.lowered import lower
 from ..lowering.points import Points, in_float64
-from ..pde import PDE
+from ..pde import PDE, canonical_value
 from ..solution import Formula, Reference
 
 _ELEMENTS = 2**22  # of x in a chunk: 16 MB in float32
+_GENERATOR = "threefry2x32"
+_SAMPLE = 8  # points at either end of the set by which a cache knows that its values belong to it
 
 
 class TestSet:
@@ -55,10 +60,21 @@ class TestSet:
         if isinstance(self.pde.solution, Reference) and self.pde.solution.at is not None:
             yield slice(0, 1), single_point(self.pde, self.pde.solution.at)
             return
-        key = jax.random.key(int(self.pde.fingerprint[:8], 16))
         for start in range(0, self.size, self.rows):
             first = min(start, self.size - self.rows)  # every chunk has the same shape: one compilation
-            yield slice(first, first + self.rows), _draw(self.pde.domain, self.rows, key, first)
+            yield slice(first, first + self.rows), self._drawn(self.rows, first)
+
+    def _drawn(self, rows: int, first: int) -> Points:
+        """Points `first` … `first + rows` of the set, whatever the settings of JAX: they depend on the fingerprint alone."""
+        with (
+            jax.threefry_partitionable(True),
+            jax.enable_x64(False),
+            jax.numpy_rank_promotion("allow"),
+            jax.numpy_dtype_promotion("standard"),
+            jax.disable_jit(False),
+        ):
+            key = jax.random.key(int(self.pde.fingerprint[:8], 16), impl=_GENERATOR)
+            return _draw(self.pde.domain, rows, key, jnp.int32(first))
 
     def predict(self, function: Callable[[Points], Any]) -> np.ndarray:
         """Evaluates a function `Points -> (B,)` at all test points; returns float64 of shape (size,)."""
@@ -132,7 +148,28 @@ class TestSet:
     def _cache_file(self, exprs: dict[str, Any]) -> Path | None:
         if self.cache is None:
             return None
-        return Path(self.cache) / f"test-{self.pde.fingerprint[:24]}-{self.size}-{len(exprs)}.npz"
+        return (
+            Path(self.cache) / f"test-{self.pde.fingerprint[:24]}-{self.size}-{self._digest(exprs)[:24]}.npz"
+        )
+
+    def _digest(self, exprs: dict[str, Any]) -> str:
+        """SHA-256 of what the table is made of: points at both ends of the set, and the content of every expression.
+
+        A formula is known by its name, which is given to one function for good.
+        """
+        content = {
+            name: ["formula", e.name] if isinstance(e, Formula) else canonical_value(sp.sympify(e))
+            for name, e in exprs.items()
+        }
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+        if isinstance(self.pde.solution, Reference) and self.pde.solution.at is not None:
+            ends = [single_point(self.pde, self.pde.solution.at)]
+        else:
+            rows = min(_SAMPLE, self.size)
+            ends = [self._drawn(rows, first) for first in (0, self.size - rows)]
+        for array in jax.tree.leaves(ends):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
 
 def columns(pde: PDE) -> dict[str, Any]:
@@ -151,7 +188,7 @@ def columns(pde: PDE) -> dict[str, Any]:
 def single_point(pde: PDE, at: tuple[float, float]) -> Points:
     """A batch of one point: `at` is (x, t), where x is the value of all d coordinates."""
     position, time = at
-    return Points(jnp.full((1, pde.dim), position), jnp.full(1, time))
+    return Points(jnp.full((1, pde.dim), position, jnp.float32), jnp.full(1, time, jnp.float32))
 
 
 def _coordinate_features(pde: PDE) -> list[Any]:
