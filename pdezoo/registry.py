@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import re
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib.machinery import ModuleSpec, PathFinder
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+_VARIANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_LONGEST = 120  # characters of a full name in a record
 
 
 class UnknownName(ValueError):
@@ -33,6 +36,14 @@ class UnknownName(ValueError):
 
 class BrokenPlugin(ValueError):
     """A plug-in that is installed but cannot be read or imported, or does not register what it announces."""
+
+
+class NotLiteral(ValueError):
+    """A registration that cannot be read without running its file; `lineno` is the line where it stands."""
+
+    def __init__(self, words: str, lineno: int):
+        super().__init__(words)
+        self.lineno = lineno
 
 
 @dataclass(frozen=True)
@@ -70,10 +81,12 @@ class Registry:
         """Decorates the function that makes the contribution called `name`, in any of its `variants`.
 
         The first line of the function's docstring becomes the summary. Raises ValueError for a name that is malformed or
-        taken by another module.
+        taken by another module, and for a variant whose name no record can hold.
         """
         if not _NAME.fullmatch(name):
             raise ValueError(f"a {self.kind} name has lower-case letters, digits, '-' and '.', got {name!r}")
+        if problem := _unusable(name, variants):
+            raise ValueError(problem)
 
         def decorate(factory: Callable) -> Callable:
             holder = self._holder(name)
@@ -88,12 +101,12 @@ class Registry:
     def catalogue(self) -> dict[str, Entry]:
         """Lists everything registered, by name. Reads the files of the folder and of plug-ins, and imports none of them.
 
-        A defect of a plug-in is listed as far as its source shows it; one that only shows when the plug-in is imported is
-        listed after the first attempt to use it.
+        A defect is listed as far as the source shows it; one that only shows when a file is imported is listed after the
+        first attempt to use it. What was registered by hand, as in a notebook, is listed too.
         """
         builtin = {entry.name: entry for entry, _ in self._scan()}
         plugins = {name: entry for name, (entry, _) in self._plugins(builtin).items()}
-        return dict(sorted((builtin | plugins).items()))
+        return dict(sorted((self._registered | builtin | plugins).items()))
 
     def names(self) -> list[str]:
         """Lists the full names (`family/variant`) of everything that can be made, sorted."""
@@ -102,11 +115,13 @@ class Registry:
     def factory(self, name: str) -> Callable[..., Any]:
         """Returns the function registered as `name` (without a variant), and imports its file.
 
-        Raises UnknownName, or BrokenPlugin where the plug-in that should hold it cannot be imported.
+        Raises UnknownName, or BrokenPlugin where the file or the plug-in that should hold it cannot be read or imported.
         """
         for entry, module in self._scan():
             if entry.name == name:
-                importlib.import_module(module)
+                error = entry.error or self._import(module, name)
+                if error:
+                    raise BrokenPlugin(f"the {self.kind} {name!r} is broken: {error}")
                 return self._factories[name]
         plugin, module = self._plugins({}).get(name, (None, ""))
         if plugin is not None:
@@ -125,7 +140,7 @@ class Registry:
         try:
             importlib.import_module(module)
         except (Exception, SystemExit) as error:  # foreign code: whatever it does, it is listed as broken
-            self._failed[module] = f"{type(error).__name__}: {error}"
+            self._failed[module] = f"{_place(error)}{type(error).__name__}: {error}"
         else:
             if name not in self._factories:
                 self._failed[module] = (
@@ -139,11 +154,19 @@ class Registry:
         return builtin or (self._factories[name].__module__ if name in self._factories else None)
 
     def _scan(self) -> Iterator[tuple[Entry, str]]:
+        """Yields what the files of the folder register, and their modules. A file that cannot be read is an entry with an error."""
         folder = Path(importlib.import_module(self.package).__file__ or "").parent
         for path in sorted(folder.glob("[a-z]*.py")):
             module = f"{self.package}.{path.stem}"
-            for entry in scan_source(path.read_text(encoding="utf-8"), module):
-                yield entry, module
+            try:
+                entries = scan_source(path.read_text(encoding="utf-8"), module)
+            except (OSError, SyntaxError, ValueError, ImportError, RecursionError) as error:
+                line = getattr(error, "lineno", None)
+                where = f"{path.name}, line {line}" if line else path.name
+                words = f"{where}: {type(error).__name__}: {getattr(error, 'msg', None) or error}"
+                entries = [Entry(path.stem.replace("_", "-"), "broken file", error=words)]
+            for entry in entries:
+                yield replace(entry, error=entry.error or self._failed.get(module)), module
 
     def _plugins(self, taken: dict[str, Entry]) -> dict[str, tuple[Entry, str]]:
         """Returns the entries of plug-ins and their modules, by name.
@@ -253,14 +276,41 @@ def scan_source(source: str, module: str = "") -> list[Entry]:
     return entries
 
 
+def _unusable(name: str, variants: tuple[str, ...]) -> str | None:
+    """Why a record could not hold the full name of a contribution or of one of its variants; None if it can."""
+    for variant in variants:
+        if not isinstance(variant, str) or not _VARIANT.fullmatch(variant):
+            return f"a variant's name has letters, digits, '.', '_', '+' and '-', as in 'two-body', got {variant!r}"
+    longest = max((f"{name}/{v}" for v in variants), key=len, default=name)
+    if len(longest) > _LONGEST:
+        return f"a full name has at most {_LONGEST} characters, got the {len(longest)} of {longest[:60]!r}…"
+    return None
+
+
+def _place(error: BaseException) -> str:
+    """The file and line in which an exception arose, and a colon; for a module that does not parse, those of the fault."""
+    if isinstance(error, SyntaxError):
+        return f"{Path(error.filename or 'source').name}, line {error.lineno}: "
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: " if frames else ""
+
+
 def _called(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
 def _entry(call: ast.Call, tree: ast.Module, doc: str | None, module: str) -> Entry:
     keywords = {k.arg: k.value for k in call.keywords}
-    variants = _literal(keywords["variants"], tree, module) if "variants" in keywords else ()
-    return Entry(ast.literal_eval(call.args[0]), _summary(doc), tuple(variants))
+    try:
+        variants = _literal(keywords["variants"], tree, module) if "variants" in keywords else ()
+    except ValueError as error:
+        words = f"variants is a tuple of literal strings, since listing reads it without running the file ({str(error)[:60]})"
+        raise NotLiteral(words, call.lineno) from None
+    if not (call.args and isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str)):
+        words = "the name in @register is a literal string, since listing reads it without running the file"
+        raise NotLiteral(words, call.lineno)
+    name = call.args[0].value
+    return Entry(name, _summary(doc), tuple(variants), error=_unusable(name, tuple(variants)))
 
 
 def _literal(node: ast.expr, tree: ast.Module, module: str) -> Any:
