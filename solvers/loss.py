@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pdezoo import Condition, Points, Problem
+from pdezoo import Condition, Points, Problem, SoftCondition
 
 from .derivatives.directions import Axes
 from .derivatives.field import Field
@@ -152,10 +152,17 @@ def mean_product(
 
 
 def condition_loss(field: Field, key: PRNGKeyArray, batch: int) -> Float[Array, ""]:
-    """Σ over the problem's soft conditions of weight · mean (u − target)² + gradient_weight · mean |∇(u − target)|²."""
+    """Σ over the problem's soft conditions of their terms.
+
+    At one time, weight · mean (u − target)² + gradient_weight · mean |∇(u − target)|²; on the boundary, weight · mean gap², the gap
+    being that of `BoundaryCondition` or `Periodic`.
+    """
     total, problem = jnp.zeros(()), field.problem
     for number, condition in enumerate(problem.conditions):
         points = _condition_points(problem, number, key, batch)
+        if not isinstance(condition, Condition):
+            total += mean_product(r := condition.rows(field.value, _target(problem, number), points), r)
+            continue
         gap, slope = _gap(field, number, points)
         total += condition.weight * jnp.mean(gap**2)
         if condition.gradient_weight:
@@ -164,10 +171,16 @@ def condition_loss(field: Field, key: PRNGKeyArray, batch: int) -> Float[Array, 
 
 
 def condition_terms(problem: Problem, network: Network, key: PRNGKeyArray, batch: int) -> tuple[Term, ...]:
-    """The same as residuals, one term a condition: √weight (u − target), and √gradient_weight ∂(u − target)/∂x_i in d rows."""
+    """The same as residuals, one term a condition.
 
-    def term(number: int, condition: Condition) -> Term:
-        def rows(params: Params, points: Points) -> Array:
+    At one time, √weight (u − target), and √gradient_weight ∂(u − target)/∂x_i in d rows; on the boundary, √weight times the gaps.
+    """
+
+    def term(number: int, condition: SoftCondition) -> Term:
+        def rows(params: Params, points: Any) -> Array:
+            if not isinstance(condition, Condition):
+                field = Field(problem, params, network)
+                return condition.rows(field.value, _target(problem, number), points)
             gap, slope = _gap(Field(problem, params, network), number, points)
             value = condition.weight**0.5 * gap[None]
             if not condition.gradient_weight:
@@ -179,8 +192,16 @@ def condition_terms(problem: Problem, network: Network, key: PRNGKeyArray, batch
     return tuple(term(number, condition) for number, condition in enumerate(problem.conditions))
 
 
-def _condition_points(problem: Problem, number: int, key: PRNGKeyArray, batch: int) -> Points:
-    return problem.domain.sample(jax.random.fold_in(key, number), batch, problem.conditions[number].time)
+def _condition_points(problem: Problem, number: int, key: PRNGKeyArray, batch: int) -> Any:
+    """Points of the domain at a condition's time, or `BoundaryPoints`."""
+    condition, own = problem.conditions[number], jax.random.fold_in(key, number)
+    if isinstance(condition, Condition):
+        return problem.domain.sample(own, batch, condition.time)
+    return condition.draw(problem.domain, own, batch)
+
+
+def _target(problem: Problem, number: int) -> Callable[[Points], Float[Array, " batch"]]:
+    return lambda points: problem.targets(points)[number]
 
 
 def _gap(
