@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Biharmonic,
         D,
         Diffusion,
+        DivGrad,
         Drift,
         Dt,
         EulerDerivative,
@@ -35,7 +36,16 @@ if TYPE_CHECKING:
         y,
     )
     from .calculus.collective import Coefficients, X, coordinate_max, d, r2, t, window_sum, window_sums
-    from .condition import Condition
+    from .condition import (
+        BoundaryCondition,
+        BoundaryPoints,
+        Condition,
+        Periodic,
+        SoftCondition,
+        dirichlet,
+        neumann,
+        robin,
+    )
     from .domain import Ball, Box, BrownianTube, Domain, Gaussian
     from .evidence.nulls import Null, fit_nulls, null_errors
     from .evidence.testset import TestSet
@@ -69,6 +79,7 @@ _HOMES = {
         "Biharmonic",
         "D",
         "Diffusion",
+        "DivGrad",
         "Drift",
         "Dt",
         "EulerDerivative",
@@ -90,7 +101,16 @@ _HOMES = {
         "window_sum",
         "window_sums",
     ],
-    "condition": ["Condition"],
+    "condition": [
+        "BoundaryCondition",
+        "BoundaryPoints",
+        "Condition",
+        "Periodic",
+        "SoftCondition",
+        "dirichlet",
+        "neumann",
+        "robin",
+    ],
     "domain": ["Ball", "Box", "BrownianTube", "Domain", "Gaussian"],
     "evidence.nulls": ["Null", "fit_nulls", "null_errors"],
     "evidence.testset": ["TestSet"],

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         random_basis,
     )
     from .networks.mlp import MLP, OffsetMLP
+    from .networks.periodic import PeriodicFeatures
     from .networks.seeded import SeededMLP
     from .networks.sparse import SparseMLP
     from .networks.tensor_train import TTMLP, TensorTrain
@@ -135,6 +136,7 @@ _HOMES = {
         "random_basis",
     ],
     "networks.mlp": ["MLP", "OffsetMLP"],
+    "networks.periodic": ["PeriodicFeatures"],
     "networks.seeded": ["SeededMLP"],
     "networks.sparse": ["SparseMLP"],
     "networks.tensor_train": ["TTMLP", "TensorTrain"],

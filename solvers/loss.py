@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pdezoo import Condition, Points, Problem
+from pdezoo import Condition, Points, Problem, SoftCondition
 
 from .derivatives.directions import Axes
 from .derivatives.field import Field
@@ -159,13 +159,17 @@ def mean_product(
 
 
 def condition_loss(field: Field, key: PRNGKeyArray, batch: int) -> Float[Array, ""]:
-    """Evaluates Σ weight · mean (u − target)² + gradient_weight · mean |∇(u − target)|² over the problem's soft conditions.
+    """Evaluates the sum of the terms of the problem's soft conditions, each at `batch` points of its own, drawn from `key`.
 
-    Each condition has `batch` points of its own, drawn from `key`.
+    At one time, weight · mean (u − target)² + gradient_weight · mean |∇(u − target)|²; on the boundary, weight · mean gap², the gap
+    being that of `BoundaryCondition` or `Periodic`.
     """
     total, problem = jnp.zeros(()), field.problem
     for number, condition in enumerate(problem.conditions):
         points = _condition_points(problem, number, key, batch)
+        if not isinstance(condition, Condition):
+            total += mean_product(r := condition.rows(field.value, _target(problem, number), points), r)
+            continue
         gap, slope = _gap(field, number, points)
         total += condition.weight * jnp.mean(gap**2)
         if condition.gradient_weight:
@@ -174,14 +178,16 @@ def condition_loss(field: Field, key: PRNGKeyArray, batch: int) -> Float[Array, 
 
 
 def condition_terms(problem: Problem, network: Network, key: PRNGKeyArray, batch: int) -> tuple[Term, ...]:
-    """Returns the loss of `condition_loss` as residuals, one term for each soft condition.
+    """Returns the loss of `condition_loss` as residuals, one term for each condition.
 
-    The rows of a term are √weight (u − target), and √gradient_weight ∂(u − target)/∂x_i in d rows where that weight is
-    not zero.
+    At one time, √weight (u − target), and √gradient_weight ∂(u − target)/∂x_i in d rows; on the boundary, √weight times the gaps.
     """
 
-    def term(number: int, condition: Condition) -> Term:
-        def rows(params: Params, points: Points) -> Array:
+    def term(number: int, condition: SoftCondition) -> Term:
+        def rows(params: Params, points: Any) -> Array:
+            if not isinstance(condition, Condition):
+                field = Field(problem, params, network)
+                return condition.rows(field.value, _target(problem, number), points)
             gap, slope = _gap(Field(problem, params, network), number, points)
             value = condition.weight**0.5 * gap[None]
             if not condition.gradient_weight:
@@ -193,8 +199,16 @@ def condition_terms(problem: Problem, network: Network, key: PRNGKeyArray, batch
     return tuple(term(number, condition) for number, condition in enumerate(problem.conditions))
 
 
-def _condition_points(problem: Problem, number: int, key: PRNGKeyArray, batch: int) -> Points:
-    return problem.domain.sample(jax.random.fold_in(key, number), batch, problem.conditions[number].time)
+def _condition_points(problem: Problem, number: int, key: PRNGKeyArray, batch: int) -> Any:
+    """Points of the domain at a condition's time, or `BoundaryPoints`."""
+    condition, own = problem.conditions[number], jax.random.fold_in(key, number)
+    if isinstance(condition, Condition):
+        return problem.domain.sample(own, batch, condition.time)
+    return condition.draw(problem.domain, own, batch)
+
+
+def _target(problem: Problem, number: int) -> Callable[[Points], Float[Array, " batch"]]:
+    return lambda points: problem.targets(points)[number]
 
 
 def _gap(

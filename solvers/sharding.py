@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from pdezoo import Domain, Points, Problem
 
@@ -61,8 +61,24 @@ class ShardedDomain(Domain):
     def sample(self, key: PRNGKeyArray, count: int, time: float | None = None) -> Points:
         """Draws points of `whole`, with x split along the coordinates."""
         points = self.whole.sample(key, count, time)
-        place = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
-        return points._replace(x=jax.lax.with_sharding_constraint(points.x, place))
+        return points._replace(x=self._split(points.x))
+
+    def boundary(
+        self, key: PRNGKeyArray, count: int, face: tuple[int, int] | None = None
+    ) -> tuple[Points, Float[Array, "batch dim"]]:
+        """The domain's points of the boundary, and their normals."""
+        points, normals = self.whole.boundary(key, count, face)
+        return points._replace(x=self._split(points.x)), self._split(normals)
+
+    def opposite_faces(
+        self, key: PRNGKeyArray, count: int, axis: int
+    ) -> tuple[Points, Float[Array, "batch dim"]]:
+        """The domain's points of a lower face, and the vectors to the upper one."""
+        points, across = self.whole.opposite_faces(key, count, axis)
+        return points._replace(x=self._split(points.x)), self._split(across)
+
+    def _split(self, array: Float[Array, "batch dim"]) -> Float[Array, "batch dim"]:
+        return jax.lax.with_sharding_constraint(array, NamedSharding(self.mesh, PartitionSpec(None, AXIS)))
 
     def contains(self, points: Points) -> Bool[Array, " batch"]:
         """Returns which points lie in the closed domain, shape (B,)."""

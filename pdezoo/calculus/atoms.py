@@ -21,6 +21,7 @@ from sympy.core.function import FunctionClass
 
 from . import collective
 from .collective import X, d, t
+from .kinks import derivative
 
 x, y = sp.symbols("x y", real=True)
 """The space coordinates of a low-dimensional problem."""
@@ -148,7 +149,7 @@ class GradNormSq(Atom):
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """By the chain rule over window sums."""
-        return collective.grad_dot(function, function) + sum(sp.diff(function, c) ** 2 for c in (x, y))
+        return collective.grad_dot(function, function) + sum(derivative(function, c) ** 2 for c in (x, y))
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
         """The sum of squares."""
@@ -214,7 +215,7 @@ class EulerDerivative(Atom):
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """By the chain rule over window sums."""
-        return collective.euler(function) + sum(c * sp.diff(function, c) for c in (x, y))
+        return collective.euler(function) + sum(c * derivative(function, c) for c in (x, y))
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
         """The sum over coordinates."""
@@ -261,7 +262,7 @@ class Diffusion(WeightedAtom):
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """By the chain rule over window sums."""
-        low = (w * sp.diff(function, c, 2) for w, c in _low_dimensional(self.weights, function))
+        low = (w * derivative(function, c, c) for w, c in _low_dimensional(self.weights, function))
         return sp.Add(collective.diffusion(function, self.weights), *low)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
@@ -301,7 +302,7 @@ class Drift(WeightedAtom):
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """By the chain rule over window sums."""
-        low = (b * sp.diff(function, c) for b, c in _low_dimensional(self.weights, function))
+        low = (b * derivative(function, c) for b, c in _low_dimensional(self.weights, function))
         return sp.Add(collective.drift(function, self.weights), *low)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
@@ -371,12 +372,12 @@ class Partial:
         return len(self.variables)
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
-        """SymPy's derivative."""
-        return sp.diff(function, *self.variables) if self.variables else function
+        """SymPy's derivative, and that of a function with kinks away from them."""
+        return derivative(function, *self.variables)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
-        """SymPy's derivative: here the calculus is the definition."""
-        return self.calculus(function)
+        """SymPy's derivative: but for kinks, the calculus is the definition here."""
+        return sp.diff(function, *self.variables) if self.variables else function
 
     def autodiff(self, f: PointFunction) -> PointFunction:
         """Forward mode, nested."""
@@ -410,8 +411,72 @@ def meaning(atom: sp.Expr) -> Atom | Partial:
 
 
 def D(expr: sp.Expr, *coordinates: sp.Symbol) -> sp.Expr:
-    """∂expr/∂x∂y…: D(u, x, x, y) is u_xxy and D(u*D(u, x), x) is (u u_x)_x, multiplied out."""
-    return sp.diff(expr, *coordinates)
+    """∂expr/∂x∂y…: D(u, x, x, y) is u_xxy and D((1 + x**2)*D(u, x), x) is ((1 + x²) u_x)_x, multiplied out.
+
+    Coefficients may be expressions in x, y, t and window sums of single coordinates, such as r2. Raises ValueError for an
+    expression with dimension-generic atoms or wider window sums, which have no derivative by one coordinate here.
+    """
+    expr = sp.sympify(expr)
+    if coordinates and (generic := sorted(expr.atoms(Atom), key=sp.default_sort_key)):
+        raise ValueError(
+            f"D differentiates u, its partial derivatives, and coefficients, got {', '.join(a.text(str) for a in generic)}; write "
+            "D(u, x, x) + D(u, y, y) for the Laplacian and D(u, t) for the time derivative"
+        )
+    if not collective.window_sums(expr):
+        return derivative(expr, *coordinates)
+    for c in coordinates:
+        inner = (derivative(expr, s) * _slope(s, c) for s in collective.window_sums(expr))
+        expr = sp.Add(derivative(expr, c), *inner)
+    return expr
+
+
+def DivGrad(a: sp.Expr, function: sp.Expr) -> sp.Expr:
+    """∇·(a∇u) for a coefficient a(x, t, u): a Δu + ∇a·∇u, in the atoms that every estimator has.
+
+    `a` is an expression in u, t, d, and window sums of single coordinates s_k = Σ_i c_i φ_k(x_i, t):
+
+        ∇a·∇u = ∂a/∂u |∇u|² + Σ_k ∂a/∂s_k Σ_i c_i φ_k'(x_i) ∂u/∂x_i,
+
+    of which each sum over i is a `Drift`, or x·∇u for |x|². `DivGrad(1 + r2, u)` is (1 + |x|²) Δu + 2 x·∇u. Raises ValueError for
+    an `a` with wider window sums, whose gradient is no weight of single coordinates, with x or y, for which `D` is there, or with
+    derivatives of u.
+    """
+    a = sp.sympify(a)
+    value = sp.Dummy("u", real=True)
+    bare = a if a.has(sp.Derivative, Atom) else a.xreplace({u: value})
+    if function != u or bare.has(x, y, sp.Derivative, Atom):
+        raise ValueError(
+            f"DivGrad(a, u) takes a in u, t and window sums, and u itself, got a = {a} and {function}; in the coordinates x, y "
+            "write D(a*D(u, x), x) + D(a*D(u, y), y)"
+        )
+    wide = [s.kernel for s in collective.window_sums(bare) if s.width > 1]
+    if wide:
+        raise ValueError(
+            f"DivGrad(a, u) takes window sums of single coordinates in a, got one of {wide[0]}: its gradient is not a weight "
+            "b_i(x_i, t) of single coordinates, which Drift needs"
+        )
+    terms = [a * Laplacian(u), derivative(bare, value).xreplace({value: u}) * GradNormSq(u)]
+    for s in collective.window_sums(bare):
+        if (weights := _gradient_sum(s)) != 0:
+            along = 2 * EulerDerivative(u) if s == collective.r2 else Drift(u, weights)
+            terms.append(derivative(bare, s).xreplace({value: u}) * along)
+    return sp.Add(*terms)
+
+
+def _gradient_sum(s: collective.WindowSum) -> sp.Expr:
+    """Σ_i ∂s/∂x_i of a window sum of single coordinates: the weights b = ∇s, as `Drift` takes them."""
+    return collective.window_sum(derivative(s.kernel, X[0]), 1, s.factors)
+
+
+def _slope(s: collective.WindowSum, c: sp.Symbol) -> sp.Expr:
+    """The derivative of a window sum by t, or by x or y where it is one of single coordinates; else raises ValueError."""
+    if c == t:
+        return collective.window_sum(derivative(s.kernel, t), s.width, s.factors)
+    if s.width > 1:
+        raise ValueError(
+            f"D(…, {c}) takes window sums of single coordinates, got one of {s.kernel}: in low dimensions write it in x and y"
+        )
+    return collective.weight_at(_gradient_sum(s), (x, y).index(c), c)
 
 
 def atoms_of(operator: sp.Expr) -> tuple[sp.Expr, ...]:
@@ -437,7 +502,7 @@ def apply(operator: sp.Expr, function: sp.Expr) -> sp.Expr:
 
 
 def _laplacian(function: sp.Expr) -> sp.Expr:
-    return collective.laplacian(function) + sum(sp.diff(function, c, 2) for c in (x, y))
+    return collective.laplacian(function) + sum(derivative(function, c, c) for c in (x, y))
 
 
 def _low_dimensional(total: sp.Expr, function: sp.Expr) -> list[tuple[sp.Expr, sp.Symbol]]:

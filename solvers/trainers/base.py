@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pdezoo import Points
+from pdezoo import BoundaryPoints, Points
 
 from ..networks.base import Network, Params
 
@@ -43,12 +43,12 @@ class Objective:
 class Term(NamedTuple):
     """Residuals whose mean square is minimised: those of the operator, or those of a soft condition.
 
-    `rows` is (params, points) ↦ (rows, B) at any batch of points, one point included, always with the directions that
-    the step's key draws. The points of the batch have x as an array.
+    `rows` is (params, points) ↦ (rows, B) at any batch of points, one point included, always with the directions that the
+    step's key draws. The points of the batch have x as an array; those of a condition on the boundary carry their normals.
     """
 
-    points: Points
-    rows: Callable[[Params, Points], Float[Array, "rows batch"]]
+    points: Points | BoundaryPoints
+    rows: Callable[[Params, Any], Float[Array, "rows batch"]]
 
 
 @dataclass(frozen=True, eq=False)
