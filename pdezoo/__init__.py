@@ -65,7 +65,7 @@ if TYPE_CHECKING:
         streamed_product,
     )
     from .lowering.lowered import Lowered
-    from .lowering.points import Points, in_float64, jet2
+    from .lowering.points import Points, in_float64, jet2, usual_promotion
     from .lowering.weights import displaced
     from .pde import PDE, BadDimension, g
     from .printing import atom_text, describe
@@ -130,7 +130,7 @@ _HOMES = {
         "streamed_product",
     ],
     "lowering.lowered": ["Lowered"],
-    "lowering.points": ["Points", "in_float64", "jet2"],
+    "lowering.points": ["Points", "in_float64", "jet2", "usual_promotion"],
     "lowering.weights": ["displaced"],
     "pde": ["BadDimension", "PDE", "g"],
     "printing": ["atom_text", "describe"],

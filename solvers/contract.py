@@ -467,7 +467,7 @@ def _memory(subject: Candidate) -> str:
     for pde in problems:
         if reason := solver.unsupported(pde):
             raise NotApplicable(f"at d = {pde.dim:,}: {reason}")
-    small, large = (_compiled(solver, pde, steps=10, batch=8).bytes for pde in problems)
+    small, large = (_compiled(solver, pde, steps=10, batch=8).bytes or 0 for pde in problems)
     return require_linear(small, large)
 
 

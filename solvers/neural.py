@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pdezoo import PDE, Points, Problem, TestSet
+from pdezoo import PDE, Points, Problem, TestSet, usual_promotion
 from pdezoo.lowering import prng
 
 from .derivatives.field import Field
@@ -26,7 +26,7 @@ from .progress import Progress, progress_bar
 from .solver import Result, Solver
 from .trainers.adam import Adam
 from .trainers.base import LeastSquares, LossFunction, Objective, Term, Trainer
-from .training import train
+from .training import require_numbers, train
 
 
 class State(NamedTuple):
@@ -209,12 +209,16 @@ class NeuralSolver(Solver):
 
         The result takes `chunk` steps a call, on `batch` points each; schedules end after `steps` steps.
         """
+        require_numbers(steps, batch)
         problem = on_device(pde)
-        state = jax.eval_shape(lambda: self.init(problem, 0, steps))
-        begin = time.perf_counter()
-        loop = jax.jit(self.advance, static_argnames="batch", donate_argnums=1)
-        count = jax.ShapeDtypeStruct((), jnp.int32)
-        executable = loop.lower(problem, state, count, batch=batch).compile()
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]  # for a debugger: the same loop, step by step
+            return Compiled(self, problem, partial(self.advance, batch=batch), 0.0, steps, chunk)
+        with usual_promotion():
+            state = jax.eval_shape(lambda: self.init(problem, 0, steps))
+            begin = time.perf_counter()
+            loop = jax.jit(self.advance, static_argnames="batch", donate_argnums=1)
+            count = jax.ShapeDtypeStruct((), jnp.int32)
+            executable = loop.lower(problem, state, count, batch=batch).compile()
         return Compiled(self, problem, executable, time.perf_counter() - begin, steps, chunk)
 
     def fit(
@@ -231,17 +235,14 @@ class NeuralSolver(Solver):
     ) -> Result:
         """Trains on `pde` and returns the result; see `Solver.fit` for the arguments.
 
-        Raises ValueError where `unsupported` gives a reason, and for a negative number of seconds.
+        Raises ValueError where `unsupported` gives a reason, and for numbers that cannot be meant.
         """
+        require_numbers(steps, batch, seed, evaluations, seconds)
         reason = self.unsupported(pde)
         if reason:
             raise ValueError(f"{self.name} cannot solve {pde.name}: {reason}")
-        if seconds is not None and not seconds >= 0:
-            raise ValueError(
-                f"seconds is a training budget of at least 0, or None for no limit, got {seconds}"
-            )
         compiled = self.compile(pde, steps=steps, batch=batch)
-        with progress_bar(progress, self.name, pde) as show:
+        with progress_bar(progress, self.name, pde) as show, usual_promotion():
             return train(compiled, pde, seed, test, show, seconds, evaluations)
 
     def restore(self, pde: PDE, leaves: list[Array]) -> tuple[Params, Callable[[Points], Array]]:
@@ -296,8 +297,13 @@ class Compiled:
         return lambda points: _predict(self.solver, self.problem, params, points)
 
     @property
-    def bytes(self) -> int:
-        """The memory in bytes that the compiler plans: arguments, outputs and temporaries, less what they share."""
+    def bytes(self) -> int | None:
+        """The memory in bytes that the compiler plans: arguments, outputs and temporaries, less what they share.
+
+        None where JAX is told not to compile.
+        """
+        if isinstance(self.executable, partial):
+            return None
         plan = self.executable.memory_analysis()
         total = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
         return int(total - plan.alias_size_in_bytes)
@@ -305,6 +311,8 @@ class Compiled:
     @property
     def flops(self) -> float | None:
         """The floating-point operations of one step as the compiler counts them; None where it does not."""
+        if isinstance(self.executable, partial):
+            return None
         analysis = self.executable.cost_analysis() or {}
         return analysis.get("flops")
 

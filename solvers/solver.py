@@ -30,6 +30,7 @@ class FitStatus(StrEnum):
 
     OK = "ok"
     DIVERGED = "diverged"
+    INTERRUPTED = "interrupted"
 
     @property
     def message(self) -> str:
@@ -43,6 +44,7 @@ _MESSAGES = {
         "The loss became non-finite, and the training stopped with the last parameters before that; "
         "try a smaller learning rate."
     ),
+    FitStatus.INTERRUPTED: "The training was interrupted; the result is what was trained until then.",
 }
 
 
@@ -99,7 +101,9 @@ class Result:
         times = None if t is None else jnp.asarray(t, float)
         self._require_fits(x, times)
         points = jnp.atleast_2d(x)
-        values = self.predict(Points(points, None if times is None else jnp.broadcast_to(times, len(points))))
+        times = None if times is None else jnp.broadcast_to(times, len(points))
+        with pdezoo.usual_promotion():
+            values = self.predict(Points(points, times))
         return jnp.asarray(values)[0] if x.ndim == 1 else jnp.asarray(values)
 
     def _require_fits(self, x: Array, t: Array | None) -> None:

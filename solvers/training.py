@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pdezoo import PDE, TestSet
 
@@ -18,6 +23,7 @@ from .trainers.base import trainable
 if TYPE_CHECKING:
     from .neural import Compiled
 
+_LARGEST = 2**31 - 1  # what an int32, in which steps are counted on the device, can hold
 _DISPATCH = (
     0.5  # seconds of work handed to the device at a time: progress is fresh, the host stays out of the way
 )
@@ -38,30 +44,32 @@ def train(
     errors are measured `evaluations` times, evenly, and at the end.
     """
     clock = _Stopwatch()
-    state, history, steps = compiled.init(seed), [], compiled.steps
+    steps = compiled.steps
+    state, history = compiled.init(seed), []
     stops = sorted({round(steps * (k + 1) / evaluations) for k in range(evaluations)} - {0}) if test else []
     done, last, finite = 0, None, True
     budget = math.inf if seconds is None else seconds
-    while done < steps and finite and clock.total < budget:
-        limit = next((s for s in stops if s > done), steps)
-        count = min(clock.next_count(), limit - done)
-        with clock.running(count):
-            state, losses = compiled.advance(state, count)
-            jax.block_until_ready(state)
-        done, finite = int(state.step), bool(jnp.isfinite(state.loss))
-        last = float(losses.last)
-        loss = float(losses.mean) if finite else last
-        entry = {"step": done, "seconds": clock.total}
-        if math.isfinite(loss):  # of a training that diverges at once, no loss ever was
-            entry["loss"] = loss
-        if test is not None and finite and (done in stops or done == steps):
-            entry["relative_l2"] = test.errors(compiled.predictor(state.params))["relative_l2"]
-        history.append(entry)
-        show(done, steps, loss, clock.rate)
+    with _interrupts() as interrupted:
+        while done < steps and finite and clock.total < budget and not interrupted:
+            limit = next((s for s in stops if s > done), steps)
+            count = min(clock.next_count(), limit - done)
+            with clock.running(count):
+                state, losses = compiled.advance(state, count)
+                jax.block_until_ready(state)
+            done, finite = int(state.step), bool(jnp.isfinite(state.loss))
+            last = float(losses.last)
+            loss = float(losses.mean) if finite else last
+            entry = {"step": done, "seconds": clock.total}
+            if math.isfinite(loss):  # of a training that diverges at once, no loss ever was
+                entry["loss"] = loss
+            if test is not None and finite and (done in stops or done == steps):
+                entry["relative_l2"] = test.errors(compiled.predictor(state.params))["relative_l2"]
+            history.append(entry)
+            show(done, steps, loss, clock.rate)
     predict = compiled.predictor(state.params)
     return Result(
-        status=FitStatus.OK if finite else FitStatus.DIVERGED,
-        reason="" if finite else f"Loss became non-finite at step {done}; try a smaller learning rate.",
+        status=_status(finite, bool(interrupted)),
+        reason=_reason(finite, bool(interrupted), done),
         steps=done,
         loss=last if last is not None and math.isfinite(last) else None,
         history=history,
@@ -76,6 +84,60 @@ def train(
         solver=compiled.solver,
         pde=pde,
     )
+
+
+def require_numbers(
+    steps: int, batch: int, seed: int = 0, evaluations: int = 1, seconds: float | None = None
+) -> None:
+    """Checks the numbers of a training. Raises ValueError, in words, for those that cannot be meant."""
+    bounds = {
+        "steps": (steps, 0, _LARGEST),
+        "batch": (batch, 1, _LARGEST),
+        "seed": (seed, 0, 2**32 - 1),
+        "evaluations": (evaluations, 1, _LARGEST),
+    }
+    for name, (value, low, high) in bounds.items():
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not whole or not low <= value <= high:
+            raise ValueError(f"{name} is a whole number from {low} to {high:,}, got {value!r}")
+    if seconds is not None and not (isinstance(seconds, int | float | np.number) and seconds >= 0):
+        raise ValueError(f"seconds is a training budget of at least 0, or None for no limit, got {seconds!r}")
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Collects interrupts (Ctrl-C) instead of raising them, so that what was trained can be returned; a second one is raised.
+
+    Only in the main thread, where signals arrive, and where Python's own handler would have raised them.
+    """
+    seen: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
+        yield seen
+        return
+
+    def note(number: int, frame: Any) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _status(finite: bool, interrupted: bool) -> FitStatus:
+    if not finite:
+        return FitStatus.DIVERGED
+    return FitStatus.INTERRUPTED if interrupted else FitStatus.OK
+
+
+def _reason(finite: bool, interrupted: bool, done: int) -> str:
+    if not finite:
+        return f"Loss became non-finite at step {done}; try a smaller learning rate."
+    return f"Interrupted after step {done}." if interrupted else ""
 
 
 class _Stopwatch:

@@ -121,7 +121,7 @@ def _fit(cell: Cell, progress: Any, solver: Any, pde: Any, test: Any) -> Any:
         seconds = time.perf_counter() - clock
         progress(_moment(step=step, seconds=seconds, loss=loss, steps_per_second=steps_per_second), steps)
 
-    return solver.fit(
+    result = solver.fit(
         pde,
         steps=cell.protocol.steps,
         seed=cell.seed,
@@ -130,6 +130,9 @@ def _fit(cell: Cell, progress: Any, solver: Any, pde: Any, test: Any) -> Any:
         progress=report,
         seconds=cell.protocol.seconds,
     )
+    if result.status == "interrupted":  # a part of a training is no measurement of the cell
+        raise KeyboardInterrupt
+    return result
 
 
 def _judged(

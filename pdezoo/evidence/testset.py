@@ -26,7 +26,7 @@ import sympy as sp
 from ..calculus.collective import X, t, window_sum, window_sums
 from ..domain import Domain
 from ..lowering.lowered import lower
-from ..lowering.points import Points, in_float64
+from ..lowering.points import Points, in_float64, usual_promotion
 from ..pde import PDE, canonical_value
 from ..solution import Formula, Reference
 
@@ -69,8 +69,7 @@ class TestSet:
         with (
             jax.threefry_partitionable(True),
             jax.enable_x64(False),
-            jax.numpy_rank_promotion("allow"),
-            jax.numpy_dtype_promotion("standard"),
+            usual_promotion(),
             jax.disable_jit(False),
         ):
             key = jax.random.key(int(self.pde.fingerprint[:8], 16), impl=_GENERATOR)

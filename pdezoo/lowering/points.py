@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -42,8 +43,15 @@ def jet2(function: Callable[[Array], Any], s: Array) -> tuple[Any, Any, Any]:
     return value, slope, curvature
 
 
+@contextmanager
+def usual_promotion() -> Iterator[None]:
+    """JAX's usual promotion of ranks and types inside a `with` block, whatever stricter one a user has set for their own code."""
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
 def in_float64(function: Callable[..., Any], *arguments: Any) -> Any:
     """Calls a JAX function in double precision: converts all arrays among the arguments to float64, and returns NumPy arrays."""
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), usual_promotion():
         result = function(*jax.tree.map(lambda a: jnp.asarray(np.asarray(a), jnp.float64), arguments))
         return jax.tree.map(np.asarray, result)
