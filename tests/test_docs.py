@@ -72,6 +72,18 @@ def test_the_examples_for_jax_users_run(example, tmp_path, monkeypatch):
         example(code)
 
 
+def test_the_examples_of_coefficients_and_conditions_run(example, capsys):
+    """The first verifies its own problem, the second describes its conditions, the third makes a solver for such."""
+    asked = ("DivGrad", "plate", "PeriodicFeatures")
+    found = [code for code in blocks("adding-a-pde.md") if any(word in code for word in asked)]
+    assert len(found) == 3
+    for code in found:
+        example(code)
+    assert capsys.readouterr().out.startswith(
+        "∂u/∂n = 0 on the lower face of axis 0 (weight 1); u + 2 ∂u/∂n ="
+    )
+
+
 SOLVERS = ["stde-neighbours", "stde-signs", "exact-natural-gradient", "best-constant"]
 
 
