@@ -20,12 +20,22 @@ import sympy as sp
 from sympy.core.function import FunctionClass
 
 from . import collective
-from .collective import X, d, t
+from .collective import X, d, t, x, y
 
-x, y = sp.symbols("x y", real=True)
-"""The space coordinates of a low-dimensional problem."""
+_U = sp.Function("u", real=True)
 
-u = sp.Function("u", real=True)(x, y, t)
+
+def _unknown(*arguments: sp.Expr) -> sp.Expr:
+    """The unknown at these arguments, for a pickle."""
+    return _U(*arguments)
+
+
+_U.__reduce__ = lambda self: (
+    _unknown,
+    self.args,
+)  # SymPy's own pickles hold no function that has only a name
+
+u = _U(x, y, t)
 """The unknown."""
 
 PointFunction = Callable[[Any, Any], Any]
@@ -55,9 +65,9 @@ class Atom(sp.Function, metaclass=_AtomClass):
 
     @abstractmethod
     def calculus(self, function: sp.Expr) -> sp.Expr:
-        """The atom of a function of window sums, or of x, y, t, by exact calculus: O(d) to evaluate at any dimension.
+        """The atom of a function of window sums and t, by exact calculus: O(d) to evaluate at any dimension.
 
-        Raises ValueError where that does not close.
+        The coordinates x and y are handed over as window sums, too. Raises ValueError where it does not close.
         """
 
     @abstractmethod
@@ -84,7 +94,7 @@ class Laplacian(Atom):
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """By the chain rule over window sums."""
-        return _laplacian(function)
+        return collective.laplacian(function)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
         """The sum of second derivatives."""
@@ -117,7 +127,7 @@ class Biharmonic(Atom):
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """The Laplacian's, twice."""
-        return _laplacian(_laplacian(function))
+        return collective.laplacian(collective.laplacian(function))
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
         """The sum of second derivatives, twice."""
@@ -148,7 +158,7 @@ class GradNormSq(Atom):
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """By the chain rule over window sums."""
-        return collective.grad_dot(function, function) + sum(sp.diff(function, c) ** 2 for c in (x, y))
+        return collective.grad_dot(function, function)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
         """The sum of squares."""
@@ -214,7 +224,7 @@ class EulerDerivative(Atom):
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """By the chain rule over window sums."""
-        return collective.euler(function) + sum(c * sp.diff(function, c) for c in (x, y))
+        return collective.euler(function)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
         """The sum over coordinates."""
@@ -253,12 +263,11 @@ class WeightedAtom(Atom):
 
 
 class Diffusion(WeightedAtom):
-    """Σ_i w_i ∂²u/∂x_i² with weights w_i ≥ 0 given as the window sum Σ_i w_i, as in `Diffusion(u, r2)` for w_i = x_i²."""
+    """Σ_i w_i ∂²u/∂x_i² with weights w_i of any sign given as the window sum Σ_i w_i, as in `Diffusion(u, r2)` for w_i = x_i²."""
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """By the chain rule over window sums."""
-        low = (w * sp.diff(function, c, 2) for w, c in _low_dimensional(self.weights, function))
-        return sp.Add(collective.diffusion(function, self.weights), *low)
+        return collective.diffusion(function, self.weights)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
         """The weighted sum of second derivatives."""
@@ -295,8 +304,7 @@ class Drift(WeightedAtom):
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """By the chain rule over window sums."""
-        low = (b * sp.diff(function, c) for b, c in _low_dimensional(self.weights, function))
-        return sp.Add(collective.drift(function, self.weights), *low)
+        return collective.drift(function, self.weights)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
         """The weighted sum of first derivatives."""
@@ -365,12 +373,17 @@ class Partial:
         return len(self.variables)
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
-        """SymPy's derivative."""
-        return sp.diff(function, *self.variables) if self.variables else function
+        """By the chain rule over window sums: ∂/∂x is the drift along the first axis."""
+        for variable in self.variables:
+            if variable == t:
+                function = collective.time_derivative(function)
+            else:
+                function = collective.drift(function, collective.axis_weight((x, y).index(variable)))
+        return function
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
-        """SymPy's derivative: here the calculus is the definition."""
-        return self.calculus(function)
+        """SymPy's derivative."""
+        return sp.diff(function, *self.variables) if self.variables else function
 
     def autodiff(self, f: PointFunction) -> PointFunction:
         """Forward mode, nested."""
@@ -423,20 +436,21 @@ def atoms_of(operator: sp.Expr) -> tuple[sp.Expr, ...]:
 
 
 def apply(operator: sp.Expr, function: sp.Expr) -> sp.Expr:
-    """The operator applied to a function: an expression in window sums, or in x, y, t, by exact calculus.
+    """The operator applied to a function: an expression in window sums and in x, y, t, by exact calculus.
 
     Raises ValueError where the calculus of an atom does not close.
     """
-    return operator.xreplace({atom: meaning(atom).calculus(function) for atom in atoms_of(operator)})
+    return operator.xreplace({atom: exactly(meaning(atom), function) for atom in atoms_of(operator)})
 
 
-def _laplacian(function: sp.Expr) -> sp.Expr:
-    return collective.laplacian(function) + sum(sp.diff(function, c, 2) for c in (x, y))
+def exactly(atom: Atom | Partial, function: sp.Expr) -> sp.Expr:
+    """An atom of a function of window sums and of x, y, t, by exact calculus.
 
-
-def _low_dimensional(total: sp.Expr, function: sp.Expr) -> list[tuple[sp.Expr, sp.Symbol]]:
-    """The weights that belong to x and y, for a function of those; none for a function of window sums."""
-    return [(collective.weight_at(total, i, c), c) for i, c in enumerate((x, y)) if function.has(c)]
+    Raises ValueError where the calculus of the atom does not close.
+    """
+    if isinstance(atom, Partial) and not collective.window_sums(function):
+        return atom.definition(function, ())
+    return collective.written_out(atom.calculus(collective.as_sums(function)))
 
 
 # Definitions from here on. They share no code with the calculus above.

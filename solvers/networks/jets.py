@@ -55,15 +55,20 @@ class Value(NamedTuple):
 
 
 class CollapsedJets(NamedTuple):
-    """Collapsed 2-jets along K directions: value (B, h), first (K, B, h) or (K, 1, h), second (B, h), summed over K."""
+    """Collapsed 2-jets along K directions: value (B, h), first (K, B, h) or (K, 1, h), second (B, h), summed over K.
+
+    In the sum every direction counts with its weight, of any sign, or with 1 where there are none.
+    """
 
     value: Float[Array, "batch width"]
     first: Float[Array, "directions batch width"]
     second: Float[Array, "batch width"]
+    weights: Float[Array, "directions batch"] | None = None
 
     def affine(self, weight: Array, bias: Array) -> CollapsedJets:
         """Wᵀz + b: linear in every coefficient."""
-        return CollapsedJets(self.value @ weight + bias, self.first @ weight, self.second @ weight)
+        value, first, second = self.value @ weight + bias, self.first @ weight, self.second @ weight
+        return CollapsedJets(value, first, second, self.weights)
 
     def shift(self, bias: Array) -> CollapsedJets:
         """z + b."""
@@ -73,8 +78,9 @@ class CollapsedJets(NamedTuple):
         """tanh z by the chain rule of second order."""
         y = jnp.tanh(self.value)
         slope = 1 - y * y
-        squares = jnp.sum(self.first * self.first, axis=0)
-        return CollapsedJets(y, slope * self.first, slope * (self.second - 2 * y * squares))
+        squares = self.first * self.first
+        counted = jnp.sum(squares if self.weights is None else self.weights[..., None] * squares, axis=0)
+        return CollapsedJets(y, slope * self.first, slope * (self.second - 2 * y * counted), self.weights)
 
 
 class SymmetricIncrements(NamedTuple):
