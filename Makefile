@@ -21,7 +21,7 @@ PACKAGE_READY := $(VENV)/.package-$(EXTRA)
 DEV_READY := $(VENV)/.dev-$(EXTRA)
 
 .DEFAULT_GOAL := help
-.PHONY: help leaderboard test test-slow perf chaos lint asv-smoke wheel wheels clean
+.PHONY: help leaderboard test test-slow perf chaos fuzz lint asv-smoke wheel wheels clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ perf: $(DEV_READY)  ## pytest-benchmark: one residual evaluation, one step, agai
 
 chaos: $(DEV_READY)  ## Kill sweeps at random moments; nothing may be lost
 	$(BIN)/python -m pytest -m chaos $(PYTEST_ARGS)
+
+fuzz: $(DEV_READY)  ## Ten thousand random inputs for each test that takes such; PYTEST_ARGS="-k matrix" for some
+	$(BIN)/python -m pytest -m fuzz --hypothesis-profile=fuzz -n auto --maxprocesses 8 tests $(PYTEST_ARGS)
 
 lint: $(DEV_READY)  ## Style, types, and the import contract between the layers
 	$(BIN)/ruff check .

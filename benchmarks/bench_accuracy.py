@@ -1,4 +1,4 @@
-"""asv: what a short training reaches. Lower is better, everywhere: 1 − skill, not skill."""
+"""Suite of asv: the accuracy that a short training reaches. asv takes lower numbers as better, so it tracks 1 − skill."""
 
 from __future__ import annotations
 
@@ -16,21 +16,25 @@ def _unit(name: str) -> str:
 
 
 class Accuracy(suite.Cross):
-    """One training for all metrics of a cell: its record, a failed one too, waits in the suite's own folder."""
+    """Trains once for each cell: all metrics are read from one record, which is kept in a folder of asv's, a failed one too."""
 
     def setup_cache(self) -> None:
-        """Give the metrics a common working folder."""
+        """Does nothing, but that it exists makes asv run all metrics of the suite in one working folder, where records are kept."""
 
     def setup(self, problem: str, solver: str, dim: int) -> None:
+        """Skips what this commit cannot measure: asv shows as skipped what raises NotImplementedError."""
         suite.pair(problem, solver, dim)
 
     def track_relative_l2(self, problem: str, solver: str, dim: int) -> float:
+        """Returns the relative L2 error on the test set at the end of the training."""
         return _lower_is_better(_trained(problem, solver, dim), "relative_l2")
 
     def track_error_over_constant_null(self, problem: str, solver: str, dim: int) -> float:
+        """Returns 1 − skill: the relative L2 error divided by the error of the best constant function."""
         return _lower_is_better(_trained(problem, solver, dim), "skill")
 
     def track_seconds_to_train(self, problem: str, solver: str, dim: int) -> float:
+        """Returns the seconds of training, without compilation and evaluations."""
         return _lower_is_better(_trained(problem, solver, dim), "train_seconds")
 
     track_relative_l2.unit = _unit("relative_l2")  # type: ignore[attr-defined]
@@ -39,7 +43,7 @@ class Accuracy(suite.Cross):
 
 
 def _trained(problem: str, solver: str, dim: int) -> Record:
-    """The record of the cell, measured if it is not in the working folder. Raises RuntimeError if it failed."""
+    """Returns the record of a cell, measured now if the working folder has none. Raises RuntimeError if the cell failed."""
     cell = suite.cell(problem, solver, dim)
     path = Path(f"{cell.identity}.json")
     if not path.exists():
@@ -51,7 +55,7 @@ def _trained(problem: str, solver: str, dim: int) -> Record:
 
 
 def _lower_is_better(record: Record, name: str) -> float:
-    """A metric as asv has it. Raises RuntimeError if the record has none."""
+    """Returns a metric in asv's form, where lower is better. Raises RuntimeError if the record does not have it."""
     value = in_asv(name, record.metrics)
     if value is None:
         raise RuntimeError(f"the record has no {name}")

@@ -1,4 +1,4 @@
-"""asv: seconds to trace, lower and compile one training step."""
+"""Suite of asv: the seconds that it takes to trace, lower and compile one training step."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from benchmarks import suite
 
 
 class Compilation(suite.Cross):
-    """The least of three, each from empty caches: single shots vary twofold."""
+    """Compiles three times from empty caches and keeps the shortest time, since single times vary by a factor of two."""
 
     def setup(self, problem: str, solver: str, dim: int) -> None:
+        """Turns JAX's persistent compilation cache off. Raises NotImplementedError, a skip, for what cannot be measured."""
         import jax
 
         jax.config.update("jax_enable_compilation_cache", False)
         suite.pair(problem, solver, dim)
 
     def track_compile_seconds(self, problem: str, solver: str, dim: int) -> float:
+        """Returns the shortest of three compilation times, in seconds."""
         import jax
 
         seconds = []

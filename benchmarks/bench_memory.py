@@ -1,4 +1,4 @@
-"""asv: memory of a training step, as the compiler plans it and as a device shows it."""
+"""Suite of asv: the memory of a training step, as the compiler plans it and as an accelerator reports it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from benchmarks import suite
 
 
 class Compiled(suite.Cross):
-    """Bytes and operations as the compiler counts them: the same in every process, no quiet machine needed."""
+    """Counts the bytes and operations of a step as the compiler plans them: equal in every process, on a busy machine too."""
 
     def setup(self, problem: str, solver: str, dim: int) -> None:
+        """Compiles a training step. Raises NotImplementedError, which asv shows as skipped, if this commit has none."""
         self.compiled = suite.loop(problem, solver, dim).compiled
 
     def track_compiled_bytes(self, problem: str, solver: str, dim: int) -> int:
+        """Returns the bytes that the compiler plans for a step: arguments, outputs and temporaries."""
         return int(self.compiled.bytes)
 
     def track_flops(self, problem: str, solver: str, dim: int) -> float:
+        """Returns the floating-point operations of a step. Raises NotImplementedError if the compiler does not count them."""
         if self.compiled.flops is None:
             raise NotImplementedError("this compiler does not count operations")
         return float(self.compiled.flops)
@@ -24,9 +27,10 @@ class Compiled(suite.Cross):
 
 
 class Device(suite.Cross):
-    """Peak bytes in use on an accelerator after ten steps; the host's memory says nothing about it."""
+    """Reads the peak of an accelerator's memory after ten steps. On a CPU, where JAX keeps no such account, it is skipped."""
 
     def setup(self, problem: str, solver: str, dim: int) -> None:
+        """Compiles a training step. Raises NotImplementedError, a skip, if there is none or no account of device memory."""
         import jax
 
         if not jax.local_devices()[0].memory_stats():
@@ -34,6 +38,7 @@ class Device(suite.Cross):
         self.loop = suite.loop(problem, solver, dim)
 
     def track_peak_bytes(self, problem: str, solver: str, dim: int) -> int:
+        """Takes ten steps and returns the most bytes that were in use. Raises FloatingPointError if the loss is then not finite."""
         import jax
 
         for _ in range(10):

@@ -1,4 +1,4 @@
-"""asv: seconds of one training step, compiled and in its steady state."""
+"""Suite of asv: the seconds of one training step, compiled and in its steady state."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from benchmarks import suite
 
 
 class Speed(suite.Cross):
-    """The device is waited for; the compilation is not counted."""
+    """Times single steps until the device has finished them. Compilation happens in `setup`, which asv does not time."""
 
     number, rounds, warmup_time = 1, 2, 0.2
     repeat = (10, 200, 1.0)
 
     def setup(self, problem: str, solver: str, dim: int) -> None:
+        """Compiles a step, once in a process. Raises FloatingPointError if the loss of the steps so far is not finite."""
         self.loop = suite.loop(problem, solver, dim)
         self.loop.require_finite()
 
     def time_step(self, problem: str, solver: str, dim: int) -> None:
+        """Takes one training step and waits for its result."""
         self.loop.step()

@@ -1,4 +1,4 @@
-"""The command line. A command imports what it needs when it runs, so that `--help` and `list` are instant.
+"""The command line of `pdezoo`. A command imports what it needs when it runs, so that `--help` and `list` are instant.
 
 Exit status: 0 all is well, 1 a cell failed or a check did not hold, 2 bad usage. What a program may read goes
 to standard output, progress and messages to standard error.
@@ -6,11 +6,14 @@ to standard output, progress and messages to standard error.
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import os
+import re
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -41,7 +44,7 @@ RESULTS = Path("results")
 def list_(
     kind: Annotated[str, typer.Argument(help="pdes, solvers or all.")] = "all", json: JsonOption = False
 ) -> None:
-    """Everything that is registered, plug-ins included."""
+    """List everything that is registered, plug-ins included."""
     from benchmarks.commands import show
 
     show.show_list(kind, json)
@@ -54,7 +57,7 @@ def show(
     format: Annotated[str, typer.Option(help="text or latex.")] = "text",
     json: JsonOption = False,
 ) -> None:
-    """One problem or solver: equation, solution, measure, audit; hyperparameters."""
+    """Show one problem (equation, solution, measure, audit) or one solver (hyperparameters)."""
     from benchmarks.commands import show
     from benchmarks.records.errors import UserError
 
@@ -182,12 +185,13 @@ def campaign(
     """Measure matrices in the order of their importance, as far as a time budget goes; resume by default."""
     from benchmarks.commands import sweep
     from benchmarks.planning import campaign as campaigns
+    from benchmarks.records.protocol import MAX_COUNT
     from benchmarks.terminal.parsing import dimension, duration, whole
 
     cells = campaigns.requests(
         name,
         None if max_dim is None else dimension(max_dim),
-        None if steps is None else whole(steps, "the number of steps", 1, 10**12),
+        None if steps is None else whole(steps, "the number of steps", 1, MAX_COUNT),
     )
     if dry_run:
         sweep.dry_run(cells, store, workers, redo, json)
@@ -210,7 +214,7 @@ def replay(
 
 @app.command()
 def status(store: StoreOption = RESULTS, json: JsonOption = False) -> None:
-    """What is done, running, failed and left, for a sweep that runs or was killed."""
+    """Show what is done, running, failed and left of sweeps that run or were killed."""
     from benchmarks.commands import status
 
     status.status(store, json)
@@ -231,7 +235,7 @@ def leaderboard(
     store: StoreOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
-    """Tables of comparable cells, with ranks and their intervals."""
+    """Write tables of comparable cells, with ranks and their intervals."""
     from benchmarks.commands import leaderboard
 
     leaderboard.leaderboard("json" if json else format_, output, against, pde, store)
@@ -245,7 +249,7 @@ def compare(
     store: StoreOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
-    """Records of the same cells made by two commits, side by side. Exit 1 if something became worse."""
+    """Compare records of the same cells made by two commits. Exit 1 if something became worse."""
     from benchmarks.commands import compare
 
     raise typer.Exit(compare.compare(before, after, factor, store, json))
@@ -278,7 +282,7 @@ def asv(
     ] = None,
     store: StoreOption = RESULTS,
 ) -> None:
-    """Records as results of asv, or results of the asv suites as records. Exit 1 if a file could not be read."""
+    """Export records as results of asv, or import results of the asv suites. Exit 1 if a file could not be read."""
     from benchmarks.commands import asv
 
     if action == "import":
@@ -298,7 +302,7 @@ def theory(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """What theory predicts of zeroth-order descent, and what a small problem shows. About two minutes."""
+    """Compare what theory predicts of zeroth-order descent with a small problem. Takes about two minutes."""
     from benchmarks.commands import theory as diagnostics
 
     diagnostics.theory(names or [], output, json)
@@ -312,7 +316,7 @@ def cite(
     store: StoreOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
-    """BibTeX for the suite and the papers behind a row, and the hash of the result set."""
+    """Print BibTeX for the suite and the papers behind a row, and the hash of the result set."""
     from benchmarks.commands import cite
 
     cite.cite(name, store, json)
@@ -332,15 +336,17 @@ def merge(
 
 @app.command()
 def doctor(store: StoreOption = RESULTS, json: JsonOption = False) -> None:
-    """What this machine offers, and what is missing or broken."""
+    """Say what this machine offers, and what is missing or broken."""
     from benchmarks.commands import doctor
 
     raise typer.Exit(doctor.doctor(store, json))
 
 
 def main() -> None:
-    """Entry of the console script. `PDEZOO_TRACEBACK=1` shows where an internal error came from."""
-    asked_to_stop = (signal.SIGINT, signal.SIGTERM)  # as shells and batch systems do
+    """Run the command that `sys.argv` asks for. `PDEZOO_TRACEBACK=1` shows where an internal error came from."""
+    _write_what_can_be_written()
+    _require_ours()
+    asked_to_stop = (signal.SIGINT, signal.SIGTERM)  # what Ctrl-C and batch systems send
     before = {number: signal.signal(number, _interrupted) for number in asked_to_stop}
     try:
         app(prog_name="pdezoo")
@@ -352,12 +358,37 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("PDEZOO_TRACEBACK"):
             raise
-        _stop(
-            f"Internal error: {type(error).__name__}: {error}\nPlease report it with PDEZOO_TRACEBACK=1.", 1
-        )
+        from benchmarks.records.outcome import in_words
+
+        _stop(f"Internal error: {in_words(error)}\nPlease report it with PDEZOO_TRACEBACK=1.", 1)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _write_what_can_be_written() -> None:
+    """Replace characters that the encoding of the output lacks, and remove COLUMNS or LINES where they are no positive number."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    for name in ("COLUMNS", "LINES"):  # Rich stumbles over what is no number
+        if not re.fullmatch("[1-9][0-9]{0,4}", os.environ.get(name, "1")):
+            del os.environ[name]
+
+
+def _require_ours() -> None:
+    """Exit with status 2 and the reason where a module of the user's has the name of one of our packages and hides it."""
+    spec = importlib.util.find_spec("pdezoo")
+    folders = (spec and spec.submodule_search_locations) or []
+    if not any((Path(folder) / "__main__.py").is_file() for folder in folders):
+        where = f"at {spec.origin} is not the package" if spec else "is missing: it is the package"
+        _stop(
+            f"Error: the module 'pdezoo' {where} that this program needs. Rename yours, or install pdezoo", 2
+        )
+    from pdezoo.__main__ import shadowed
+
+    if hidden := shadowed():
+        _stop(f"Error: {hidden}", 2)
 
 
 def _interrupted(number: int, frame: object) -> None:
@@ -365,7 +396,7 @@ def _interrupted(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _stop(message: str, code: int) -> None:
+def _stop(message: str, code: int) -> NoReturn:
     print(message, file=sys.stderr)
     sys.exit(code)
 

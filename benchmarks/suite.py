@@ -1,4 +1,4 @@
-"""What the asv suites in `bench_*.py` share: the cross they run over, and compiled steps.
+"""What the asv suites in `bench_*.py` share: their parameters (problems × solvers × dimensions) and compiled steps.
 
 asv collects every public name that begins with time_, track_, mem_ or peakmem_, imported ones too; nothing
 here may be called so. The parameters are read off the source tree that this file lies in and not off the
@@ -27,7 +27,7 @@ DIMS = [100, 1_000]
 
 
 def _registered(folder: str, but: re.Pattern[str] | None = None) -> list[str]:
-    """The names that the files of a folder register, files in which `but` is found left out."""
+    """Returns the sorted names that the files of a folder register, without the files that the pattern `but` matches."""
     sources = [file.read_text(encoding="utf-8") for file in (ROOT / folder).glob("[a-z]*.py")]
     chosen = [source for source in sources if but is None or not but.search(source)]
     return sorted(name for source in chosen for name in _REGISTERED.findall(source))
@@ -39,21 +39,21 @@ SOLVERS = _registered("solvers/methods", but=_SEES_SOLUTION)
 
 @dataclass
 class Loop:
-    """A compiled step and its state, which every call uses up and replaces."""
+    """A compiled training step and its current state: a step reuses the buffers of its state and returns the next one."""
 
     compiled: Any
     state: Any
     loss: Any = 0.0
 
     def step(self) -> None:
-        """One step, waited for."""
+        """Takes one training step and waits until the device has finished it."""
         import jax
 
         self.state, losses = self.compiled(self.state)
         self.loss = jax.block_until_ready(losses)
 
     def require_finite(self) -> None:
-        """Raises FloatingPointError if the training has diverged: a time of NaNs is no time."""
+        """Raises FloatingPointError if the last loss is not finite: the cost of a diverged training says nothing."""
         import jax
 
         if not all(math.isfinite(float(value)) for value in jax.tree.leaves(self.loss)):
@@ -61,11 +61,13 @@ class Loop:
 
 
 def pair(problem: str, solver: str, dim: int) -> tuple[Any, Any]:
-    """Problem and solver. Raises NotImplementedError, which asv shows as skipped, if this commit lacks one."""
+    """Returns the problem, at `dim`, and the solver. Raises NotImplementedError, which asv shows as skipped, if this commit
+    lacks one of them, the problem does not exist at `dim`, or the solver does not support it.
+    """
     try:
         pdes, solvers = names()
         lib = subjects()
-    except AttributeError as error:  # but a package that is not installed at all is a failure
+    except AttributeError as error:  # a package that is not installed at all is a failure, not a skip
         raise NotImplementedError(f"this commit lacks a public name: {error}") from None
     if solver not in solvers or not any(name.partition("/")[0] == problem for name in pdes):
         raise NotImplementedError(f"this commit lacks {problem} or {solver}")
@@ -76,7 +78,9 @@ def pair(problem: str, solver: str, dim: int) -> tuple[Any, Any]:
 
 
 def _problem(name: str, dim: int) -> Any:
-    """The problem at `dim`; one that has a dimension of its own is measured there, once: in place of the first of DIMS."""
+    """Returns the problem at `dim`. A problem of one fixed dimension is measured once, in place of the first of DIMS; for the
+    other DIMS NotImplementedError is raised.
+    """
     lib = subjects()
     try:
         return lib.make_pde(name, dim=dim)
@@ -90,16 +94,16 @@ def _problem(name: str, dim: int) -> Any:
 
 
 def cell(problem: str, solver: str, dim: int) -> Cell:
-    """What the harness calls this: problem, dimension and hyperparameters spelt out, seeds 0."""
+    """Returns the cell of the harness for these parameters, under PROTOCOL, with instance seed 0 and training seed 0."""
     pde, _ = pair(problem, solver, dim)
     return resolve([Request(pde.name, pde.dim, 0, solver, (), PROTOCOL, 0)], subjects())[0].cell
 
 
 def compiled(problem: str, solver: str, dim: int) -> Any:
-    """The compiled step. Raises NotImplementedError where a solver has none."""
+    """Returns the compiled training step of a solver on a problem. Raises NotImplementedError if the solver has none."""
     pde, method = pair(problem, solver, dim)
     made = None
-    if hasattr(method, "compile"):  # at older commits, not every solver
+    if hasattr(method, "compile"):  # solvers of older commits may lack it
         made = method.compile(pde, steps=PROTOCOL.steps, batch=PROTOCOL.batch, chunk=1)
     if made is None:
         raise NotImplementedError(f"{solver} has no compiled step at this commit")
@@ -108,13 +112,15 @@ def compiled(problem: str, solver: str, dim: int) -> Any:
 
 @lru_cache(maxsize=1)
 def loop(problem: str, solver: str, dim: int) -> Loop:
-    """A loop that is compiled once in a process: asv calls `setup` before every timed call."""
+    """Returns the loop for these parameters, the same at every call: asv calls `setup` before each timed call, and compiling
+    every time would take too long.
+    """
     made = compiled(problem, solver, dim)
     return Loop(made, made.init(seed=0))
 
 
 class Cross:
-    """The parameters of every suite."""
+    """The parameters, version and time limit (in seconds) that all suites inherit."""
 
     params = (PROBLEMS, SOLVERS, DIMS)
     param_names = ("problem", "solver", "d")

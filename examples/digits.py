@@ -58,14 +58,14 @@ class Dense(MLP):
     depth: int = 2
 
     def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
-        """Weights of variance 1/fan-in, biases zero."""
+        """Draws weights of variance 1/fan-in, with biases zero."""
         weight = jax.random.normal(jax.random.fold_in(key, 1), (self.width, CLASSES)) / jnp.sqrt(self.width)
         return _read_by(weight, super().init(key, dim, has_time))
 
 
 @dataclass(frozen=True)
 class Trains(TTMLP):
-    """Tensor trains for both maps, folded as in the paper."""
+    """An MLP with tensor trains for both maps, folded as in the paper."""
 
     width: int = 256
     depth: int = 2
@@ -73,11 +73,11 @@ class Trains(TTMLP):
     cores: int = 4
 
     def fold(self, shape: tuple[int, int]) -> tuple[tuple[int, int], ...]:
-        """Evenly, and digits as 1·5·2·1."""
+        """Returns the paper's folding of 64 pixels, 256 neurons and ten digits; other shapes are folded as evenly as possible."""
         return FOLDS.get(shape) or super().fold(shape)
 
     def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
-        """Products of cores of variance 1/fan-in, biases zero."""
+        """Draws cores whose products have variance 1/fan-in, with biases zero."""
         shape = (self.width, CLASSES)
         train = TensorTrain.draw(jax.random.fold_in(key, 1), shape, self.fold(shape), self.rank)
         return _read_by(train, super().init(key, dim, has_time))
@@ -85,7 +85,7 @@ class Trains(TTMLP):
 
 @dataclass(frozen=True)
 class Pruned(SparseMLP):
-    """`Dense`, pruned by GraSP to as many parameters as `Trains` has."""
+    """The network `Dense`, pruned by GraSP to as many parameters as `Trains` has."""
 
     width: int = 256
     parameters: int = 1130
@@ -98,7 +98,7 @@ class Pruned(SparseMLP):
 
 
 def _read_by(matrix: Any, params: Params) -> Params:
-    """Networks of this depth, read out by `matrix` to ten logits instead of one value."""
+    """Returns a network's parameters with `matrix` as the last map, to ten logits instead of one value."""
     return params | {"layers": ((matrix, jnp.zeros(CLASSES)),)}
 
 
@@ -106,14 +106,17 @@ NETWORKS = {"MLP": Dense(), "MLP, 10 wide": Dense(10), "TT-MLP": Trains(), "SP-M
 
 
 class Images(NamedTuple):
-    """Standardised pixels, and which digits they are."""
+    """Standardised pixels, and which digits they show."""
 
     pixels: Float[Array, "images pixels"]
     digits: Int[Array, " images"]
 
 
 def load() -> tuple[Images, Images]:
-    """Training and test images. Pixels that hardly vary are divided by one grey level of the sixteen."""
+    """Returns training and test images. Pixels that hardly vary are divided by one grey level of the sixteen.
+
+    Raises SystemExit, with what to install, where scikit-learn is missing.
+    """
     try:
         from sklearn.datasets import load_digits
     except ImportError:
@@ -129,18 +132,18 @@ def load() -> tuple[Images, Images]:
 def logits(
     network: RidgeNetwork, params: Params, pixels: Float[Array, "images pixels"]
 ) -> Float[Array, "images 10"]:
-    """Of every digit, up to a constant, its log-probability."""
+    """Computes, for every image and digit, the logarithm of its probability up to a constant, shape (images, 10)."""
     return network.head(params, Value(network.features(params, Points(pixels)))).value
 
 
 @jax.jit
 def cross_entropy(scores: Array, digits: Array) -> Array:
-    """−log of the probability that the softmax of the scores gives the right digit; the mean."""
+    """Computes the mean of −log p, where p is the probability that the softmax of the scores gives the right digit."""
     return optax.softmax_cross_entropy_with_integer_labels(scores, digits).mean()
 
 
 def task(network: RidgeNetwork, images: Images) -> Callable[[Params, PRNGKeyArray, int], Array]:
-    """The loss on so many random images."""
+    """Returns the loss (params, key, count) ↦ mean cross-entropy of `count` random images."""
 
     def loss(params: Params, key: PRNGKeyArray, count: int) -> Array:
         chosen = jax.random.randint(key, (count,), 0, len(images.digits))
@@ -168,7 +171,7 @@ TRAINERS = {
 def training(
     network: RidgeNetwork, trainer: Trainer, images: Images, steps: int
 ) -> Callable[[PRNGKeyArray], tuple[Params, Any]]:
-    """From a key to the parameters and the trainer's state after `steps` steps."""
+    """Returns the function from a key to the parameters and the trainer's state after `steps` steps."""
     loss = task(network, images)
 
     def run(key: PRNGKeyArray) -> tuple[Params, Any]:
@@ -187,7 +190,7 @@ def training(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is said of one training."""
+    """What is reported of one training."""
 
     accuracy: float  # in percent of the test images
     loss: float  # mean over all training images
@@ -199,7 +202,7 @@ class Outcome:
 def measure(
     network: RidgeNetwork, trainer: Trainer, data: tuple[Images, Images], steps: int, seeds: int
 ) -> Iterator[Outcome]:
-    """One training a seed, compiled before the clock starts."""
+    """Trains once for every seed and yields the outcomes; compiles before the clock starts."""
     known, unknown = data
     run = jax.jit(training(network, trainer, known, steps)).lower(jax.random.key(0)).compile()
     for seed in range(seeds):
@@ -217,12 +220,14 @@ def measure(
 
 
 def percent(guesses: Any, images: Images) -> float:
-    """How many are right."""
+    """Returns how many guesses are right, in percent."""
     return 100 * float(np.mean(np.asarray(guesses) == np.asarray(images.digits)))
 
 
 def nulls(known: Images, unknown: Images) -> Iterator[tuple[str, int, float]]:
-    """What needs no network: the most frequent digit, and the best softmax of an affine map."""
+    """Yields name, parameters and accuracy of what needs no network: the most frequent digit, and the best softmax of
+    an affine map.
+    """
     from sklearn.linear_model import LogisticRegression
 
     frequent = np.bincount(known.digits).argmax()
@@ -233,7 +238,7 @@ def nulls(known: Images, unknown: Images) -> Iterator[tuple[str, int, float]]:
 
 
 def row(outcomes: list[Outcome]) -> list[str]:
-    """Means over the seeds, and the range of the accuracy."""
+    """Returns the cells of a table's row: means over the seeds, and the range of the accuracy."""
     mean = lambda name: np.mean([getattr(outcome, name) for outcome in outcomes])
     low, high = (pick(outcome.accuracy for outcome in outcomes) for pick in (min, max))
     return [
@@ -248,7 +253,7 @@ def main(
     steps: Annotated[int, typer.Option(min=1, help="Steps of every training.")] = 500,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of every row.")] = 3,
 ) -> None:
-    """Every network with every trainer, and what needs neither."""
+    """Trains every network with every trainer, and prints them beside what needs neither."""
     data = load()
     table = Table("Network", "Parameters", "Trainer", "Accuracy, %", "Loss", "Loss evaluations", "Seconds")
     with Live(table, auto_refresh=False) as live:

@@ -23,18 +23,29 @@ if TYPE_CHECKING:
         Biharmonic,
         D,
         Diffusion,
+        DivGrad,
         Drift,
         Dt,
         EulerDerivative,
         GradNorm1,
         GradNormSq,
         Laplacian,
+        WeightedAtom,
         u,
         x,
         y,
     )
     from .calculus.collective import Coefficients, X, coordinate_max, d, r2, t, window_sum, window_sums
-    from .condition import Condition
+    from .condition import (
+        BoundaryCondition,
+        BoundaryPoints,
+        Condition,
+        Periodic,
+        SoftCondition,
+        dirichlet,
+        neumann,
+        robin,
+    )
     from .domain import Ball, Box, BrownianTube, Domain, Gaussian
     from .evidence.nulls import Null, fit_nulls, null_errors
     from .evidence.testset import TestSet
@@ -68,12 +79,14 @@ _HOMES = {
         "Biharmonic",
         "D",
         "Diffusion",
+        "DivGrad",
         "Drift",
         "Dt",
         "EulerDerivative",
         "GradNorm1",
         "GradNormSq",
         "Laplacian",
+        "WeightedAtom",
         "u",
         "x",
         "y",
@@ -88,7 +101,16 @@ _HOMES = {
         "window_sum",
         "window_sums",
     ],
-    "condition": ["Condition"],
+    "condition": [
+        "BoundaryCondition",
+        "BoundaryPoints",
+        "Condition",
+        "Periodic",
+        "SoftCondition",
+        "dirichlet",
+        "neumann",
+        "robin",
+    ],
     "domain": ["Ball", "Box", "BrownianTube", "Domain", "Gaussian"],
     "evidence.nulls": ["Null", "fit_nulls", "null_errors"],
     "evidence.testset": ["TestSet"],

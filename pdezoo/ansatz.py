@@ -1,4 +1,4 @@
-"""Hard constraints: u = b + a·n, with a and b symbolic, so that u meets its conditions for any network n."""
+"""Hard constraints: u = b + a·n with symbolic a and b, chosen so that u meets its conditions for any network n."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .lowering.points import Points
 
 @dataclass(frozen=True)
 class ConditionSet:
-    """A set where a condition holds; `project` moves points of the domain onto it."""
+    """A set of points on which an ansatz has the right values, called `label`; `project` moves points of the domain onto it."""
 
     label: str
     project: Callable[[Points], Points]
@@ -27,9 +27,10 @@ class ConditionSet:
 
 @dataclass(frozen=True)
 class Ansatz:
-    """u(x, t) = offset(x, t) + factor(x, t)·n(x, t), right on `holds` for any n.
+    """The form u(x, t) = offset(x, t) + factor(x, t)·n(x, t), with the right values on every set of `holds` for any n.
 
-    `blend`, where it is given, is the offset in a form with short derivatives.
+    `blend`, where it is given, is the same offset in a form whose derivatives are short expressions. Raises ValueError
+    where it is the form of another offset.
     """
 
     factor: Any = 1
@@ -45,7 +46,7 @@ class Ansatz:
 
 
 def vanishing_on_sphere(radius: Any, size: float) -> Ansatz:
-    """u = (1 − |x|²/R²) n, zero for |x| = R; `size` is R as a number."""
+    """The ansatz u = (1 − |x|²/R²) n, which vanishes for |x| = R. `radius` is R, which may contain d, and `size` its value."""
 
     def project(points: Points) -> Points:
         norm = jnp.sqrt(jnp.sum(points.x**2, axis=1, keepdims=True))
@@ -55,31 +56,34 @@ def vanishing_on_sphere(radius: Any, size: float) -> Ansatz:
 
 
 def clamped_on_sphere(radius: Any, size: float) -> Ansatz:
-    """u = (1 − |x|²/R²)² n, zero with its normal derivative for |x| = R."""
+    """The ansatz u = (1 − |x|²/R²)² n, which vanishes for |x| = R together with its normal derivative."""
     once = vanishing_on_sphere(radius, size)
     return Ansatz(once.factor**2, 0, once.holds)
 
 
 def at_time(time: float) -> ConditionSet:
-    """All of space at one time."""
+    """The set of all x at one time, t = `time`."""
     return ConditionSet(
         f"t = {time:g}", lambda points: points._replace(t=jnp.full_like(points.x[:, 0], time))
     )
 
 
 def terminal(condition: Any, horizon: float) -> Ansatz:
-    """u = g(x) + (T − t) n: right at t = T."""
+    """The ansatz u = g(x) + (T − t) n, equal to the `condition` g at t = T, the `horizon`."""
     return Ansatz(horizon - t, condition, (at_time(horizon),))
 
 
 def initial(condition: Any) -> Ansatz:
-    """u = g(x) + t n: right at t = 0."""
+    """The ansatz u = g(x) + t n, equal to the `condition` g at t = 0."""
     return Ansatz(t, condition, (at_time(0.0),))
 
 
 @dataclass(frozen=True)
 class Side:
-    """How many derivatives, from the 0th, are given at each end of a coordinate's interval."""
+    """The data that are given at the ends of a coordinate's interval, low ≤ coordinate ≤ high.
+
+    At the lower end they are u and its derivatives up to the order `at_low` − 1, none if it is 0; likewise `at_high`.
+    """
 
     coordinate: Any
     low: float
@@ -89,10 +93,11 @@ class Side:
 
 
 def boundary_data(solution: Any, sides: tuple[Side, ...]) -> Ansatz:
-    """Hard initial and boundary data on a box: u = b + a n with a = Π (c − low)^m (high − c)^n, suitably scaled.
+    """The ansatz u = b + a n with hard initial and boundary data on a box, a = Π (c − low)^m (high − c)^k up to a factor.
 
-    b = u* − Π_c (1 − P_c) u*, P_c the Hermite interpolation of the data at the two ends of coordinate c (Coons 1967,
-    Gordon 1971). It uses the solution on the boundary only. Raises nothing; the solution must be smooth up to the boundary.
+    m and k are the numbers of data at the two ends of coordinate c. The offset is b = u* − Π_c (1 − P_c) u*, where P_c is
+    Hermite interpolation of the data at these ends (Coons 1967, Gordon 1971); it uses the solution on the boundary only.
+    The solution must be smooth up to the boundary, which is not checked.
     """
     factor = sp.Integer(1)
     for side in sides:
@@ -105,7 +110,7 @@ def boundary_data(solution: Any, sides: tuple[Side, ...]) -> Ansatz:
 
 
 def _blended(f: Any, sides: tuple[Side, ...]) -> Any:
-    """f − Π_c (1 − P_c) f."""
+    """The blended interpolant f − Π_c (1 − P_c) f, P_c the Hermite interpolation of `_hermite`."""
     remainder = f
     for side in sides:
         remainder = remainder - _hermite(remainder, side)
@@ -113,7 +118,7 @@ def _blended(f: Any, sides: tuple[Side, ...]) -> Any:
 
 
 def _hermite(f: Any, side: Side) -> Any:
-    """The polynomial in the coordinate that has f's value and derivatives at both ends."""
+    """The polynomial in the side's coordinate that has the given number of derivatives of f at each end."""
     c, count = side.coordinate, side.at_low + side.at_high
     low, high = sp.nsimplify(side.low), sp.nsimplify(side.high)
     ends = [(low, k) for k in range(side.at_low)] + [(high, k) for k in range(side.at_high)]

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import sympy as sp
-from jaxtyping import Array, Bool, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from .ansatz import Ansatz, clamped_on_sphere, vanishing_on_sphere
 from .calculus.collective import d
@@ -64,6 +64,30 @@ class Domain(ABC):
         that there are too many. Only solvers all of whose parts accept that ask for it.
         """
         return self.sample(key, count)
+
+    def boundary(
+        self, key: PRNGKeyArray, count: int, face: tuple[int, int] | None = None
+    ) -> tuple[Points, Float[Array, "batch dim"]]:
+        """`count` independent points of the boundary, or of one face of it, float32, and the outward unit normal at each.
+
+        What conditions on the boundary are asked at. Raises ValueError for a domain that has none, unless it defines this method.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no boundary to draw points from; conditions there need a Ball, a Box, or a domain that "
+            "defines `boundary`"
+        )
+
+    def opposite_faces(
+        self, key: PRNGKeyArray, count: int, axis: int
+    ) -> tuple[Points, Float[Array, "batch dim"]]:
+        """`count` independent points of the lower face of an axis, and the vectors to the points that face them on the upper one.
+
+        What periodic conditions are asked at. Raises ValueError for a domain without such faces, unless it defines this method.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no opposite faces; periodic conditions need a Box, or a domain that defines "
+            "`opposite_faces`"
+        )
 
 
 @dataclass(frozen=True)
@@ -128,6 +152,16 @@ class Ball(Domain):
         norms = jnp.sqrt(g.accumulate(lambda start, n: jnp.sum(g.block(start, n) ** 2, axis=1)))
         return Points(replace(g, scale=radius / norms, squares=radius**2))
 
+    def boundary(
+        self, key: PRNGKeyArray, count: int, face: tuple[int, int] | None = None
+    ) -> tuple[Points, Float[Array, "batch dim"]]:
+        """Points x = R n of the sphere, uniformly distributed, and their normals n. Raises ValueError for a face: there is one."""
+        if face is not None:
+            raise ValueError(f"a ball has one face: leave `face` out, got {face}")
+        g = jax.random.normal(key, (count, self.dim))
+        normals = g / jnp.linalg.norm(g, axis=1, keepdims=True)
+        return Points(self.size * normals), normals
+
     def contains(self, points: Points) -> Bool[Array, " batch"]:
         """|x| ≤ R, to float32 rounding."""
         return jnp.sqrt(jnp.sum(points.x**2, axis=1)) <= self.size * (1 + 1e-5)
@@ -163,6 +197,46 @@ class Box(Domain):
         low, high = jnp.asarray(self.low), jnp.asarray(self.high)
         x = low + (high - low) * jax.random.uniform(space, (count, self.dim))
         return Points(x, _times(when, count, self.horizon, time))
+
+    @property
+    def period(self) -> tuple[float, ...]:
+        """The length of every side: what a function that is periodic on the box repeats itself after."""
+        low, high = (np.broadcast_to(np.asarray(b, float), self.dim) for b in (self.low, self.high))
+        return tuple((high - low).tolist())
+
+    def boundary(
+        self, key: PRNGKeyArray, count: int, face: tuple[int, int] | None = None
+    ) -> tuple[Points, Float[Array, "batch dim"]]:
+        """Points of a face (axis, −1 or 1), uniformly distributed, time too, and its normal −e_axis or e_axis.
+
+        Without a face, each point is on one of the 2d faces, all equally likely. Raises ValueError for a face that does not exist.
+        """
+        inside, which = jax.random.split(key)
+        points = self.sample(inside, count)
+        if face is None:
+            number = jax.random.randint(which, (count,), 0, 2 * self.dim)
+            axis, end = number // 2, 2 * (number % 2) - 1
+        else:
+            self._require_axis(face[0])
+            if face[1] not in (-1, 1):
+                raise ValueError(f"a face is (axis, −1) or (axis, 1), got {face}")
+            axis, end = (jnp.full(count, n) for n in face)
+        kind = points.x.dtype
+        normals = end.astype(kind)[:, None] * jax.nn.one_hot(axis, self.dim, dtype=kind)
+        low, high = (jnp.broadcast_to(jnp.asarray(b, kind), normals.shape) for b in (self.low, self.high))
+        return points._replace(x=jnp.select([normals > 0, normals < 0], [high, low], points.x)), normals
+
+    def opposite_faces(
+        self, key: PRNGKeyArray, count: int, axis: int
+    ) -> tuple[Points, Float[Array, "batch dim"]]:
+        """Points of the lower face, uniformly distributed, time too, and (high − low) e_axis."""
+        self._require_axis(axis)
+        points, normals = self.boundary(key, count, (axis, -1))
+        return points, -self.period[axis] * normals
+
+    def _require_axis(self, axis: int) -> None:
+        if not 0 <= axis < self.dim:
+            raise ValueError(f"a box of {self.dim} dimensions has axes 0 to {self.dim - 1}, got axis {axis}")
 
     def contains(self, points: Points) -> Bool[Array, " batch"]:
         """low ≤ x_i ≤ high and 0 ≤ t ≤ horizon."""

@@ -16,7 +16,7 @@ import sympy as sp
 from .ansatz import Ansatz
 from .calculus import atoms as vocabulary
 from .calculus import collective
-from .condition import Condition
+from .condition import Condition, Periodic, SoftCondition
 from .domain import Domain
 from .lowering.lowered import Lowered, lower
 from .lowering.points import Points, in_float64, require_points
@@ -48,7 +48,7 @@ class PDE:
     ansatz: Ansatz
     solution: Exact | Reference
     source: Any = None
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[SoftCondition, ...] = ()
     nulls: Mapping[str, Any] | None = None
     probe: tuple[float, float] | None = None
     enhanced: tuple[Any, ...] = ()
@@ -63,6 +63,18 @@ class PDE:
             raise BadDimension(f"this problem needs dimension ≥ {max(widths)}, got {self.dim}")
         if self.exact is None and self.source is None:
             raise ValueError("a PDE without a closed-form solution must give its source term")
+        for condition in self.conditions:
+            self._require_place(condition)
+
+    def _require_place(self, condition: SoftCondition) -> None:
+        """Raises ValueError for a condition on a boundary that the domain has not, or whose target cannot be derived."""
+        if isinstance(condition, Condition):
+            return
+        if self.exact is None and not isinstance(condition, Periodic) and condition.target is None:
+            raise ValueError(
+                "a solution that is no closed form derives no targets: give every condition its target"
+            )
+        jax.eval_shape(lambda key: condition.draw(self.domain, key, 1), jax.random.key(0))
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)
@@ -108,7 +120,7 @@ class PDE:
     @cached_property
     def sources(self) -> tuple[Any, ...]:
         """The right-hand side of every operator."""
-        return (self.exact_source, *(sp.diff(self.exact_source, c) for c in self.enhanced))
+        return (self.exact_source, *(vocabulary.D(self.exact_source, c) for c in self.enhanced))
 
     @cached_property
     def exact_nulls(self) -> dict[str, Any]:
@@ -124,7 +136,7 @@ class PDE:
         parts = {
             "operator": [sp.srepr(operator) for operator in self.operators],
             "domain": [type(self.domain).__name__, _canonical(vars(self.domain)), self.domain.measure],
-            "ansatz": [_canonical_value(e) for e in (self.ansatz.factor, self.ansatz.offset)],
+            "ansatz": [canonical_value(e) for e in (self.ansatz.factor, self.ansatz.offset)],
             "conditions": [_canonical(vars(c)) for c in self.conditions],
             "solution": [type(self.solution).__name__, _canonical(vars(self.solution))],
             "source": None if self.source is None else sp.srepr(sp.sympify(self.source)),
@@ -183,10 +195,11 @@ def _without_atoms(expr: Any) -> sp.Expr:
 
 
 def _canonical(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: _canonical_value(v) for k, v in fields.items() if not k.startswith("_")}
+    return {k: canonical_value(v) for k, v in fields.items() if not k.startswith("_")}
 
 
-def _canonical_value(value: Any) -> Any:
+def canonical_value(value: Any) -> Any:
+    """A field as JSON: expressions by content, with the kernels and coefficients of their window sums."""
     if isinstance(value, sp.Basic):
         sums = collective.window_sums(value)
         return [sp.srepr(value), [[s.name, sp.srepr(s.kernel), s.width, repr(s.factors)] for s in sums]]

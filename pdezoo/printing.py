@@ -11,6 +11,7 @@ from sympy.printing.str import StrPrinter
 from .calculus import collective
 from .calculus.atoms import Atom, meaning, u
 from .calculus.collective import WindowSum, X
+from .condition import Condition, Periodic, SoftCondition
 from .pde import PDE
 from .solution import Reference
 
@@ -35,10 +36,30 @@ def describe(pde: PDE, latex: bool = False) -> dict[str, str]:
         described["source"] = f"g = {write(pde.exact_source)}"
     if pde.ansatz.holds:
         described["exact on"] = ", ".join(repr(place) for place in pde.ansatz.holds)
-    for condition in pde.conditions:
-        weights = f"weight {condition.weight:g}, of the gradient {condition.gradient_weight:g}"
-        described["soft condition"] = f"u = {write(condition.target)} at t = {condition.time:g} ({weights})"
+    if pde.conditions:
+        described["soft condition"] = "; ".join(
+            _condition(condition, write, latex) for condition in pde.conditions
+        )
     return described
+
+
+def _condition(condition: SoftCondition, write: Any, latex: bool) -> str:
+    """u = g at t = 0 (weight 10, of the gradient 1)."""
+    if isinstance(condition, Condition):
+        weights = f"weight {condition.weight:g}, of the gradient {condition.gradient_weight:g}"
+        return f"u = {write(condition.target)} at t = {condition.time:g} ({weights})"
+    weight = f"(weight {condition.weight:g})"
+    if isinstance(condition, Periodic):
+        what = "u" if condition.derivatives == 0 else f"u with {condition.derivatives} derivatives"
+        return f"{what} the same on {condition.place} {weight}"
+    slope = {"u": r"\partial_n u", "u*": r"\partial_n u^*"} if latex else {"u": "∂u/∂n", "u*": "∂u*/∂n"}
+
+    def side(of: str) -> str:
+        terms = [(condition.alpha, of), (condition.beta, slope[of])]
+        return " + ".join(f"{'' if c == 1 else f'{c:g} '}{what}" for c, what in terms if c)
+
+    right = side("u*") if condition.target is None else write(sp.sympify(condition.target))
+    return f"{side('u')} = {right} on {condition.place} {weight}"
 
 
 def atom_text(atom: Any) -> str:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .calculus import atoms as vocabulary
 from .calculus import collective
-from .condition import Condition
+from .condition import Periodic, SoftCondition
 from .domain import Domain
 from .lowering.autodiff import nested_autodiff
 from .lowering.boundary import Blended, lower_blended, partial_derivative
@@ -57,14 +57,17 @@ class Problem(eqx.Module):
     closed_expressions: Lowered | Blended
     axis_weights: tuple[AxisWeights, ...]  # one for every atom that has weights
     targets: Lowered
-    operator: Callable[..., list] = eqx.field(static=True)
+    coefficients: (
+        Lowered | None
+    )  # what the operators' coefficients are made of: window sums, x, y, t; None where they do not vary
+    operator_code: Callable[..., list] = eqx.field(static=True)
     atoms: tuple[Any, ...] = eqx.field(static=True)
     closed_structure: Any = eqx.field(
         static=True
     )  # of ClosedForms or ClosedPartials; None where there are none
     factor: Any = eqx.field(static=True)
     domain: Domain = eqx.field(static=True)
-    conditions: tuple[Condition, ...] = eqx.field(static=True)
+    conditions: tuple[SoftCondition, ...] = eqx.field(static=True)
     enhanced_weight: float = eqx.field(static=True)
 
     @property
@@ -80,12 +83,25 @@ class Problem(eqx.Module):
         """Training points in the form that is cheapest: x is an array, or `Coordinates` that need not be held."""
         return self.domain.coordinates(key, count)
 
+    def operator(self, *values: Array, points: Points | None = None) -> list[Float[Array, " batch"]]:
+        """N[u], and its derivatives of a gradient-enhanced loss, from the values of `atoms`, in their order, each (B,).
+
+        Coefficients that vary are evaluated at the points. Raises ValueError where there are some, and no points are given.
+        """
+        if self.coefficients is None:
+            return self.operator_code(*values)
+        if points is None:
+            raise ValueError(
+                "the operator has coefficients that vary: say where, by operator(*values, points=points)"
+            )
+        return self.operator_code(*values, *self.coefficients(points))
+
     def residual(self, values: Mapping[Any, Array], points: Points) -> Float[Array, "operators batch"]:
         """(N[u] − g)/scale from the values of the operators' atoms; the scale is the domain's.
 
         The rows after the first, of a gradient-enhanced loss, come with the square root of their weight.
         """
-        left = self.operator(*(values[a] for a in self.atoms))
+        left = self.operator(*(values[a] for a in self.atoms), points=points)
         right = self.source(points)
         rows = [(a - b) / self.domain.scale for a, b in zip(left, right, strict=True)]
         weight = self.enhanced_weight**0.5
@@ -146,13 +162,15 @@ def lower_problem(pde: PDE) -> Problem:
     """Lower a PDE: its operator, source, ansatz and conditions as functions of JAX arrays."""
     expressions, structure = jax.tree.flatten(closed_expressions(pde))
     weighted = [a for a in pde.atoms if isinstance(a, vocabulary.WeightedAtom)]
+    coefficients, code = _operators(pde.operators, pde.atoms, pde.dim)
     return Problem(
         source=lower_fused(pde.sources, pde.dim),
         ansatz=lower((pde.ansatz.factor, pde.ansatz.offset), pde.dim),
         closed_expressions=_lower_closed(pde, tuple(expressions)),
         axis_weights=tuple(lower_weights(atom.weights, pde.dim) for atom in weighted),
-        targets=lower(tuple(sp.sympify(c.target) for c in pde.conditions), pde.dim),
-        operator=_operators(pde.operators, pde.atoms, pde.dim),
+        targets=lower(tuple(_target(pde, c) for c in pde.conditions), pde.dim),
+        coefficients=coefficients,
+        operator_code=code,
         atoms=pde.atoms,
         closed_structure=structure if expressions else None,
         factor=pde.ansatz.factor,
@@ -160,6 +178,13 @@ def lower_problem(pde: PDE) -> Problem:
         conditions=pde.conditions,
         enhanced_weight=pde.enhanced_weight,
     )
+
+
+def _target(pde: PDE, condition: SoftCondition) -> Any:
+    """What a soft condition compares with: its target, or the solution where its target is to be derived from that."""
+    if isinstance(condition, Periodic):
+        return sp.Integer(0)
+    return pde.exact if condition.target is None else sp.sympify(condition.target)
 
 
 def down_closure(indices: tuple[Index, ...]) -> tuple[Index, ...]:
@@ -220,10 +245,20 @@ def _lower_closed(pde: PDE, exprs: tuple[Any, ...]) -> Lowered | Blended:
     return lower_blended(exprs, blend.solution, pde.dim) if blend else lower(exprs, pde.dim)
 
 
-def _operators(operators: tuple[Any, ...], atoms: tuple[Any, ...], dim: int) -> Callable[..., list]:
+def _operators(
+    operators: tuple[Any, ...], atoms: tuple[Any, ...], dim: int
+) -> tuple[Lowered | None, Callable[..., list]]:
+    """The window sums and coordinates outside of atoms, lowered; and the operators as functions of atoms and of those."""
     symbols = {atom: sp.Symbol(f"a{i}", real=True) for i, atom in enumerate(atoms)}
     bare = []
     for operator in operators:
         derivatives = {a: s for a, s in symbols.items() if a != vocabulary.u}
         bare.append(operator.xreplace(derivatives).xreplace({**symbols, collective.d: sp.Integer(dim)}))
-    return compile_expressions(tuple(symbols.values()), tuple(bare))
+    places = {
+        *_coordinates(2),
+        collective.coordinate_max,
+        *(s for e in bare for s in collective.window_sums(e)),
+    }
+    used = sorted(places & set().union(*(e.free_symbols for e in bare)), key=sp.default_sort_key)
+    code = compile_expressions((*symbols.values(), *used), tuple(bare))
+    return lower(tuple(used), dim) if used else None, code

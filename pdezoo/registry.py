@@ -1,7 +1,7 @@
 """Registries: a folder of files, one contribution each, plus plug-ins found by entry point.
 
-Listing what is registered must not run the contributions (and with them import JAX or SymPy), so that files, those of
-installed plug-ins too, are *read*, not imported: `@register("name", variants=(...))` is found in the syntax tree. A
+Listing what is registered must not run the contributions, which would import JAX or SymPy. So files, also those of
+installed plug-ins, are *read* and not imported: `@register("name", variants=(...))` is looked for in the syntax tree. A
 contribution is imported when it is first asked for.
 """
 
@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import re
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib.machinery import ModuleSpec, PathFinder
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+_VARIANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_LONGEST = 120  # characters of a full name in a record
 
 
 class UnknownName(ValueError):
@@ -35,6 +38,14 @@ class BrokenPlugin(ValueError):
     """A plug-in that is installed but cannot be read or imported, or does not register what it announces."""
 
 
+class NotLiteral(ValueError):
+    """A registration that cannot be read without running its file; `lineno` is the line where it stands."""
+
+    def __init__(self, words: str, lineno: int):
+        super().__init__(words)
+        self.lineno = lineno
+
+
 @dataclass(frozen=True)
 class Entry:
     """One registered contribution, as far as it is known without importing it; `error` says what is broken about it."""
@@ -46,13 +57,17 @@ class Entry:
     error: str | None = None
 
     def full_names(self) -> list[str]:
-        """`family/variant` for every variant, or the bare name."""
+        """Returns `family/variant` for every variant, or the bare name where there are no variants."""
         return [f"{self.name}/{v}" for v in self.variants] or [self.name]
 
 
 @dataclass
 class Registry:
-    """Contributions of one kind: those of a package folder and those of an entry-point group."""
+    """All contributions of one kind, such as problems: those of a package's folder and those of installed plug-ins.
+
+    `kind` is the word for a contribution in messages, `package` the package with the folder, and `group` the entry-point
+    group under which plug-ins announce theirs.
+    """
 
     kind: str
     package: str
@@ -63,13 +78,15 @@ class Registry:
     _failed: dict[str, str] = field(default_factory=dict)  # what modules raised when they were imported
 
     def register(self, name: str, *, variants: tuple[str, ...] = ()) -> Callable[[Callable], Callable]:
-        """Decorator: the function below it makes the contribution called `name`.
+        """Decorates the function that makes the contribution called `name`, in any of its `variants`.
 
-        The docstring's first line becomes the summary. Raises ValueError for a name that is malformed or
-        already taken by another function.
+        The first line of the function's docstring becomes the summary. Raises ValueError for a name that is malformed or
+        taken by another module, and for a variant whose name no record can hold.
         """
         if not _NAME.fullmatch(name):
             raise ValueError(f"a {self.kind} name has lower-case letters, digits, '-' and '.', got {name!r}")
+        if problem := _unusable(name, variants):
+            raise ValueError(problem)
 
         def decorate(factory: Callable) -> Callable:
             holder = self._holder(name)
@@ -82,26 +99,29 @@ class Registry:
         return decorate
 
     def catalogue(self) -> dict[str, Entry]:
-        """Everything registered, by name. Reads the files of the folder and of plug-ins; imports none of them.
+        """Lists everything registered, by name. Reads the files of the folder and of plug-ins, and imports none of them.
 
-        What is broken about a plug-in is known as far as its source shows it, and after an attempt to make it wholly.
+        A defect is listed as far as the source shows it; one that only shows when a file is imported is listed after the
+        first attempt to use it. What was registered by hand, as in a notebook, is listed too.
         """
         builtin = {entry.name: entry for entry, _ in self._scan()}
         plugins = {name: entry for name, (entry, _) in self._plugins(builtin).items()}
-        return dict(sorted((builtin | plugins).items()))
+        return dict(sorted((self._registered | builtin | plugins).items()))
 
     def names(self) -> list[str]:
-        """Full names (`family/variant`) of everything that can be made."""
+        """Lists the full names (`family/variant`) of everything that can be made, sorted."""
         return sorted(n for e in self.catalogue().values() if e.error is None for n in e.full_names())
 
     def factory(self, name: str) -> Callable[..., Any]:
-        """The function registered as `name` (no variant). Imports its file.
+        """Returns the function registered as `name` (without a variant), and imports its file.
 
-        Raises UnknownName, or BrokenPlugin where the plug-in that should hold it cannot be imported.
+        Raises UnknownName, or BrokenPlugin where the file or the plug-in that should hold it cannot be read or imported.
         """
         for entry, module in self._scan():
             if entry.name == name:
-                importlib.import_module(module)
+                error = entry.error or self._import(module, name)
+                if error:
+                    raise BrokenPlugin(f"the {self.kind} {name!r} is broken: {error}")
                 return self._factories[name]
         plugin, module = self._plugins({}).get(name, (None, ""))
         if plugin is not None:
@@ -113,14 +133,14 @@ class Registry:
         return self._factories[name]
 
     def _import(self, module: str, name: str) -> str | None:
-        """Import the module of a plug-in that should register `name`, once; what went wrong, if it did."""
+        """Imports the module of a plug-in that should register `name`, once. Returns what went wrong, or None."""
         held = name in self._factories and _same_package(self._factories[name].__module__, module)
         if held or module in self._failed:
             return self._failed.get(module)
         try:
             importlib.import_module(module)
         except (Exception, SystemExit) as error:  # foreign code: whatever it does, it is listed as broken
-            self._failed[module] = f"{type(error).__name__}: {error}"
+            self._failed[module] = f"{_place(error)}{type(error).__name__}: {error}"
         else:
             if name not in self._factories:
                 self._failed[module] = (
@@ -134,24 +154,35 @@ class Registry:
         return builtin or (self._factories[name].__module__ if name in self._factories else None)
 
     def _scan(self) -> Iterator[tuple[Entry, str]]:
+        """Yields what the files of the folder register, and their modules. A file that cannot be read is an entry with an error."""
         folder = Path(importlib.import_module(self.package).__file__ or "").parent
         for path in sorted(folder.glob("[a-z]*.py")):
             module = f"{self.package}.{path.stem}"
-            for entry in scan_source(path.read_text(encoding="utf-8"), module):
-                yield entry, module
+            try:
+                entries = scan_source(path.read_text(encoding="utf-8"), module)
+            except (OSError, SyntaxError, ValueError, ImportError, RecursionError) as error:
+                line = getattr(error, "lineno", None)
+                where = f"{path.name}, line {line}" if line else path.name
+                words = f"{where}: {type(error).__name__}: {getattr(error, 'msg', None) or error}"
+                entries = [Entry(path.stem.replace("_", "-"), "broken file", error=words)]
+            for entry in entries:
+                yield replace(entry, error=entry.error or self._failed.get(module)), module
 
     def _plugins(self, taken: dict[str, Entry]) -> dict[str, tuple[Entry, str]]:
-        """Plug-ins and their modules by name; one whose name is taken is listed beside it, as broken."""
-        found: dict[str, tuple[Entry, str]] = {}
+        """Returns the entries of plug-ins and their modules, by name.
+
+        An entry whose name is in `taken`, or of another plug-in, is listed as `name (origin)` and as broken.
+        """
+        entries: dict[str, tuple[Entry, str]] = {}
         for (origin, module), announced in _announced(self.group).items():
             if (origin, module) not in self._read:
                 self._read[origin, module] = _read_plugin(module, origin, announced)
             for name, entry in self._read[origin, module].items():
-                free = name not in taken and name not in found
+                free = name not in taken and name not in entries
                 error = entry.error or self._failed.get(module)
                 error = error if free or error else f"the name {name!r} is already taken"
-                found[name if free else f"{name} ({origin})"] = replace(entry, error=error), module
-        return found
+                entries[name if free else f"{name} ({origin})"] = replace(entry, error=error), module
+        return entries
 
 
 def _announced(group: str) -> dict[tuple[str, str], list[str]]:
@@ -164,7 +195,7 @@ def _announced(group: str) -> dict[tuple[str, str], list[str]]:
 
 
 def _read_plugin(module: str, origin: str, announced: list[str]) -> dict[str, Entry]:
-    """What a plug-in's module registers, as its source says; a name that it announces and does not register is broken."""
+    """Reads what a plug-in's module registers off its source. A name that is announced and not registered is broken."""
     try:
         read = {e.name: replace(e, origin=origin) for e in _registered_by(module)}
     except (Exception, SystemExit) as error:  # whatever is the matter with it, it is listed as broken
@@ -179,7 +210,7 @@ def _read_plugin(module: str, origin: str, announced: list[str]) -> dict[str, En
 
 
 def _registered_by(module: str) -> Iterator[Entry]:
-    """What importing a module would register: it, and the modules of its own package that it imports."""
+    """Yields what importing a module would register: in itself, and in the modules of its own package that it imports."""
     waiting, seen = [module], {module}
     while waiting:
         source = _source(here := waiting.pop(0))
@@ -201,12 +232,12 @@ def _imports(statement: ast.stmt, module: str) -> list[str]:
 
 
 def _same_package(module: str, other: str) -> bool:
-    """Whether two modules lie in the same top-level package, or are it."""
+    """Whether two modules have the same top-level package."""
     return module.partition(".")[0] == other.partition(".")[0]
 
 
 def _source(module: str) -> str:
-    """The source of a module that is not run, nor are the packages that hold it. Raises ImportError where there is none."""
+    """Reads the source of a module; runs neither it nor the packages that hold it. Raises ImportError where there is none."""
     spec = _spec(module)
     if spec is None:
         raise ModuleNotFoundError(f"there is no module {module!r}")
@@ -218,7 +249,7 @@ def _source(module: str) -> str:
 
 
 def _spec(module: str) -> ModuleSpec | None:
-    """Where a module is. `importlib.util.find_spec` would import its parent packages."""
+    """Finds a module without importing its parent packages, which `importlib.util.find_spec` would do."""
     name, *rest = module.split(".")
     spec = importlib.util.find_spec(name)
     for part in rest:
@@ -230,18 +261,38 @@ def _spec(module: str) -> ModuleSpec | None:
 
 
 def scan_source(source: str, module: str = "") -> list[Entry]:
-    """The contributions that the Python source of a module registers, read off its syntax tree.
+    """Lists the contributions that the Python source of a module registers, read off its syntax tree.
 
-    Raises SyntaxError, and ValueError or ImportError where `variants` is nothing that can be read.
+    Raises SyntaxError where the source is no Python, and ValueError or ImportError where the value of `variants` cannot be
+    told without running the module.
     """
     tree = ast.parse(source)
-    found = []
+    entries = []
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
             for call in node.decorator_list:
                 if isinstance(call, ast.Call) and _called(call) == "register":
-                    found.append(_entry(call, tree, ast.get_docstring(node), module))
-    return found
+                    entries.append(_entry(call, tree, ast.get_docstring(node), module))
+    return entries
+
+
+def _unusable(name: str, variants: tuple[str, ...]) -> str | None:
+    """Why a record could not hold the full name of a contribution or of one of its variants; None if it can."""
+    for variant in variants:
+        if not isinstance(variant, str) or not _VARIANT.fullmatch(variant):
+            return f"a variant's name has letters, digits, '.', '_', '+' and '-', as in 'two-body', got {variant!r}"
+    longest = max((f"{name}/{v}" for v in variants), key=len, default=name)
+    if len(longest) > _LONGEST:
+        return f"a full name has at most {_LONGEST} characters, got the {len(longest)} of {longest[:60]!r}…"
+    return None
+
+
+def _place(error: BaseException) -> str:
+    """The file and line in which an exception arose, and a colon; for a module that does not parse, those of the fault."""
+    if isinstance(error, SyntaxError):
+        return f"{Path(error.filename or 'source').name}, line {error.lineno}: "
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: " if frames else ""
 
 
 def _called(call: ast.Call) -> str:
@@ -250,12 +301,23 @@ def _called(call: ast.Call) -> str:
 
 def _entry(call: ast.Call, tree: ast.Module, doc: str | None, module: str) -> Entry:
     keywords = {k.arg: k.value for k in call.keywords}
-    variants = _literal(keywords["variants"], tree, module) if "variants" in keywords else ()
-    return Entry(ast.literal_eval(call.args[0]), _summary(doc), tuple(variants))
+    try:
+        variants = _literal(keywords["variants"], tree, module) if "variants" in keywords else ()
+    except ValueError as error:
+        words = f"variants is a tuple of literal strings, since listing reads it without running the file ({str(error)[:60]})"
+        raise NotLiteral(words, call.lineno) from None
+    if not (call.args and isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str)):
+        words = "the name in @register is a literal string, since listing reads it without running the file"
+        raise NotLiteral(words, call.lineno)
+    name = call.args[0].value
+    return Entry(name, _summary(doc), tuple(variants), error=_unusable(name, tuple(variants)))
 
 
 def _literal(node: ast.expr, tree: ast.Module, module: str) -> Any:
-    """The value of a literal, of a name assigned one in the `tree` of a module, or of a name imported from where it is."""
+    """Evaluates a literal, or a name that stands for one: assigned in the `tree` of the module, or imported from another.
+
+    Raises ValueError or ImportError where that is not possible.
+    """
     if not isinstance(node, ast.Name):
         return ast.literal_eval(node)
     for statement in ast.walk(tree):

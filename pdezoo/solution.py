@@ -1,4 +1,4 @@
-"""What is known of a problem's solution."""
+"""The forms in which a problem's solution is known: closed form, numerical formula, computed reference."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ from .lowering.points import Points
 
 @dataclass(frozen=True)
 class Exact:
-    """A closed form: a SymPy expression in window sums and t, or in x, y, t."""
+    """A solution in closed form: `expr` is a SymPy expression in window sums and t, or in the coordinates x, y, t."""
 
     expr: Any
 
 
 @dataclass(frozen=True)
 class Formula:
-    """A numerical formula: float64 arrays x (B, d), t (B,) ↦ u (B,), on the host. `name` says which, for good."""
+    """A function of NumPy arrays: `function` maps x (B, d) and t (B,) to u (B,), all float64.
+
+    `name` identifies the formula in the problem's fingerprint, so it must not change.
+    """
 
     name: str
     function: Callable[[np.ndarray, np.ndarray], np.ndarray] = field(compare=False, repr=False)
 
     def values(self, points: Points) -> np.ndarray:
-        """Its values at points, float64, shape (B,); where points have no time, t = 0."""
+        """Evaluates the formula at points, at t = 0 where they have no time; returns float64 of shape (B,)."""
         x = np.asarray(materialize(points.x), np.float64)
         times = np.zeros(len(x)) if points.t is None else np.asarray(points.t, np.float64)
         return self.function(x, times)
@@ -35,10 +38,10 @@ class Formula:
 
 @dataclass(frozen=True)
 class Reference:
-    """A solution known by computation: on the whole domain, or (`at` given) at one point.
+    """A solution known by computation, on the whole domain, or at one point only where `at` is given.
 
-    `error` bounds the relative error of its values (for a Monte Carlo value: one standard error). `at` is (x, t), x the value that
-    all coordinates share.
+    `error` bounds the relative error of its values (for a Monte Carlo value it is one standard error), and `source` says how they
+    were computed. `at` is (x, t), where x is the value of all d coordinates.
     """
 
     formula: Formula

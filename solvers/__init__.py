@@ -1,8 +1,8 @@
-"""solvers: methods for the PDEs of pdezoo.
+"""Methods for the PDEs of pdezoo: estimator × trainer × network.
 
     result = solvers.make("stde").fit(pdezoo.make("allen-cahn/two-body", dim=100), steps=10_000)
 
-A solver is estimator × trainer × network. Names that need JAX are imported when they are first used.
+`make` gives a registered solver by its name. Names that need JAX are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         random_basis,
     )
     from .networks.mlp import MLP, OffsetMLP
+    from .networks.periodic import PeriodicFeatures
     from .networks.seeded import SeededMLP
     from .networks.sparse import SparseMLP
     from .networks.tensor_train import TTMLP, TensorTrain
@@ -135,6 +136,7 @@ _HOMES = {
         "random_basis",
     ],
     "networks.mlp": ["MLP", "OffsetMLP"],
+    "networks.periodic": ["PeriodicFeatures"],
     "networks.seeded": ["SeededMLP"],
     "networks.sparse": ["SparseMLP"],
     "networks.tensor_train": ["TTMLP", "TensorTrain"],
@@ -184,9 +186,9 @@ def __getattr__(name: str) -> Any:
 
 
 def make(name: str, **hyperparameters: Any) -> Solver:
-    """The solver called `name`, with any hyperparameter of any of its parts changed by name.
+    """Returns the registered solver called `name`, with hyperparameters of any of its parts changed by name.
 
-    Raises UnknownName, BadHyperparameter, or BrokenPlugin, each a ValueError that says what to try.
+    Raises UnknownName, BadHyperparameter or BrokenPlugin, each a ValueError that says what to try.
     """
     from .hyperparameters import BadHyperparameter
 

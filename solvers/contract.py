@@ -45,19 +45,22 @@ from .neural import Compiled, NeuralSolver, on_device
 from .solver import Solver
 
 DRAWS = 4000
-"""Estimates behind the mean of the clause `unbiased`."""
+"""The number of estimates whose mean the clause `unbiased` compares with the exact value."""
 
 _DIM = 10
-_GROWTH = 1.1  # bytes at 8 d over 8 × bytes at d: what rounding to whole buffers may add
+_GROWTH = 1.1  # at most, of bytes at 8 d over 8 × bytes at d: buffers are rounded up to whole ones
 FEW_AND_MANY = (8_000, 64_000)
-"""Dimensions at which memory is compared."""
+"""The two dimensions at which the memory of a compiled step is compared."""
 _SMALL = {"width": 16, "depth": 3}
 _STEPS, _CHUNK = 2_000, 50
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What came out of one clause. `ok` is None where the clause does not concern this contribution."""
+    """The outcome of one clause: what it expects, what was seen, and advice where these differ.
+
+    `ok` is None where the clause does not concern this contribution.
+    """
 
     name: str
     ok: bool | None
@@ -67,16 +70,19 @@ class Finding:
 
 
 class Violation(Exception):
-    """A clause does not hold; the message says what was seen."""
+    """Raised by a clause's test where the clause does not hold; the message says what was seen."""
 
 
 class NotApplicable(Exception):
-    """A clause has nothing to say; the message says why."""
+    """Raised by a clause's test that has nothing to say about a contribution; the message says why."""
 
 
 @dataclass(frozen=True)
 class Clause:
-    """One promise. `test` returns what it saw, or raises Violation or NotApplicable."""
+    """One promise that a contribution keeps: what is expected, and advice for those who fail it.
+
+    `test` takes the contribution and returns what it saw, or raises Violation or NotApplicable.
+    """
 
     name: str
     expected: str
@@ -84,7 +90,10 @@ class Clause:
     test: Callable[[Any], str]
 
     def finding(self, subject: Any) -> Finding:
-        """What the test says about `subject`; anything else that it raises is a failure too."""
+        """Tests `subject` and returns the outcome. Any other exception of the test is a failure too.
+
+        Raises UnknownName where the test does: whoever asked misspelt a name.
+        """
         try:
             return Finding(self.name, True, self.expected, self.test(subject))
         except NotApplicable as reason:
@@ -99,7 +108,7 @@ class Clause:
 
 
 def raised(error: BaseException) -> str:
-    """An exception in one line, with the place it came from."""
+    """Describes an exception in one line: its type, its message, and the file, line and function that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     where = (
         f" ({frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}, {frames[-1].name})"
@@ -111,34 +120,39 @@ def raised(error: BaseException) -> str:
 
 
 def findings(subject: Any, clauses: tuple[Clause, ...]) -> Iterator[Finding]:
-    """Every clause's finding; after a first clause that fails there is nothing to hold to the others."""
+    """Yields the finding of every clause. It stops after a failure of the first clause, since the others need what that
+    one promises.
+    """
     for clause in clauses:
-        found = clause.finding(subject)
-        yield found
-        if found.ok is False and clause is clauses[0]:
+        finding = clause.finding(subject)
+        yield finding
+        if finding.ok is False and clause is clauses[0]:
             return
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The solver under test, by name, and what the clauses need of it."""
+    """The registered solver under test, by name, and what the clauses need of it."""
 
     name: str
 
     @cached_property
     def solver(self) -> Solver:
-        """As registered."""
+        """The solver with its default hyperparameters, as registered."""
         return _make(self.name)
 
     @cached_property
     def small(self) -> Solver:
-        """With a small network, where it has such hyperparameters."""
+        """The solver with a network of width 16 and depth 3, where it has such hyperparameters."""
         own = _numbers(self.solver)
         return _make(self.name, **{k: v for k, v in _SMALL.items() if k in own})
 
     @cached_property
     def pde(self) -> pdezoo.PDE:
-        """The first problem that it supports, Poisson's equation where it can."""
+        """The first registered problem that it supports, Poisson's equation where it can.
+
+        Raises NotApplicable if there is none.
+        """
         first = sorted(_problems(), key=lambda pde: not pde.name.startswith("poisson/"))
         for pde in first:
             if self.solver.unsupported(pde) is None:
@@ -146,14 +160,17 @@ class Candidate:
         raise NotApplicable("it supports no registered problem")
 
     def require_trained(self) -> NeuralSolver:
-        """The small solver. Raises NotApplicable where it is not made of estimator, trainer and network."""
+        """Returns the small solver. Raises NotApplicable where it is not made of estimator, trainer and network."""
         if not isinstance(self.small, NeuralSolver):
             raise NotApplicable("it has no estimator, trainer and network")
         return self.small
 
 
 def check(name: str) -> tuple[Finding, ...]:
-    """Hold the registered solver `name` to every clause. Raises UnknownName for a name nobody registered."""
+    """Holds the registered solver `name` to every clause and returns the findings.
+
+    Raises UnknownName for a name that nobody registered.
+    """
     return tuple(findings(Candidate(name), CLAUSES))
 
 
@@ -165,12 +182,14 @@ def _make(name: str, **changes: Any) -> Solver:
 
 @cache
 def _problems() -> tuple[pdezoo.PDE, ...]:
-    """One problem of each family, at ten dimensions or its own; those that cannot be made are not our subject."""
-    found = []
+    """Returns one problem of each family, at ten dimensions or at the number it is fixed to; those that cannot be made
+    are left out.
+    """
+    problems = []
     for entry in pdezoo.catalogue().values():
         with suppress(Exception, SystemExit):
-            found.append(_somewhere(entry.full_names()[0]))
-    return tuple(found)
+            problems.append(_somewhere(entry.full_names()[0]))
+    return tuple(problems)
 
 
 def _somewhere(name: str) -> pdezoo.PDE:
@@ -210,11 +229,11 @@ def _hyperparameters(subject: Candidate) -> str:
 
 
 def _numbers(solver: Solver) -> dict[str, bool | int | float]:
-    """The numbers among its hyperparameters, or those of its parts, that it lets change."""
+    """Returns the numbers and booleans among its hyperparameters, or those of its parts, that it lets change."""
     shown = solver.hyperparameters()
     parts = [shown, *(part for part in shown.values() if isinstance(part, dict))]
-    found = {n: v for part in parts for n, v in part.items() if isinstance(v, bool | int | float)}
-    return {name: value for name, value in found.items() if _changes(solver, name, value)}
+    numbers = {n: v for part in parts for n, v in part.items() if isinstance(v, bool | int | float)}
+    return {name: value for name, value in numbers.items() if _changes(solver, name, value)}
 
 
 def _changes(solver: Solver, name: str, value: Any) -> bool:
@@ -263,10 +282,10 @@ def _shapes(subject: Candidate) -> str:
     def estimates() -> tuple[Any, Any]:
         state = solver.init(problem, 0, 10)
         points = problem.sample(jax.random.key(0), 7)
-        found = solver.estimator(
+        values = solver.estimator(
             Field(problem, state.params, solver.network), problem.atoms, points, state.key
         )
-        return {pdezoo.atom_text(atom): found[atom] for atom in problem.atoms}, solver.predict(
+        return {pdezoo.atom_text(atom): values[atom] for atom in problem.atoms}, solver.predict(
             problem, state.params, points
         )
 
@@ -293,7 +312,7 @@ def _repeatable(subject: Candidate) -> str:
 
 
 def _two_seeds(compiled: Compiled, test: pdezoo.TestSet) -> list[np.ndarray]:
-    """Six steps from seeds 1 and 2 in one compiled loop."""
+    """Returns predictions at the test points after six steps from seeds 1 and 2, in one compiled loop."""
     ends = [compiled.advance(compiled.init(seed), 6)[0].params for seed in (1, 2)]
     return [test.predict(compiled.predictor(params)) for params in ends]
 
@@ -318,7 +337,9 @@ def _unbiased(subject: Candidate) -> str:
 
 
 def _probe(solver: NeuralSolver) -> Any:
-    """Every atom the estimator takes, on a small problem whose ansatz has two parts that vary; or what it supports."""
+    """Returns a small problem with every atom that the estimator takes, whose ansatz varies in both parts; or one that
+    it supports.
+    """
     known = (
         Laplacian(u),
         GradNormSq(u),
@@ -341,7 +362,7 @@ def _probe(solver: NeuralSolver) -> Any:
 
 
 def _double_field(solver: NeuralSolver, problem: Any) -> tuple[Points, Field]:
-    """Three points and a field with generic parameters, float64; to be called under `enable_x64`."""
+    """Returns three points and a field with generic parameters, both in float64; to be called under `enable_x64`."""
     wide = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), tree)
     params = solver.network.init(jax.random.key(0), problem.domain.dim, problem.has_time)
     leaves, shape = jax.tree.flatten(params)
@@ -352,7 +373,9 @@ def _double_field(solver: NeuralSolver, problem: Any) -> tuple[Points, Field]:
 
 
 def _exact(solver: NeuralSolver, field: Field, at: Points) -> list[np.ndarray]:
-    """By nested autodiff of the function that the estimator means: it knows nothing of estimators."""
+    """Computes every atom, (B,), by nested autodiff of the function that the estimator means: independent of the code
+    of estimators.
+    """
     atoms = field.problem.atoms
     function = lambda f, p: pdezoo.nested_autodiff(lambda q: solver.estimator.value(f, q), p, atoms)
     values = jax.jit(lambda f, p: [function(f, p)[a] for a in atoms])(field, at)
@@ -360,12 +383,12 @@ def _exact(solver: NeuralSolver, field: Field, at: Points) -> list[np.ndarray]:
 
 
 def _drawn(solver: NeuralSolver, field: Field, at: Points) -> list[np.ndarray]:
-    """Each atom's estimates, (DRAWS, B)."""
+    """Returns the estimates of every atom for DRAWS keys, each (DRAWS, B)."""
     atoms = field.problem.atoms
 
     def one(f: Field, p: Points, seed: Any) -> list[Any]:
-        found = solver.estimator(f, atoms, p, jax.random.key(seed))
-        return [found[a] for a in atoms]
+        values = solver.estimator(f, atoms, p, jax.random.key(seed))
+        return [values[a] for a in atoms]
 
     many = jax.jit(lambda f, p, seeds: jax.lax.map(lambda s: one(f, p, s), seeds, batch_size=500))
     return [np.asarray(v) for v in many(field, at, jnp.arange(DRAWS))]
@@ -381,10 +404,10 @@ def _coordinates(subject: Candidate) -> str:
 
     @jax.jit
     def estimates(points: Points) -> Any:
-        found = solver.estimator(
+        values = solver.estimator(
             Field(problem, params, solver.network), problem.atoms, points, jax.random.key(1)
         )
-        return jnp.stack([found[a] for a in problem.atoms])
+        return jnp.stack([values[a] for a in problem.atoms])
 
     for form, points in forms.items():
         seen, want = estimates(points), estimates(points._replace(x=pdezoo.materialize(points.x)))
@@ -398,7 +421,10 @@ def _coordinates(subject: Candidate) -> str:
 
 
 def _with_lazy_coordinates(solver: NeuralSolver) -> pdezoo.PDE:
-    """The first problem that it supports whose domain offers points with an x that is no array."""
+    """Returns the first problem that it supports whose domain offers lazy coordinates.
+
+    Raises NotApplicable if there is none.
+    """
     for pde in _problems():
         if _lazy_forms(pde.domain) and solver.unsupported(pde) is None:
             return pde
@@ -406,7 +432,10 @@ def _with_lazy_coordinates(solver: NeuralSolver) -> pdezoo.PDE:
 
 
 def _lazy_forms(domain: pdezoo.Domain) -> dict[str, Points]:
-    """Seven points in every form other than an array that a domain has: the one it offers, and in blocks if it can make those."""
+    """Returns seven points in every lazy form that a domain has, by the name of the type of x; empty where it has arrays only.
+
+    The forms are the one that `coordinates` offers, and coordinates in blocks of 4 where the domain has a method `stream`.
+    """
     points = domain.coordinates(jax.random.key(0), 7)
     if not isinstance(points.x, pdezoo.Coordinates):
         return {}
@@ -450,7 +479,10 @@ def _compiled(solver: Solver, pde: pdezoo.PDE, **options: int) -> Compiled:
 
 
 def require_linear(small: int, large: int) -> str:
-    """What bytes at FEW_AND_MANY dimensions show; raises Violation where they grow faster than the dimension."""
+    """Describes the bytes that a compiled step needs at the two dimensions FEW_AND_MANY.
+
+    Raises Violation where they grow faster than the dimension.
+    """
     low, high = FEW_AND_MANY
     seen = f"{small / low:,.0f} bytes a dimension at d = {low:,}, {large / high:,.0f} at {high:,}"
     if large > _GROWTH * (high / low) * small:

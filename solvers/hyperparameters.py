@@ -1,4 +1,4 @@
-"""Hyperparameters as plain data, and changed by name."""
+"""Hyperparameters of frozen dataclasses as plain data, and changed by name."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ Owner = TypeVar("Owner")
 
 
 class BadHyperparameter(ValueError):
-    """A hyperparameter that a solver does not have, or a value that it cannot take."""
+    """Raised for a hyperparameter that a solver does not have, or a value that it cannot take."""
 
 
 def plain(part: Any) -> dict[str, Any]:
-    """The fields of a frozen dataclass as plain data, in their order; a function or class is given by its name."""
+    """Returns the fields of a frozen dataclass as plain data, {name: value}, in their order.
+
+    Dataclasses and mappings inside become dictionaries; a function or class is given by its module and name.
+    """
     return {f.name: _plain(getattr(part, f.name)) for f in fields(part)}
 
 
@@ -33,7 +36,7 @@ def _plain(value: Any) -> Any:
 
 
 def changed(owner: Owner, changes: Mapping[str, Any]) -> Owner:
-    """A frozen dataclass with numbers, booleans or strings among its fields changed by name.
+    """Returns a frozen dataclass with some of its fields changed by name; these must be numbers, booleans or strings.
 
     Raises BadHyperparameter for a value of another kind than the one it replaces; ValueError where the dataclass refuses it.
     """
@@ -42,7 +45,7 @@ def changed(owner: Owner, changes: Mapping[str, Any]) -> Owner:
 
 
 def require_known(solver: str, changes: Mapping[str, Any], known: Collection[str]) -> None:
-    """Raises BadHyperparameter, with all that the solver has, for a name that is not one of them."""
+    """Raises BadHyperparameter for a name in `changes` that is not `known`; the message lists all that the solver has."""
     for name in changes:
         if name not in known:
             has = f"no hyperparameter {name!r}; it has {', '.join(sorted(known))}"
@@ -50,7 +53,7 @@ def require_known(solver: str, changes: Mapping[str, Any], known: Collection[str
 
 
 def changeable(owner: Any, shown: Mapping[str, Any]) -> list[str]:
-    """The fields of a dataclass that `changed` can change and that it shows among its hyperparameters."""
+    """Returns the names of a dataclass' fields that `changed` can change and that it shows among its hyperparameters."""
     if not is_dataclass(owner):
         return []
     kinds = (bool, int, float, str)

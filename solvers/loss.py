@@ -1,4 +1,7 @@
-"""Losses of a randomly estimated residual r̂_ξ(x), already divided by the domain's scale."""
+"""Losses of an estimated residual.
+
+r̂_ξ(x) is the residual N[u_θ](x) − g(x), estimated with the randomness ξ and divided by the domain's scale.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pdezoo import Condition, Points, Problem
+from pdezoo import Condition, Points, Problem, SoftCondition
 
 from .derivatives.directions import Axes
 from .derivatives.field import Field
@@ -19,25 +22,28 @@ from .trainers.base import Term
 
 
 class Residual(NamedTuple):
-    """ξ ↦ r̂_ξ at the points of a batch: a row for the operator, and one for every derivative that the problem adds to it."""
+    """The estimated residual r̂_ξ at the points of a batch, as a function of the key that determines ξ.
+
+    It has a row for the operator, and one for every derivative of it that the problem adds.
+    """
 
     estimate: Callable[[Points, PRNGKeyArray], Float[Array, "operators batch"]]
     points: Points
 
     def __call__(self, key: PRNGKeyArray) -> Float[Array, "operators batch"]:
-        """At the batch's points."""
+        """Evaluates r̂_ξ at the batch's points, shape (operators, B), with ξ drawn from `key`."""
         return self.estimate(self.points, key)
 
 
 class Loss(Protocol):
-    """(residual, key, progress) ↦ scalar. One that is a sum of squares says so by being a `SumOfSquares` too."""
+    """A function (residual, key, progress) ↦ scalar. A loss that is a sum of squares implements `SumOfSquares` too."""
 
     unbiased: ClassVar[bool]
     accepts_lazy_coordinates: ClassVar[bool]
-    """Whether it leaves x to the residual, so that x need not be an array but can be `Coordinates`."""
+    """Whether x may be `Coordinates` instead of an array, since the loss leaves it to the residual."""
 
     def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Float[Array, ""]:
-        """The loss, when the fraction `progress` of the training is over."""
+        """Evaluates the loss; `progress` is the fraction of the training that is over, from 0 to 1."""
 
 
 @runtime_checkable
@@ -45,30 +51,30 @@ class SumOfSquares(Protocol):
     """A loss that is the sum over rows of the mean over points of squares: what a trainer of residuals can minimise."""
 
     def rows(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Float[Array, "rows batch"]:
-        """The numbers that are squared; the residuals of the operators come first."""
+        """Returns the numbers that are squared, shape (rows, B); the residuals of the operators come first."""
 
 
 @dataclass(frozen=True)
 class SquaredLoss:
-    """mean_x r̂_ξ(x)²: biased upwards by mean_x Var r̂(x)."""
+    """The mean over points of r̂_ξ(x)², which is biased upwards by the mean of Var r̂(x)."""
 
     unbiased: ClassVar[bool] = False
     accepts_lazy_coordinates: ClassVar[bool] = True
 
     def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
-        """The loss."""
+        """Evaluates the mean square of one estimate of the residual."""
         return mean_product(r := residual(key), r)
 
     def rows(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
-        """r̂."""
+        """Returns the estimate r̂ itself, shape (operators, B)."""
         return residual(key)
 
 
 @dataclass(frozen=True)
 class DoubleSampledLoss:
-    """mean_x r̂_ξ(x) r̂_ξ'(x) with independent ξ, ξ': unbiased for mean_x r(x)².
+    """The mean over points of r̂_ξ(x) r̂_ξ'(x) with independent ξ and ξ': unbiased for the mean of r(x)².
 
-    With `both_factors` false the gradient flows through the first factor only, doubled: the same in
+    With `both_factors` false the gradient flows through the first factor only, and is doubled: it has the same
     expectation, at half the memory.
     """
 
@@ -77,7 +83,7 @@ class DoubleSampledLoss:
     accepts_lazy_coordinates: ClassVar[bool] = True
 
     def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
-        """The loss."""
+        """Evaluates the mean product of two independent estimates of the residual."""
         one, other = jax.random.split(key)
         first, second = residual(one), residual(other)
         if self.both_factors:
@@ -88,14 +94,14 @@ class DoubleSampledLoss:
 
 @dataclass(frozen=True)
 class HybridLoss:
-    """The squared loss for the fraction `biased` of the training, then the double-sampled one: the first has less variance."""
+    """The squared loss for the fraction `biased` of the training, then the double-sampled one. The first has less variance."""
 
     biased: float = 0.5
     unbiased: ClassVar[bool] = False
     accepts_lazy_coordinates: ClassVar[bool] = True
 
     def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
-        """The loss."""
+        """Evaluates the loss of the stage that `progress` belongs to."""
         one, other = jax.random.split(key)
         first = residual(one)
         # only the second factor depends on the stage, so that there is one residual less to compile
@@ -105,9 +111,10 @@ class HybridLoss:
 
 @dataclass(frozen=True)
 class GradientEnhancedLoss:
-    """mean r̂² + weight · mean |∇r̂|² (Yu et al. 2022), with |∇r̂|² ≈ (d/J) Σ_j (∂r̂/∂x_j)² over J = `axes` sampled axes.
+    """The mean of r̂² + weight · |∇r̂|² (Yu et al. 2022), with |∇r̂|² ≈ (d/J) Σ_j (∂r̂/∂x_j)² over J = `axes` sampled axes.
 
-    ξ is held while r̂_ξ is differentiated. Every axis costs a tangent of the whole residual, source included.
+    ξ is fixed while r̂_ξ is differentiated. Every axis costs a tangent of the whole residual, source included. Raises
+    ValueError for fewer than one axis and a negative weight.
     """
 
     weight: float = 0.1
@@ -120,18 +127,18 @@ class GradientEnhancedLoss:
             raise ValueError(f"axes is at least 1 and weight at least 0, got {self.axes} and {self.weight}")
 
     def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
-        """The loss."""
+        """Evaluates the loss with one estimate of the residual and of its derivatives along the sampled axes."""
         values, slopes, weight = self._differentiated(residual, key)
         squares = jnp.sum(slopes**2, axis=0)
         return mean_product(values, values) + weight * jnp.sum(jnp.mean(squares, axis=1))
 
     def rows(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
-        """r̂, and √(weight · d/J) ∂r̂/∂x_j for every sampled axis."""
+        """Returns r̂, and √(weight · d/J) ∂r̂/∂x_j for every sampled axis, shape ((1 + J)·operators, B)."""
         values, slopes, weight = self._differentiated(residual, key)
         return jnp.concatenate([values, weight**0.5 * slopes.reshape(-1, slopes.shape[-1])])
 
     def _differentiated(self, residual: Residual, key: PRNGKeyArray) -> tuple[Array, Array, float]:
-        """r̂ (operators, B), ∂r̂/∂x_j (J, operators, B), and the factor of the squares of the latter."""
+        """Returns r̂ (operators, B), ∂r̂/∂x_j (J, operators, B), and the factor weight · d/J of the squares of the latter."""
         how, which = jax.random.split(key)
         points = residual.points
         sampled = Axes.draw(which, self.axes, points.x.shape[1])
@@ -147,15 +154,22 @@ class GradientEnhancedLoss:
 def mean_product(
     one: Float[Array, "operators batch"], other: Float[Array, "operators batch"]
 ) -> Float[Array, ""]:
-    """Sum over operators of the mean over points."""
+    """Returns the sum over operators of the mean over points of the product of two residuals."""
     return jnp.sum(jnp.mean(one * other, axis=1))
 
 
 def condition_loss(field: Field, key: PRNGKeyArray, batch: int) -> Float[Array, ""]:
-    """Σ over the problem's soft conditions of weight · mean (u − target)² + gradient_weight · mean |∇(u − target)|²."""
+    """Evaluates the sum of the terms of the problem's soft conditions, each at `batch` points of its own, drawn from `key`.
+
+    At one time, weight · mean (u − target)² + gradient_weight · mean |∇(u − target)|²; on the boundary, weight · mean gap², the gap
+    being that of `BoundaryCondition` or `Periodic`.
+    """
     total, problem = jnp.zeros(()), field.problem
     for number, condition in enumerate(problem.conditions):
         points = _condition_points(problem, number, key, batch)
+        if not isinstance(condition, Condition):
+            total += mean_product(r := condition.rows(field.value, _target(problem, number), points), r)
+            continue
         gap, slope = _gap(field, number, points)
         total += condition.weight * jnp.mean(gap**2)
         if condition.gradient_weight:
@@ -164,10 +178,16 @@ def condition_loss(field: Field, key: PRNGKeyArray, batch: int) -> Float[Array, 
 
 
 def condition_terms(problem: Problem, network: Network, key: PRNGKeyArray, batch: int) -> tuple[Term, ...]:
-    """The same as residuals, one term a condition: √weight (u − target), and √gradient_weight ∂(u − target)/∂x_i in d rows."""
+    """Returns the loss of `condition_loss` as residuals, one term for each condition.
 
-    def term(number: int, condition: Condition) -> Term:
-        def rows(params: Params, points: Points) -> Array:
+    At one time, √weight (u − target), and √gradient_weight ∂(u − target)/∂x_i in d rows; on the boundary, √weight times the gaps.
+    """
+
+    def term(number: int, condition: SoftCondition) -> Term:
+        def rows(params: Params, points: Any) -> Array:
+            if not isinstance(condition, Condition):
+                field = Field(problem, params, network)
+                return condition.rows(field.value, _target(problem, number), points)
             gap, slope = _gap(Field(problem, params, network), number, points)
             value = condition.weight**0.5 * gap[None]
             if not condition.gradient_weight:
@@ -179,14 +199,22 @@ def condition_terms(problem: Problem, network: Network, key: PRNGKeyArray, batch
     return tuple(term(number, condition) for number, condition in enumerate(problem.conditions))
 
 
-def _condition_points(problem: Problem, number: int, key: PRNGKeyArray, batch: int) -> Points:
-    return problem.domain.sample(jax.random.fold_in(key, number), batch, problem.conditions[number].time)
+def _condition_points(problem: Problem, number: int, key: PRNGKeyArray, batch: int) -> Any:
+    """Points of the domain at a condition's time, or `BoundaryPoints`."""
+    condition, own = problem.conditions[number], jax.random.fold_in(key, number)
+    if isinstance(condition, Condition):
+        return problem.domain.sample(own, batch, condition.time)
+    return condition.draw(problem.domain, own, batch)
+
+
+def _target(problem: Problem, number: int) -> Callable[[Points], Float[Array, " batch"]]:
+    return lambda points: problem.targets(points)[number]
 
 
 def _gap(
     field: Field, number: int, points: Points
 ) -> tuple[Float[Array, " batch"], Callable[[], Float[Array, "batch dim"]]]:
-    """u − target of a condition at points, and what computes its gradient there."""
+    """Returns u − target of a condition at points, (B,), and a function that computes its gradient there, (B, d)."""
 
     def gap(x: Array) -> Array:
         moved = points._replace(x=x)

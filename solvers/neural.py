@@ -30,23 +30,23 @@ from .training import train
 
 
 class State(NamedTuple):
-    """A training in mid-flight."""
+    """A training between two steps: what a step reads and replaces."""
 
     params: Params
     trainer: Any
     key: PRNGKeyArray
     step: Int[Array, ""]
-    steps: Int[Array, ""]  # of the whole training
+    steps: Int[Array, ""]  # the number of steps of the whole training
     loss: Float[Array, ""]
 
     @property
     def progress(self) -> Float[Array, ""]:
-        """The fraction of the training that is over: all schedules follow it."""
+        """The fraction of the training that is over, from 0 to 1: all schedules follow it."""
         return jnp.minimum(self.step / self.steps.astype(jnp.float32), 1)
 
 
 class Losses(NamedTuple):
-    """Of a chunk of steps: the mean loss, and the last finite one."""
+    """A summary of the losses of several steps: their mean, and the last finite one, NaN if none ever was."""
 
     mean: Float[Array, ""]
     last: Float[Array, ""]
@@ -54,7 +54,10 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class NeuralSolver(Solver):
-    """Minimises the mean squared estimated residual of a network under the problem's ansatz."""
+    """Minimises the mean squared estimated residual of a network under the problem's ansatz.
+
+    It is made of an estimator of derivatives, a trainer, a network and a loss. Soft conditions of the problem add to the loss.
+    """
 
     name: str
     estimator: Estimator
@@ -63,29 +66,35 @@ class NeuralSolver(Solver):
     loss: Loss = field(default_factory=SquaredLoss)
 
     def hyperparameters(self) -> dict[str, Any]:
-        """The four parts: their kind and their numbers; and the generator of points and directions."""
+        """Returns the kind and the fields of each of the four parts, and the generator of points and directions, as plain data."""
         parts = {part: {"kind": type(value).__name__} | plain(value) for part, value in self.parts().items()}
         return parts | {"generator": prng.NAME}
 
     def with_hyperparameters(self, **changes: Any) -> Self:
-        """Fields of its parts changed by name, in every part that has a field of that name."""
+        """Returns a copy with fields of its parts changed by name, in every part that has a field of that name.
+
+        Raises BadHyperparameter for a name that no part has, and for a value of another kind than the one it replaces.
+        """
         own = {part: plain(value) for part, value in self.parts().items()}
         require_known(self.name, changes, {name for fields in own.values() for name in fields})
         kept = {part: {n: v for n, v in changes.items() if n in fields} for part, fields in own.items()}
         return replace(self, **{part: changed(value, kept[part]) for part, value in self.parts().items()})
 
     def parts(self) -> dict[str, Any]:
-        """Estimator, trainer, network and loss."""
+        """Returns estimator, trainer, network and loss by these names."""
         return {k: getattr(self, k) for k in ("estimator", "trainer", "network", "loss")}
 
     @property
     def accepts_lazy_coordinates(self) -> bool:
-        """Whether no part needs x as an array."""
+        """Whether no part needs x as an array, as trainers of residuals do."""
         parts = (self.estimator, self.network, self.loss)
         return not self.trainer.wants_residuals and all(part.accepts_lazy_coordinates for part in parts)
 
     def unsupported(self, pde: PDE) -> str | None:
-        """The estimator's reason, the network's, or that of a trainer that wants residuals of a loss that has none."""
+        """Returns the reason why this solver cannot be used on `pde`; None if it can.
+
+        It is the estimator's reason, the network's, or that the trainer wants residuals of a loss that is no sum of squares.
+        """
         reason = self.estimator.unsupported(pde, self.network)
         reason = self.network.unsupported(pde) if reason is None else reason
         if reason is None and self.trainer.wants_residuals and not isinstance(self.loss, SumOfSquares):
@@ -94,7 +103,10 @@ class NeuralSolver(Solver):
         return reason
 
     def init(self, problem: Problem, seed: int, steps: int) -> State:
-        """The state before the first step. Points and directions come from pdezoo's fast generator."""
+        """Returns the state before the first of `steps` steps; `seed` determines all that is random about the training.
+
+        Points and directions come from pdezoo's fast generator.
+        """
         start, key = jax.random.key(seed), prng.key(seed)
         params = self.network.init(start, problem.domain.dim, problem.has_time)
         no_step = jax.random.fold_in(key, 2**32 - 1)
@@ -104,7 +116,7 @@ class NeuralSolver(Solver):
         return State(params, trainer, key, zero, zero + steps, jnp.zeros(()))
 
     def step(self, problem: Problem, state: State, batch: int) -> State:
-        """One step: draw points, estimate residuals, update."""
+        """Takes one step: draws `batch` points, estimates residuals and updates the parameters."""
         key = jax.random.fold_in(state.key, state.step)
         free, fixed = eqx.partition(state.params, eqx.is_inexact_array)
         loss = self.objective(problem, fixed, batch, state.progress)
@@ -112,7 +124,11 @@ class NeuralSolver(Solver):
         return State(eqx.combine(free, fixed), trainer, state.key, state.step + 1, state.steps, value)
 
     def objective(self, problem: Problem, fixed: Params, batch: int, progress: Any) -> LossFunction:
-        """The loss as the trainer is handed it: a function of the parameters but for `fixed`, those that are not trained."""
+        """Returns the loss in the form that the trainer asks for: a `LeastSquares` where it wants residuals, else an
+        `Objective`.
+
+        The loss is a function of the trained parameters; `fixed` are the others.
+        """
         whole = lambda params: eqx.combine(params, fixed)
         value = lambda params, key: self.evaluate(problem, whole(params), key, batch, progress)
         if not self.trainer.wants_residuals:
@@ -127,14 +143,18 @@ class NeuralSolver(Solver):
     def evaluate(
         self, problem: Problem, params: Params, key: PRNGKeyArray, batch: int, progress: Any = 0.0
     ) -> Float[Array, ""]:
-        """The loss on points drawn from `key`, when the fraction `progress` of the training is over."""
+        """Evaluates the loss on `batch` points drawn from `key`, when the fraction `progress` of the training is over."""
         where, how, at = jax.random.split(key, 3)
         points = self.points(problem, where, batch)
         trial = Field(problem, params, self.network)
         return self.loss(self._residual(trial, points), how, progress) + condition_loss(trial, at, batch)
 
     def terms(self, problem: Problem, key: PRNGKeyArray, batch: int, progress: Any = 0.0) -> tuple[Term, ...]:
-        """The same loss as terms whose squares it is made of. Only for a loss that is a `SumOfSquares`."""
+        """Returns the same loss as the terms whose squares it is made of: the operator's residuals, and a term for each
+        soft condition.
+
+        The loss must be a `SumOfSquares`, as `unsupported` makes sure.
+        """
         assert isinstance(self.loss, SumOfSquares)  # `unsupported` gave the reason
         loss = self.loss
         where, how, at = jax.random.split(key, 3)
@@ -147,19 +167,24 @@ class NeuralSolver(Solver):
         )
 
     def _residual(self, trial: Field, points: Points) -> Residual:
-        """ξ ↦ r̂_ξ of a trial function at points."""
+        """Returns ξ ↦ r̂_ξ of a trial function at points."""
         problem = trial.problem
         estimate = lambda moved, key: self.estimator(trial, problem.atoms, moved, key)
         return Residual(lambda moved, key: problem.residual(estimate(moved, key), moved), points)
 
     def points(self, problem: Problem, key: PRNGKeyArray, batch: int) -> Points:
-        """Training points: x an array, unless all parts can do with less; then in the form that the domain offers."""
+        """Draws `batch` training points, with x as an array, or in the form that the domain offers if all parts accept
+        lazy coordinates.
+        """
         return (
             problem.coordinates(key, batch) if self.accepts_lazy_coordinates else problem.sample(key, batch)
         )
 
     def advance(self, problem: Problem, state: State, count: Array, batch: int) -> tuple[State, Losses]:
-        """Up to `count` steps in one loop; stops before the state is touched by a loss that is not finite."""
+        """Takes up to `count` steps in one compiled loop, and returns the state and a summary of the losses.
+
+        It stops after a step whose loss is not finite; such a step leaves the parameters as they were.
+        """
 
         def go_on(carry: tuple[State, Array, Losses]) -> Array:
             now, done, _ = carry
@@ -171,16 +196,19 @@ class NeuralSolver(Solver):
             last = jnp.where(jnp.isfinite(after.loss), after.loss, seen.last)
             return after, done + 1, Losses(seen.mean + after.loss, last)
 
-        start = Losses(jnp.zeros(()), state.loss)
+        start = Losses(jnp.zeros(()), jnp.where(state.step > 0, state.loss, jnp.nan))  # no step, no loss
         state, done, seen = jax.lax.while_loop(go_on, body, (state, jnp.zeros((), jnp.int32), start))
         return state, seen._replace(mean=seen.mean / jnp.maximum(done, 1))
 
     def predict(self, problem: Problem, params: Params, points: Points) -> Float[Array, " batch"]:
-        """u_θ at points, as the estimator means it."""
+        """Evaluates the solution at points, shape (B,): u_θ, or what the estimator takes for it, such as a smoothed u_θ."""
         return self.estimator.value(Field(problem, params, self.network), points)
 
     def compile(self, pde: PDE, *, steps: int = 10_000, batch: int = 100, chunk: int = 1) -> Compiled:
-        """The training loop compiled ahead of time, for timing it and for the compiler's own account of it."""
+        """Compiles the training loop ahead of time, for timing it and for the compiler's own account of memory and operations.
+
+        The result takes `chunk` steps a call, on `batch` points each; schedules end after `steps` steps.
+        """
         problem = on_device(pde)
         state = jax.eval_shape(lambda: self.init(problem, 0, steps))
         begin = time.perf_counter()
@@ -201,7 +229,10 @@ class NeuralSolver(Solver):
         seconds: float | None = None,
         evaluations: int = 10,
     ) -> Result:
-        """Train; see Solver.fit."""
+        """Trains on `pde` and returns the result; see `Solver.fit` for the arguments.
+
+        Raises ValueError where `unsupported` gives a reason, and for a negative number of seconds.
+        """
         reason = self.unsupported(pde)
         if reason:
             raise ValueError(f"{self.name} cannot solve {pde.name}: {reason}")
@@ -214,7 +245,10 @@ class NeuralSolver(Solver):
             return train(compiled, pde, seed, test, show, seconds, evaluations)
 
     def restore(self, pde: PDE, leaves: list[Array]) -> tuple[Params, Callable[[Points], Array]]:
-        """Parameters in the structure that `init` gives them. Raises ValueError where the arrays are of another one."""
+        """Rebuilds parameters, in the structure that `init` gives them, and the solution from the arrays of a saved result.
+
+        Raises ValueError where the arrays differ from those of `init` in number, rank or type.
+        """
         problem = on_device(pde)
         like = jax.eval_shape(lambda: self.init(problem, 0, 1).params)
         expected, structure = jax.tree.flatten(like)
@@ -233,7 +267,10 @@ def _shown(arrays: list[Any]) -> str:
 
 @dataclass
 class Compiled:
-    """A compiled training loop. `state, losses = compiled(state)` runs `chunk` steps; the state given is used up."""
+    """A compiled training loop. `state, losses = compiled(state)` takes `chunk` steps; the state given is used up.
+
+    `seconds` is the time that compilation took, and `steps` the length of the whole training.
+    """
 
     solver: NeuralSolver
     problem: Problem
@@ -243,37 +280,37 @@ class Compiled:
     chunk: int = 1
 
     def init(self, seed: int = 0) -> State:
-        """A fresh state."""
+        """Returns a fresh state, the parameters and all randomness determined by `seed`."""
         return _initial(self.solver, self.problem, seed, self.steps)
 
     def __call__(self, state: State) -> tuple[State, Losses]:
-        """`chunk` steps."""
+        """Takes `chunk` steps; returns the state and a summary of the losses."""
         return self.advance(state, self.chunk)
 
     def advance(self, state: State, count: int) -> tuple[State, Losses]:
-        """Up to `count` steps."""
+        """Takes up to `count` steps; returns the state and a summary of the losses. The buffers of the state given are reused."""
         return self.executable(self.problem, state, jnp.asarray(count, jnp.int32))
 
     def predictor(self, params: Params) -> Callable[[Points], Array]:
-        """u_θ as a compiled function of points."""
+        """Returns the solution with these parameters as a compiled function of points, with values of shape (B,)."""
         return lambda points: _predict(self.solver, self.problem, params, points)
 
     @property
     def bytes(self) -> int:
-        """Memory the compiler plans for: arguments, outputs and temporaries, less what they share."""
+        """The memory in bytes that the compiler plans: arguments, outputs and temporaries, less what they share."""
         plan = self.executable.memory_analysis()
         total = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
         return int(total - plan.alias_size_in_bytes)
 
     @property
     def flops(self) -> float | None:
-        """Floating-point operations of one step as the compiler counts them; None where it does not."""
+        """The floating-point operations of one step as the compiler counts them; None where it does not."""
         analysis = self.executable.cost_analysis() or {}
         return analysis.get("flops")
 
 
 def on_device(pde: PDE) -> Problem:
-    """The lowered problem with its coefficients as float32 arrays on the default device."""
+    """Lowers a PDE, with its coefficients as float32 arrays on the default device."""
     return jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), pde.lower())
 
 

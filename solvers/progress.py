@@ -1,4 +1,4 @@
-"""Progress of a fit: a bar with step, loss and speed."""
+"""Progress of a fit: a bar with step, loss and speed, or the caller's own callback."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from contextlib import contextmanager
 from typing import Any
 
 Progress = Callable[[int, int, float, float | None], None]
-"""progress(step, steps, loss, steps_per_second)"""
+"""A function called as progress(step, steps, loss, steps_per_second); the last is None before there is a rate."""
 
 
 @contextmanager
 def progress_bar(progress: Progress | str | None, name: str, pde: Any) -> Iterator[Progress]:
-    """The caller's own callback, nothing (None), or ("auto") a bar on stderr."""
+    """Gives, as a context manager, the function to be called with progress: `progress` itself, a bar ("auto"), or
+    nothing (None).
+
+    The bar is drawn on stderr. Raises ValueError for anything else.
+    """
     if progress is None:
         yield lambda *_: None
     elif callable(progress):

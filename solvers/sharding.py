@@ -4,8 +4,8 @@
     problem, state = spread(on_device(pde), solver.init(problem, seed, steps), mesh)
     state, losses = jax.jit(solver.advance, static_argnames="batch")(problem, state, count, batch=100)
 
-XLA's partitioner does the rest: the product with the first weight becomes a sum over devices, neighbouring coordinates at the
-border of two devices are exchanged, and a row of W comes from the device that has it.
+XLA's partitioner does the rest: the product with the first weight becomes a sum over devices, neighbouring coordinates
+at the border of two devices are exchanged, and a row of W comes from the device that has it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from pdezoo import Domain, Points, Problem
 
@@ -25,60 +25,79 @@ from .networks.matrices import LowRank
 from .neural import State
 
 AXIS = "coordinates"
-_WINDOW = 16  # coefficients of window sums are fewer than d by less than this
+_WINDOW = 16  # a window sum has d − width + 1 coefficients, and no window is wider than this
 
 
 @dataclass(frozen=True)
 class ShardedDomain(Domain):
-    """A domain whose points are made split along the coordinates, and held."""
+    """A domain whose points are arrays that are split along the coordinates over the devices of a mesh.
+
+    Everything else is that of the domain `whole`, which it wraps.
+    """
 
     whole: Any
     mesh: Mesh
 
     @property
     def dim(self) -> int:
-        """Number of space dimensions."""
+        """The number of space dimensions."""
         return self.whole.dim
 
     @property
     def measure(self) -> str:
-        """That of the domain."""
+        """The name of the measure that the points of `whole` follow."""
         return self.whole.measure
 
     @property
     def horizon(self) -> float | None:
-        """That of the domain."""
+        """The end of time in `whole`; None for a problem without time."""
         return self.whole.horizon
 
     @property
     def scale(self) -> float:
-        """That of the domain."""
+        """The number by which residuals on `whole` are divided."""
         return self.whole.scale
 
     def sample(self, key: PRNGKeyArray, count: int, time: float | None = None) -> Points:
-        """The domain's points."""
+        """Draws points of `whole`, with x split along the coordinates."""
         points = self.whole.sample(key, count, time)
-        place = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
-        return points._replace(x=jax.lax.with_sharding_constraint(points.x, place))
+        return points._replace(x=self._split(points.x))
+
+    def boundary(
+        self, key: PRNGKeyArray, count: int, face: tuple[int, int] | None = None
+    ) -> tuple[Points, Float[Array, "batch dim"]]:
+        """The domain's points of the boundary, and their normals."""
+        points, normals = self.whole.boundary(key, count, face)
+        return points._replace(x=self._split(points.x)), self._split(normals)
+
+    def opposite_faces(
+        self, key: PRNGKeyArray, count: int, axis: int
+    ) -> tuple[Points, Float[Array, "batch dim"]]:
+        """The domain's points of a lower face, and the vectors to the upper one."""
+        points, across = self.whole.opposite_faces(key, count, axis)
+        return points._replace(x=self._split(points.x)), self._split(across)
+
+    def _split(self, array: Float[Array, "batch dim"]) -> Float[Array, "batch dim"]:
+        return jax.lax.with_sharding_constraint(array, NamedSharding(self.mesh, PartitionSpec(None, AXIS)))
 
     def contains(self, points: Points) -> Bool[Array, " batch"]:
-        """Which points lie in the closed domain."""
+        """Returns which points lie in the closed domain, shape (B,)."""
         return self.whole.contains(points)
 
     def uniforms(self, points: Points) -> dict[str, np.ndarray]:
-        """Those of the domain."""
+        """Returns the statistics of `whole` that are uniform on [0, 1] if points follow its measure."""
         return self.whole.uniforms(points)
 
 
 def coordinate_mesh(devices: list[Any] | None = None) -> Mesh:
-    """All devices, or those given, in a row."""
+    """Returns a mesh of all devices, or of those given, in one row."""
     return Mesh(np.asarray(jax.devices() if devices is None else devices), (AXIS,))
 
 
 def spread(problem: Problem, state: State, mesh: Mesh) -> tuple[Problem, State]:
-    """Both on the devices of a mesh, arrays of d rows split between them.
+    """Puts a problem and a state on the devices of a mesh, with arrays of d rows split between them.
 
-    Raises ValueError where d, or the fold of the first weight, is no multiple of the number of devices.
+    Raises ValueError where d, or the fold of the first weight, cannot be shared evenly by the devices.
     """
     dim = problem.domain.dim
     wide = pad_to_mesh(problem, mesh), divided(state, dim, mesh)
@@ -86,7 +105,10 @@ def spread(problem: Problem, state: State, mesh: Mesh) -> tuple[Problem, State]:
 
 
 def divided(state: State, dim: int, mesh: Mesh) -> State:
-    """The state with folds of matrices of d rows divided between the devices."""
+    """Returns the state with the folds of matrices of d rows divided between the devices.
+
+    Raises ValueError where the devices cannot share a fold evenly.
+    """
 
     def divide(leaf: Any) -> Any:
         if not isinstance(leaf, LowRank) or leaf.fold.rows != dim:
@@ -103,7 +125,11 @@ def divided(state: State, dim: int, mesh: Mesh) -> State:
 
 
 def pad_to_mesh(problem: Problem, mesh: Mesh) -> Problem:
-    """The problem with its points spread, and its coefficients filled up with zeros, which no window reads, to d of them."""
+    """Returns the problem with its points split over the mesh, and its coefficients padded to length d with zeros,
+    which no window reads.
+
+    Raises ValueError where d is no multiple of the number of devices.
+    """
     dim, devices = problem.domain.dim, mesh.size
     if dim % devices:
         raise ValueError(
@@ -115,7 +141,7 @@ def pad_to_mesh(problem: Problem, mesh: Mesh) -> Problem:
 
 
 def places(tree: Any, dim: int, mesh: Mesh) -> Any:
-    """For every array of a tree (or its shape) where it lives: split along its first axis if that is d, else copied."""
+    """Returns the sharding of every array (or shape) of a tree: split along its first axis if that has length d, else copied."""
 
     def place(leaf: Any) -> NamedSharding:
         split = leaf.ndim > 0 and leaf.shape[0] == dim

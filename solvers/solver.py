@@ -1,4 +1,4 @@
-"""What every solver offers, and what a fit returns."""
+"""What every solver offers, and what a fit returns, saves and loads."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 class FitStatus(StrEnum):
-    """How a training ended. Each is equal to its string."""
+    """How a training ended. Each member is equal to its string."""
 
     OK = "ok"
     DIVERGED = "diverged"
 
     @property
     def message(self) -> str:
-        """What it means, and what to try."""
+        """A sentence on what the status means, and what to try."""
         return _MESSAGES[self]
 
 
@@ -48,7 +48,7 @@ _MESSAGES = {
 
 @dataclass
 class Result:
-    """What a fit found. Errors are those at the end of training; `best` is the lowest seen on the way, a separate thing.
+    """What a fit returns. `errors` are those at the end of training; `best` is the lowest seen on the way, a separate thing.
 
     `result.u(x)` is a function like any other of JAX: `jax.grad(result.u)`, `jax.jit`, `jax.vmap` and `jax.hessian` take it.
     `result.save(path)` writes everything but the compiled training to a file that `solvers.load(path)` reads; pickle works too.
@@ -58,16 +58,24 @@ class Result:
     reason: str
     """Why it ended early; "" where it did not."""
     steps: int
+    """The number of steps that were taken."""
     loss: float | None
+    """The last finite loss; None where no step was taken, or there is no loss."""
     history: list[dict[str, float]]
+    """For every dispatch its step, seconds and mean loss, and `relative_l2` where errors were measured."""
     seconds: float
+    """The time of the training alone, in seconds of the clock: without compilation and evaluations."""
     compile_seconds: float | None
     steps_per_second: float | None
+    """The rate without the first step; None where nothing was trained."""
     compiled_bytes: int | None
+    """The memory that the compiler plans for the training loop, in bytes."""
     errors: dict[str, float] | None
+    """Errors on the test set at the end, by the name of the metric; None where there was no test set."""
     forward_evaluations: int
+    """How often the loss was evaluated."""
     predict: Callable[[Points], Any] = field(repr=False)
-    """u at a batch of `Points`, shape (B,)."""
+    """A function from a batch of `Points` to u there, shape (B,)."""
     params: Params = field(default=None, repr=False)
     solver: Solver | None = field(default=None, repr=False)
     pde: PDE | None = field(default=None, repr=False)
@@ -77,11 +85,12 @@ class Result:
 
     @property
     def best(self) -> float | None:
-        """The lowest relative L2 error in the history."""
+        """The lowest relative L2 error in the history; None where none was measured."""
         return min((h["relative_l2"] for h in self.history if "relative_l2" in h), default=None)
 
     def u(self, x: Any, t: Any = None) -> Float[Array, ""] | Float[Array, " batch"]:
-        """The trained u at one point or many: x of shape (d,) or (B, d), and on a problem in time t of shape () or (B,).
+        """Evaluates the trained u at one point or many: x of shape (d,) or (B, d), and on a problem in time t of shape
+        () or (B,).
 
         A point gives a number of shape (), a batch one of shape (B,). Raises ValueError where x has another number of
         coordinates than the problem, or t is missing or is not wanted.
@@ -109,10 +118,10 @@ class Result:
             raise ValueError(f"{self.pde.name} is a problem without time: call u(x)")
 
     def save(self, path: str | Path) -> None:
-        """Write parameters, numbers and the names of problem and solver to `path`; see `load`.
+        """Writes parameters, numbers and the names of problem and solver to `path`; see `load`.
 
-        The file is a NumPy archive: a JSON header, and arrays. Raises ValueError for a result that has no parameters, such as that
-        of a null predictor.
+        The file is a NumPy archive: a JSON header, and arrays. Raises ValueError for a result that has no parameters,
+        such as that of a null predictor.
         """
         Path(path).write_bytes(self._written())
 
@@ -127,7 +136,7 @@ class Result:
         return storage.write(header, jax.tree.leaves(self.params))
 
     def __reduce__(self) -> Any:
-        """As `save` writes it, and the solver."""
+        """Pickles the bytes that `save` writes, and the solver."""
         return _unpickled, (self._written(), self.solver)
 
 
@@ -144,15 +153,15 @@ _NUMBERS = (
     "errors",
     "forward_evaluations",
 )
-"""The fields of a result that are plain data."""
+"""The names of the fields of a result that are plain data."""
 
 
 def load(path: str | Path, pde: PDE | None = None, solver: Solver | None = None) -> Result:
-    """The result that `Result.save` wrote to `path`.
+    """Returns the result that `Result.save` wrote to `path`.
 
-    Problem and solver are made by the names in the file, the solver with the hyperparameters that it had; give them where they are
-    registered under no name. Raises ValueError, saying what differs, where either is not what it was: the problem's fingerprint, a
-    hyperparameter, the shape of an array.
+    Problem and solver are made by the names in the file, the solver with the hyperparameters that it had; pass them
+    where they are registered under no name. Raises ValueError, saying what differs, where either has changed since: the
+    problem's fingerprint, a hyperparameter, or the number, rank or type of the arrays.
     """
     return _read(Path(path).read_bytes(), str(path), pde, solver)
 
@@ -177,12 +186,12 @@ def _problem(pde: PDE) -> dict[str, Any]:
 
 
 def _solver(solver: Solver) -> dict[str, Any]:
-    """As JSON gives it back."""
+    """Returns the solver's name and hyperparameters as JSON gives them back."""
     return json.loads(json.dumps({"name": solver.name, "hyperparameters": solver.hyperparameters()}))
 
 
 def _as_it_was(then: dict[str, Any]) -> Solver:
-    """The registered solver with the numbers that it had."""
+    """Returns the registered solver with the hyperparameters of the file; with its own where it does not take them."""
     from . import make
 
     solver = make(then["name"])
@@ -195,11 +204,11 @@ def _as_it_was(then: dict[str, Any]) -> Solver:
     try:
         return solver.with_hyperparameters(**numbers) if numbers else solver
     except ValueError:
-        return solver  # which is then told apart from what it was
+        return solver  # the caller then reports in what it differs
 
 
 def _differences(old: Any, new: Any, place: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """Every place at which two nested dictionaries differ, and what each has there."""
+    """Yields every place at which two nested dictionaries differ, and what each has there."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in sorted({*old, *new}):
             yield from _differences(old.get(name), new.get(name), f"{place}.{name}".lstrip("."))
@@ -208,13 +217,13 @@ def _differences(old: Any, new: Any, place: str = "") -> Iterator[tuple[str, tup
 
 
 def _require_same(what: str, subject: str, then: dict[str, Any], now: dict[str, Any]) -> None:
-    found = [f"{place} was {old!r} and is {new!r}" for place, (old, new) in _differences(then, now)]
-    if found:
-        raise ValueError(f"the {subject} of {what} is another one now: {'; '.join(found)}")
+    changes = [f"{place} was {old!r} and is {new!r}" for place, (old, new) in _differences(then, now)]
+    if changes:
+        raise ValueError(f"the {subject} of {what} is another one now: {'; '.join(changes)}")
 
 
 class Solver(ABC):
-    """What every solver offers, trained or not: `hyperparameters`, `unsupported` and `fit`; the rest has defaults."""
+    """The protocol of solvers, trained or not: `hyperparameters`, `unsupported` and `fit` are required; the rest has defaults."""
 
     name: str
     sees_solution: ClassVar[bool] = False
@@ -222,13 +231,13 @@ class Solver(ABC):
 
     @abstractmethod
     def hyperparameters(self) -> dict[str, Any]:
-        """Everything that decides what it does, as plain data."""
+        """Returns everything that decides what the solver does, as plain data that JSON can hold."""
 
     def with_hyperparameters(self, **changes: Any) -> Self:
-        """The same solver with hyperparameters changed by name: what `solvers.make(name, …)` and `--set` do.
+        """Returns the same solver with hyperparameters changed by name, as `solvers.make(name, …)` and `--set` ask for.
 
-        Without a definition of its own a frozen dataclass can change those of its fields that `hyperparameters()` shows and that
-        are numbers, booleans or strings. Raises BadHyperparameter for any other name and for a value of another kind.
+        By default a frozen dataclass can change those of its fields that `hyperparameters()` shows and that are
+        numbers, booleans or strings. Raises BadHyperparameter for any other name and for a value of another kind.
         """
         known = hyperparameters.changeable(self, self.hyperparameters())
         hyperparameters.require_known(self.name, changes, known)
@@ -236,7 +245,7 @@ class Solver(ABC):
 
     @abstractmethod
     def unsupported(self, pde: PDE) -> str | None:
-        """Why this cross makes no sense, in words; None if it does."""
+        """Returns the reason, in words, why this solver cannot be used on `pde`; None if it can."""
 
     @abstractmethod
     def fit(
@@ -251,21 +260,23 @@ class Solver(ABC):
         seconds: float | None = None,
         evaluations: int = 10,
     ) -> Result:
-        """Solve `pde`.
+        """Solves `pde` in at most `steps` steps on `batch` points each, and returns the result.
 
         `seed` fixes initialisation and all training randomness; the instance has its own. With a `test` set, errors are
-        measured `evaluations` times, evenly, and at the end. `seconds` ends training early: 0 before the first step, None never.
-        `progress(step, steps, loss, steps_per_second)` is called about twice a second; "auto" draws a bar.
+        measured `evaluations` times, evenly, and at the end. `seconds` ends training early: 0 before the first step,
+        None never. `progress(step, steps, loss, steps_per_second)` is called about twice a second; "auto" draws a bar.
 
         Raises ValueError where `unsupported` gives a reason.
         """
 
     def compile(self, pde: PDE, *, steps: int = 10_000, batch: int = 100, chunk: int = 1) -> Compiled | None:
-        """The training compiled ahead of time, for timing it and for its memory; None where there is nothing to compile."""
+        """Compiles the training ahead of time, for timing it and for its memory; returns None where there is nothing to
+        compile.
+        """
         return None
 
     def restore(self, pde: PDE, leaves: list[Array]) -> tuple[Params, Callable[[Points], Array]]:
-        """Parameters, and u as a function of points, from the arrays that a saved result has: the leaves of its parameters.
+        """Rebuilds parameters, and u as a function of points, from the arrays of a saved result: the leaves of its parameters.
 
         Raises ValueError where they are not those of this solver, or where it does not keep any.
         """

@@ -16,7 +16,7 @@ FORMAT = 1
 
 
 def write(header: dict[str, Any], leaves: list[Array]) -> bytes:
-    """The file's content. Keys of random numbers are written as their words."""
+    """Returns the content of a file with a JSON header and arrays. Random keys are written as their words."""
     keys = {str(n): str(jax.random.key_impl(a)) for n, a in enumerate(leaves) if _is_key(a)}
     text = json.dumps({"format": FORMAT, "keys": keys, "leaves": len(leaves)} | header)
     arrays: dict[str, Any] = {"header": np.frombuffer(text.encode(), np.uint8)}
@@ -28,7 +28,10 @@ def write(header: dict[str, Any], leaves: list[Array]) -> bytes:
 
 
 def read(content: bytes, what: str) -> tuple[dict[str, Any], list[Array]]:
-    """Header and arrays. Raises ValueError for what `write` did not write; `what` names it."""
+    """Returns the header and the arrays of a file's content.
+
+    Raises ValueError for content that `write` did not make; the message calls it `what`.
+    """
     file = io.BytesIO(content)
     if not zipfile.is_zipfile(file):
         raise ValueError(f"{what} is not a saved result, or is damaged")

@@ -32,15 +32,15 @@ from .networks.matrices import Basis
 from .neural import NeuralSolver, on_device
 from .trainers.subspace import Subspace, SubspaceZO, has_core, moved
 
-_TOGETHER = 32  # directions in one batch
+_TOGETHER = 32  # directions that are evaluated in one batch
 
 Statistics = tuple[float, float, float]
-"""A number as seen, its standard error, and the prediction."""
+"""A number as it was measured, its standard error, and its prediction."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A quantity against a variable: as seen, with its standard error, and as predicted."""
+    """A quantity against a variable: the values `at` which it was measured, as seen with its standard error, and as predicted."""
 
     quantity: str
     variable: str
@@ -51,7 +51,7 @@ class Curve:
     predicted: tuple[float, ...]
 
     def slope(self, low: float = 0.0, high: float = math.inf) -> float:
-        """The least-squares slope of log `seen` against log `at`, between `low` and `high`."""
+        """Fits the slope of log `seen` against log `at` by least squares, over low ≤ at ≤ high."""
         chosen = [(a, s) for a, s in zip(self.at, self.seen, strict=True) if low <= a <= high]
         at, seen = np.log(np.asarray(chosen, float)).T
         return float(np.polyfit(at, seen, 1)[0])
@@ -59,7 +59,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Beginning:
-    """A training before its first subspace: its loss as a function of the parameters' leaves and ξ."""
+    """A training before its first subspace, with its loss as a function of the leaves of the parameters and of ξ."""
 
     trainer: SubspaceZO
     loss: Callable[[list[Array], PRNGKeyArray], Array]
@@ -67,14 +67,14 @@ class Beginning:
     state: Subspace
 
     def subspace(self, key: PRNGKeyArray) -> Restricted:
-        """The loss in the subspace that `key` draws."""
+        """Restricts the loss to the subspace that `key` draws."""
         leaves, state = jax.jit(self.trainer.refreshed)(self.leaves, self.state, key)
         return Restricted(self.loss, leaves, state.bases, state.first)
 
 
 @dataclass(frozen=True)
 class Restricted:
-    """A loss in a subspace. z is a list of arrays in the shapes of `cores`, which are zeros."""
+    """A loss in a random subspace, θ + P z. z is a list of arrays in the shapes of `cores`, which are zeros."""
 
     whole: Callable[[list[Array], PRNGKeyArray], Array]
     leaves: list[Array]
@@ -82,16 +82,16 @@ class Restricted:
     cores: list[Array]
 
     def loss(self, z: list[Array], key: PRNGKeyArray) -> Float[Array, ""]:
-        """L(θ + P z; ξ)."""
+        """Evaluates L(θ + P z; ξ), with ξ drawn from `key`."""
         return self.whole(moved(self.leaves, self.bases, z), key)
 
     def lifted(self, z: list[Array]) -> list[Array]:
-        """P z."""
+        """Returns P z, in the shapes of the parameters."""
         return moved([jnp.zeros_like(leaf) for leaf in self.leaves], self.bases, z)
 
 
 def begin(solver: NeuralSolver, pde: PDE, batch: int, seed: int, **changes: Any) -> Beginning:
-    """`solver` at its initial parameters, with fields of its trainer changed.
+    """Returns the training of `solver` at its initial parameters, with fields of its trainer changed by name.
 
     Raises ValueError where the trainer is not `SubspaceZO`, or keeps a matrix of the network as `LowRank` or `Replayed`.
     """
@@ -124,7 +124,7 @@ def slope_variance(
     batch: int = 32,
     seed: int = 0,
 ) -> tuple[Curve, Curve]:
-    """Var ρ over ξ against ε, the mean over the trainer's queries z, with and without common random numbers.
+    """Measures Var ρ over ξ against ε, the mean over the trainer's queries z, with and without common random numbers.
 
     Predicted: with them the variance of ∇L·Pz, taken by forward mode; without them Var L / 2ε².
     """
@@ -159,9 +159,10 @@ def gradient_moments(
     batch: int = 16,
     seed: int = 0,
 ) -> tuple[Curve, Curve]:
-    """E|ĝ|²/|Pᵀ∇L|² and E cos²(ĝ, Pᵀ∇L) over z against s, in one subspace of each rank and at one ξ.
+    """Measures E|ĝ|²/|Pᵀ∇L|² and E cos²(ĝ, Pᵀ∇L) over z against s, in one subspace of each rank and at one ξ.
 
-    ρ is a derivative by forward mode, Pᵀ∇L comes from reverse mode. `draws` is rounded up to whole batches of directions.
+    Predicted: s + 2 and 1/s. ρ is a derivative by forward mode, Pᵀ∇L comes from reverse mode. `draws` is rounded up to
+    whole batches of directions.
     """
     key, batches = prng.key(seed), -(-draws // _TOGETHER)
     sizes, squares, cosines = [], [], []
@@ -183,7 +184,7 @@ def gradient_moments(
 def _estimates(
     trainer: SubspaceZO, there: Restricted, key: PRNGKeyArray, batches: int
 ) -> Float[np.ndarray, "draws s"]:
-    """ĝ = ρ z of every query by itself, all at the ξ of `key`."""
+    """Returns ĝ = ρ z of every query by itself, all at the ξ of `key`."""
 
     def one(seed: PRNGKeyArray) -> Array:
         z = trainer.directions(there.cores, seed)
@@ -203,10 +204,10 @@ def alignment(
     batch: int = 16,
     seed: int = 0,
 ) -> tuple[Curve, ...]:
-    """E cos²(Pĝ, ∇L) over subspaces and z, against the rank and q; ∇L is that of all parameters at one ξ.
+    """Measures E cos²(Pĝ, ∇L) over subspaces and z, against the rank and q; ∇L is that of all parameters at one ξ.
 
-    In a subspace cos² is Beta(q/2, (s − 1)/2), of mean q/(q + s − 1). On average a subspace of rank r holds r²/(m'n') of the
-    squared gradient of an m' × n' matrix, and all of a bias'.
+    In a subspace cos² is Beta(q/2, (s − 1)/2), of mean q/(q + s − 1). On average a subspace of rank r holds r²/(m'n')
+    of the squared gradient of an m' × n' matrix, and all of the squared gradient of a bias.
     """
     key = prng.key(seed)
     start, rows = begin(solver, pde, batch, seed), []
@@ -222,7 +223,9 @@ def alignment(
 def _cosines(
     begun: Beginning, gradient: list[Array], queries: Sequence[int], key: PRNGKeyArray, draws: int
 ) -> Float[np.ndarray, "draws counts"]:
-    """cos² of the estimate from the first q directions, for every q of `queries`, with the gradient at the ξ of `key`."""
+    """Returns cos² between the gradient at the ξ of `key` and the estimate from the first q directions, for every q of
+    `queries`.
+    """
     whole = _flat(gradient)
 
     def one(seed: PRNGKeyArray) -> Array:
@@ -237,7 +240,7 @@ def _cosines(
 
 
 def _expected_share(state: Subspace, gradient: list[Array]) -> tuple[int, float]:
-    """s, and E|Pᵀ∇L|²/|∇L|² over subspaces."""
+    """Returns s, and E|Pᵀ∇L|²/|∇L|² over subspaces."""
     size, held, total = 0, 0.0, 0.0
     for leaf, basis, core in zip(gradient, state.bases, state.first, strict=True):
         square = float(jnp.sum(leaf**2))
@@ -256,7 +259,8 @@ def kernel_error(
     draws: int = 8192,
     seed: int = 0,
 ) -> tuple[Curve, ...]:
-    """The relative error of K̂ for u_θ at random points: √E|K̂ − K|²/|K| (Frobenius) against q and P, and its largest entry.
+    """Measures the relative error of K̂ for u_θ at random points: √E|K̂ − K|²/|K| (Frobenius) against q and P, and its
+    largest entry.
 
     Predicted: √((1 + (tr K)²/|K|²)/q), exact for normal ξ; for E max_ij |K̂ − K|_ij/√(K_ii K_jj) over n outputs, at the last
     width, 2√(ln(n(n + 1))/q), which bounds it for large q. `draws` directions make draws/q kernels; each q divides them.
@@ -279,7 +283,7 @@ def tangent_kernel(
     function: Callable[[Float[Array, " parameters"]], Float[Array, " outputs"]],
     params: Float[Array, " parameters"],
 ) -> Float[Array, "outputs outputs"]:
-    """K = J Jᵀ, J by reverse mode."""
+    """Computes the tangent kernel K = J Jᵀ of a function of flat parameters, with J by reverse mode."""
     jacobian = jax.jit(jax.jacrev(function))(params)
     return jacobian @ jacobian.T
 
@@ -290,7 +294,7 @@ def random_tangents(
     key: PRNGKeyArray,
     draws: int,
 ) -> Float[np.ndarray, "draws outputs"]:
-    """Jξ by forward mode, for standard normal ξ."""
+    """Computes Jξ by forward mode for `draws` standard normal vectors ξ, shape (draws, outputs)."""
 
     def one(seed: PRNGKeyArray) -> Array:
         return jax.jvp(function, (params,), (jax.random.normal(seed, params.shape),))[1]
@@ -301,7 +305,9 @@ def random_tangents(
 def zeroth_order_kernels(
     tangents: Float[np.ndarray, "draws outputs"], queries: int
 ) -> Float[np.ndarray, "kernels outputs outputs"]:
-    """K̂ of q directions each, as many as the draws make."""
+    """Returns the kernels K̂ of q = `queries` directions each, shape (draws/q, outputs, outputs); q must divide the
+    number of draws.
+    """
     grouped = tangents.reshape(-1, queries, tangents.shape[1])
     return np.einsum("bqi,bqj->bij", grouped, grouped) / queries
 
@@ -309,7 +315,7 @@ def zeroth_order_kernels(
 def _values(
     solver: NeuralSolver, pde: PDE, outputs: int, seed: int
 ) -> tuple[Callable[[Array], Array], Float[Array, " parameters"]]:
-    """u_θ at random points as a function of the flat parameters, and the initial ones."""
+    """Returns u_θ at random points as a function of the flat parameters, and the initial parameters."""
     problem, key = on_device(pde), prng.key(seed)
     points = problem.sample(key, outputs)
     params = solver.network.init(key, pde.dim, problem.has_time)
@@ -319,7 +325,7 @@ def _values(
 
 
 def _frobenius(tangents: np.ndarray, kernel: np.ndarray, queries: int) -> Statistics:
-    """√E|K̂ − K|²/|K|. With y = Jξ, normal of covariance K, E|yyᵀ − K|² = (tr K)² + |K|²."""
+    """Returns √E|K̂ − K|²/|K|. With y = Jξ, normal of covariance K, E|yyᵀ − K|² = (tr K)² + |K|²."""
     norm, gaps = (kernel**2).sum(), zeroth_order_kernels(tangents, queries) - kernel
     square, error = _mean((gaps**2).sum((1, 2)) / norm)
     root = math.sqrt(square)
@@ -327,19 +333,21 @@ def _frobenius(tangents: np.ndarray, kernel: np.ndarray, queries: int) -> Statis
 
 
 def _largest(tangents: np.ndarray, kernel: np.ndarray, queries: int) -> Statistics:
-    """E max |K̂ − K|_ij/√(K_ii K_jj). An entry's variance is at most 2/q; n(n + 1)/2 of them are compared with normal numbers."""
+    """Returns E max |K̂ − K|_ij/√(K_ii K_jj). An entry's variance is at most 2/q; n(n + 1)/2 of them are compared with
+    normal numbers.
+    """
     size, count = np.sqrt(np.diag(kernel)), len(kernel)
     gaps = np.abs(zeroth_order_kernels(tangents, queries) - kernel) / np.outer(size, size)
     return *_mean(gaps.max((1, 2))), 2 * math.sqrt(math.log(count * (count + 1)) / queries)
 
 
 def _over(items: Array, function: Callable[[Array], Any]) -> Any:
-    """`function` of every item, one after the other, in double precision.
+    """Applies `function` to every item, one after the other, and returns the results in double precision.
 
     Not vmap: jaxlib 0.10.2 miscompiles a step under one more batch axis of 100 on a CPU (a fused product, sum and square).
     """
-    found = jax.jit(lambda a: jax.lax.map(function, a))(items)
-    return jax.tree.map(lambda a: np.asarray(a, np.float64), found)
+    results = jax.jit(lambda a: jax.lax.map(function, a))(items)
+    return jax.tree.map(lambda a: np.asarray(a, np.float64), results)
 
 
 def _flat(arrays: list[Array]) -> Float[Array, " numbers"]:
@@ -351,12 +359,12 @@ def _squared_cosine(one: Float[Array, " n"], other: Float[Array, " n"]) -> Float
 
 
 def _mean(drawn: Float[np.ndarray, " draws"]) -> tuple[float, float]:
-    """A mean and its standard error."""
+    """Returns a mean and its standard error."""
     return float(drawn.mean()), float(drawn.std(ddof=1) / math.sqrt(drawn.size))
 
 
 def _variance(drawn: Float[np.ndarray, "draws queries"]) -> tuple[float, float]:
-    """The variance over draws, averaged over queries, and its standard error."""
+    """Returns the variance over draws, averaged over queries, and its standard error."""
     count = len(drawn)
     return _mean(((drawn - drawn.mean(0)) ** 2).mean(1) * count / (count - 1))
 
@@ -367,7 +375,7 @@ def _crossed(
     across: tuple[str, Sequence[int]],
     rows: list[list[Statistics]],
 ) -> tuple[Curve, ...]:
-    """A table of rows `down` and columns `across`, as curves against `across`, and then against `down`."""
+    """Returns a table of rows `down` and columns `across` as curves against `across`, and then against `down`."""
     columns = [list(column) for column in zip(*rows, strict=True)]
     return (*_curves(quantity, across, down, rows), *_curves(quantity, down, across, columns))
 
@@ -378,7 +386,7 @@ def _curves(
     each: tuple[str, Sequence[int]],
     rows: list[list[Statistics]],
 ) -> tuple[Curve, ...]:
-    """A curve of each row, against `along`."""
+    """Returns a curve for each row, against `along`."""
     (variable, at), (name, values) = along, each
     return tuple(
         _curve(quantity, variable, f"{name} = {value:,}", at, row)

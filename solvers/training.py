@@ -32,7 +32,11 @@ def train(
     seconds: float | None,
     evaluations: int,
 ) -> Result:
-    """Train in dispatches of about half a second, up to the last step, the first loss that is not finite, or `seconds`."""
+    """Trains until the last step, the first loss that is not finite, or the end of `seconds`, and returns the result.
+
+    Steps are dispatched for about half a second at a time, and `show` is called after each dispatch. With a `test` set,
+    errors are measured `evaluations` times, evenly, and at the end.
+    """
     clock = _Stopwatch()
     state, history, steps = compiled.init(seed), [], compiled.steps
     stops = sorted({round(steps * (k + 1) / evaluations) for k in range(evaluations)} - {0}) if test else []
@@ -46,17 +50,20 @@ def train(
             jax.block_until_ready(state)
         done, finite = int(state.step), bool(jnp.isfinite(state.loss))
         last = float(losses.last)
-        entry = {"step": done, "seconds": clock.total, "loss": float(losses.mean) if finite else last}
+        loss = float(losses.mean) if finite else last
+        entry = {"step": done, "seconds": clock.total}
+        if math.isfinite(loss):  # of a training that diverges at once, no loss ever was
+            entry["loss"] = loss
         if test is not None and finite and (done in stops or done == steps):
             entry["relative_l2"] = test.errors(compiled.predictor(state.params))["relative_l2"]
         history.append(entry)
-        show(done, steps, entry["loss"], clock.rate)
+        show(done, steps, loss, clock.rate)
     predict = compiled.predictor(state.params)
     return Result(
         status=FitStatus.OK if finite else FitStatus.DIVERGED,
         reason="" if finite else f"Loss became non-finite at step {done}; try a smaller learning rate.",
         steps=done,
-        loss=last,
+        loss=last if last is not None and math.isfinite(last) else None,
         history=history,
         seconds=clock.total,
         compile_seconds=compiled.seconds,
@@ -72,7 +79,7 @@ def train(
 
 
 class _Stopwatch:
-    """Training time, and the steady rate: the first dispatch, one step, is left out of it."""
+    """Measures training time and the steady rate, which leaves out the first dispatch, of one step."""
 
     def __init__(self) -> None:
         self.total = 0.0
@@ -82,13 +89,13 @@ class _Stopwatch:
         self._dispatches = 0
 
     def next_count(self) -> int:
-        """How many steps to dispatch next: about _DISPATCH seconds' worth, growing at most fourfold."""
+        """Returns how many steps to dispatch next: about _DISPATCH seconds' worth, growing at most fourfold."""
         if self._dispatches == 0:
             return 1
         return max(1, min(4 * self._count, round(_DISPATCH * (self.rate or 1))))
 
     def running(self, count: int) -> _Stopwatch:
-        """Time the block that runs `count` steps."""
+        """Times the block that runs `count` steps, as a context manager."""
         self._count = count
         return self
 
@@ -106,7 +113,7 @@ class _Stopwatch:
 
     @property
     def rate(self) -> float | None:
-        """Steps per second."""
+        """Steps per second; None before the first dispatch."""
         count, spent = self._steady
         if count:
             return count / spent

@@ -69,8 +69,6 @@ def test_the_examples_for_jax_users_run(example, tmp_path, monkeypatch):
     found = blocks("jax-users.md")
     assert len(found) == 6
     for code in found:
-        if "solution_at" in code and not hasattr(pdezoo.PDE, "solution_at"):
-            continue
         example(code)
 
 

@@ -1,7 +1,6 @@
 """`pdezoo asv export` and `import`: records as asv results, and results of the asv suites as records.
 
-A record says more than an asv result can hold, and an asv result less than a record must: docs/harness.md has the mapping
-and what is lost in each direction.
+A record holds more than an asv result can: docs/harness.md has the mapping and what is lost in each direction.
 """
 
 from __future__ import annotations
@@ -37,7 +36,10 @@ _SETTLED = "records"  # asv's name for the environment of exported records
 
 
 def export(store: Path, folder: Path) -> None:
-    """Write the records of a store as an asv project of its own, for `asv publish`, `compare` and `show`."""
+    """Writes the records of a store as an asv project of its own, for `asv publish`, `compare` and `show`.
+
+    Raises UserError if `folder` has something in it already, or no record was made by a known, unchanged commit.
+    """
     if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
         raise UserError(f"{folder} exists and is not an empty folder; name a new one")
     records = list(Store.reading(store).read().records.values())
@@ -59,7 +61,7 @@ def export(store: Path, folder: Path) -> None:
 
 
 def _groups(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
-    """By machine and commit."""
+    """Groups records by asv's name for their machine and by their commit."""
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         groups[_machine_name(record.environment), str(record.environment.commit)].append(record)
@@ -67,7 +69,7 @@ def _groups(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
 
 
 def _machine_name(environment: Environment) -> str:
-    """Readable, and different for machines whose speeds must not be compared."""
+    """Returns a readable name, different for machines whose speeds must not be compared."""
     words = re.sub(r"[^a-z0-9]+", "-", environment.machine.lower()).strip("-")[:60]
     return f"{words}-{sha256(environment.machine)[:8]}"
 
@@ -85,7 +87,7 @@ def _machine(name: str, environment: Environment) -> dict[str, Any]:
 
 
 def _label(cell: Cell) -> str:
-    """One line for people, and enough of the identity to tell hyperparameters and protocols apart."""
+    """Returns a cell's label, with enough of its identity to tell hyperparameters and protocols apart."""
     return f"{cell.label} {cell.identity[:12]}"
 
 
@@ -129,7 +131,7 @@ def _results(machine: str, commit: str, group: list[Record], cells: dict[str, Ce
 
 
 def _value(record: Record | None, metric: str) -> float | None:
-    """asv's numbers: null is "failed", NaN "skipped"."""
+    """Returns a metric in asv's form: None (null in JSON) means failed to asv, and NaN means skipped."""
     if record is None or record.status is Status.UNSUPPORTED:
         return math.nan
     if record.status is not Status.OK:
@@ -144,12 +146,12 @@ def _commit_time(commit: str) -> int | None:
 
 
 def _write(path: Path, value: Any) -> None:
-    save(path, json.dumps(value, indent=1).encode())  # with NaN, as asv has it
+    save(path, json.dumps(value, indent=1).encode())  # asv's files have NaN, which strict JSON forbids
 
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """One cell of the suites at one commit, as asv stored it: numbers in asv's form, by the names of our metrics."""
+    """What asv stored of one cell of the suites at one commit: numbers in asv's form, by the names of our metrics."""
 
     problem: str
     solver: str
@@ -158,10 +160,10 @@ class SuiteResult:
 
 
 def import_(results: Path, store: Path) -> int:
-    """Add what the suites measured to a store. 1 if a file could not be read.
+    """Adds what the asv suites measured to a store, and returns the exit status: 1 if a file could not be read.
 
-    Only results of commits whose `pdezoo` and `solvers` are those of this checkout: nothing else says which problem and which
-    hyperparameters a name meant.
+    Only results of commits whose `pdezoo` and `solvers` equal those of this checkout are taken: asv stores names alone, and
+    only equal sources say which problem and which hyperparameters they meant. Raises UserError if there is no such folder.
     """
     if not results.is_dir():
         raise UserError(f"there are no asv results at {results}; `pdezoo history` makes some in .asv/results")
@@ -194,7 +196,9 @@ def import_(results: Path, store: Path) -> int:
 
 
 def _records(path: Path) -> tuple[list[Record], list[str]]:
-    """The records that a result file makes, and why its other cells make none."""
+    """Returns the records made of a result file, and the reasons why its other cells make none. Raises ValueError and others
+    for a file that is not one of asv's.
+    """
     if path.stat().st_size > _MAX_BYTES:
         raise ValueError(f"it has more than {_MAX_BYTES:,} bytes")
     stored = json.loads(path.read_text(encoding="utf-8"))
@@ -208,7 +212,7 @@ def _records(path: Path) -> tuple[list[Record], list[str]]:
 
 
 def _suite_results(stored: dict[str, Any]) -> list[SuiteResult]:
-    """Every cell of which some suite has a result that was not skipped."""
+    """Returns every cell for which some suite, at the present version, has a result that was not skipped."""
     from benchmarks import suite
 
     numbers: dict[tuple[Any, ...], dict[str, float | None]] = defaultdict(dict)
@@ -222,7 +226,7 @@ def _suite_results(stored: dict[str, Any]) -> list[SuiteResult]:
 
 
 def _flat(row: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], float | None]]:
-    """Parameters and values; a benchmark that failed as a whole has one null for all."""
+    """Yields the parameters and value of every cell of a benchmark. One that failed as a whole has a single null for all."""
     cells = list(itertools.product(*([ast.literal_eval(str(v)) for v in axis] for axis in row["params"])))
     values = row["result"] if isinstance(row["result"], list) else [None] * len(cells)
     for cell, value in zip(cells, values, strict=True):
@@ -230,7 +234,7 @@ def _flat(row: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], float | None]]
 
 
 def _record(result: SuiteResult, environment: Environment, stored: dict[str, Any]) -> Record | str:
-    """The record of a cell, or why there is none."""
+    """Returns the record of a cell, or the reason why there is none."""
     from benchmarks import suite
 
     numbers = result.numbers
@@ -271,7 +275,7 @@ def _environment(stored: dict[str, Any]) -> Environment:
 
 
 def _version(python: str) -> str:
-    """asv names an environment's Python by its version, and the one at hand by its path."""
+    """Returns the version of Python, or "unknown" where asv stored a path: it does so for the Python it runs in itself."""
     return python if re.fullmatch(r"[0-9.]{1,20}", python) else "unknown"
 
 

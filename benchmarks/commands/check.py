@@ -1,4 +1,4 @@
-"""`pdezoo check`: the contract of every contribution, each failure with what was expected, seen, and what to do."""
+"""`pdezoo check`: holds contributions to their contract. Every failure says what was expected, what was seen and what to try."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.planning.subjects import catalogues
+from benchmarks.planning.subjects import catalogues, require_device
 from benchmarks.terminal.parsing import dimension, names_it, require_known
 
 _MARKS = {True: "ok  ", False: "FAIL", None: "–   "}
@@ -16,7 +16,9 @@ _AUDIT_POINTS = 2_000
 
 @dataclass(frozen=True)
 class Chosen:
-    """A contribution to check; `error` says what is broken about one that cannot be imported."""
+    """A contribution to check. `kind` is "pde" or "solver", `origin` the package that registers it, and `error` the reason why
+    it cannot be imported, if it cannot.
+    """
 
     kind: str
     name: str
@@ -25,9 +27,13 @@ class Chosen:
 
 
 def check(patterns: list[str], dim: str, as_json: bool) -> int:
-    """Hold every contribution that matches to its contract and print what came out. 1 if one fails."""
+    """Checks every contribution whose name matches one of `patterns` and prints the findings; problems are audited at `dim`.
+
+    Returns the exit status: 1 if a contribution fails. Raises UserError for a pattern that matches nothing.
+    """
     size = dimension(dim)
     chosen = _chosen(patterns or ["*"])
+    require_device()
     reports = []
     for contribution in chosen:
         print(f"checking {contribution.name} …", file=sys.stderr, flush=True)
@@ -90,14 +96,14 @@ def _broken(contribution: Chosen) -> dict[str, Any]:
 
 @dataclass
 class _Problem:
-    """A problem under test, and what its proof found on the way."""
+    """A problem under test, to be made at dimension `dim`, and the report of its verification once that has run."""
 
     name: str
     dim: int
     report: Any = None
 
     def findings(self) -> Iterator[Any]:
-        """The contract's clauses, and between them the proof's checks."""
+        """Yields the findings of the contract's clauses, with the checks of the verification in their midst."""
         import solvers
 
         before, after = _clauses()
@@ -107,7 +113,7 @@ class _Problem:
             yield from solvers.findings(self, after)
 
     def make(self, dim: int | None = None, seed: int = 0) -> Any:
-        """At `dim`, by default the one asked for; a problem of one dimension at its own."""
+        """Makes the problem at `dim`, by default at the dimension asked for, or else at the only one that it has."""
         import pdezoo
 
         try:
@@ -119,12 +125,12 @@ class _Problem:
 
     @property
     def audit(self) -> dict[str, Any]:
-        """Of the proof; empty where there is none."""
+        """The audit of the verification; empty if that has not run to its end."""
         return self.report.audit if self.report else {}
 
 
 def _clauses() -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Those before the proof and those after it."""
+    """Returns the clauses of a problem's contract: those up to the verification, and those after it."""
     from solvers import Clause
 
     before = (
@@ -209,7 +215,7 @@ def _memory(problem: _Problem) -> str:
 
 
 def _source_bytes(pde: Any) -> int:
-    """What the compiler plans for the source at eight points."""
+    """Returns the bytes that the compiler plans for evaluating the source at eight points."""
     import jax
 
     problem = pde.lower()
@@ -234,7 +240,9 @@ def _solvable(problem: _Problem) -> str:
 
 
 def _refusal(name: str, pde: Any) -> str | None:
-    """Why a solver cannot solve the problem; "" where it does not count: it sees the solution, or is broken itself."""
+    """Returns why a solver cannot solve the problem, None if it can, and "" if it does not count: it sees the solution, or is
+    broken itself.
+    """
     import solvers
 
     try:
@@ -245,7 +253,9 @@ def _refusal(name: str, pde: Any) -> str | None:
 
 
 def _explained(check: Any, caveat: str) -> Any:
-    """A check of the proof as a finding. A caveat says that the equation may not be solved, and that is then as expected."""
+    """Returns a check of the verification as a finding. Where a caveat says that the published solution does not solve the
+    equation, a residual that does not vanish is as expected, and no failure.
+    """
     from solvers import Finding
 
     if caveat and check.name in ("residual", "source") and not check.ok:

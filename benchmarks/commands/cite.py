@@ -1,4 +1,4 @@
-"""`pdezoo cite`: BibTeX for a row, and the hash that names a result set."""
+"""`pdezoo cite`: prints BibTeX for a problem, a solver or all records, and the hash that names a result set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ TABLE = "table"
 
 
 def cite(name: str, root: Path, as_json: bool) -> None:
-    """Print the entries of a problem, a solver or the whole table, with the hash of the result set."""
+    """Prints the BibTeX entries for a problem, a solver or TABLE (all records under `root`), and the hash of the result set.
+
+    Raises UserError for an unknown name.
+    """
     pdes, solvers = names()
     families = {pde.partition("/")[0] for pde in pdes}
     if name != TABLE:

@@ -1,4 +1,4 @@
-"""`pdezoo compare`: records of the same cells made by two commits."""
+"""`pdezoo compare`: finds the metrics that changed between two commits, from the records of the same cells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from benchmarks.terminal.records import read
 
 
 def compare(before: str, after: str, factor: str, root: Path, as_json: bool) -> int:
-    """Print what changed between two commits by more than `factor`; 1 if something became worse."""
+    """Prints the metrics that changed between two commits by more than `factor`.
+
+    Returns the exit status: 1 if something became worse. Raises UserError if `factor` is no number from 1 on, or no cell was
+    measured by both commits on one machine.
+    """
     try:
         bound = float(factor)
     except ValueError:
@@ -38,7 +42,10 @@ def compare(before: str, after: str, factor: str, root: Path, as_json: bool) -> 
 
 
 def _of_commit(revision: str, records: list[Record]) -> dict[tuple[str, str], Record]:
-    """The newest record of every cell and machine made by a commit, given as git names it or by its hash."""
+    """Returns the newest record that a commit made of every cell on every machine, by the cell's identity and the machine.
+
+    Raises UserError if no record was made by that commit.
+    """
     commit = _resolved(revision)
     members = [r for r in records if r.environment.commit and r.environment.commit.startswith(commit)]
     if not members:
@@ -51,7 +58,7 @@ def _of_commit(revision: str, records: list[Record]) -> dict[tuple[str, str], Re
 
 
 def _resolved(revision: str) -> str:
-    """The commit's hash where git knows the revision; else the revision itself, a hash's beginning."""
+    """Returns the hash of a commit where git knows the revision, and else the revision, as the beginning of a hash."""
     asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     return git_or_none(*asked, at=Path.cwd()) or revision
 

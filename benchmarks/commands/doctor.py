@@ -1,4 +1,4 @@
-"""`pdezoo doctor`: what this machine offers, and what is missing or broken."""
+"""`pdezoo doctor`: says what this machine offers to a measurement, and what is missing or broken."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.execution.isolate import child_environment
 from benchmarks.planning.subjects import catalogues
+from benchmarks.records.text import clip
 from benchmarks.terminal.output import print_json
 
 _DEVICES = (
-    "import jax, json; d = jax.devices(); s = d[0].memory_stats() or {};"
-    "print(json.dumps([d[0].platform, d[0].device_kind, len(d), s.get('bytes_limit')]))"
+    "import json; from benchmarks.planning.subjects import start_jax; d = start_jax('float32');"
+    "print(json.dumps([d.platform, d.kind, d.count, d.memory]))"
 )
 
 
 def doctor(store: Path, as_json: bool) -> int:
-    """Look at everything a measurement needs. 1 if something that is needed does not work."""
+    """Prints whether each thing that a measurement needs works: machine, JAX, store, plug-ins and tools.
+
+    Returns the exit status: 1 if something that is needed does not work.
+    """
     findings = [*_machine(), _store(store), *_plugins(), *_tools()]
     if as_json:
         print_json([{"what": what, "ok": ok, "detail": detail} for what, ok, detail in findings])
@@ -50,15 +55,23 @@ def _machine() -> list[tuple[str, bool, str]]:
 
 
 def _devices() -> tuple[bool, str]:
-    """Asked in a process of its own: starting a broken accelerator may hang or crash."""
+    """Returns whether JAX starts, and its devices in words. It is tried in a child process, since a broken accelerator may hang
+    or crash it.
+    """
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _DEVICES], capture_output=True, text=True, timeout=120, check=True
+            [sys.executable, "-P", "-c", _DEVICES],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=120,
+            check=True,
+            env=child_environment(),
         )
         platform, kind, count, memory = json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
         words = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-        return False, f"JAX does not start: {words[-1] if words else error}"
+        return False, clip(f"JAX does not start: {words[-1] if words else error}", 1_500)
     from benchmarks.records.units import size
 
     return True, f"{count} × {kind} ({platform}{', ' + size(memory) if memory else ''})"
@@ -87,7 +100,7 @@ def _plugins() -> list[tuple[str, bool, str]]:
 
 
 def _tools() -> list[tuple[str, bool, str]]:
-    """What only some commands need: its absence is told, and is no problem."""
+    """Returns which optional tools and packages are there. Only some commands need them, so none is a problem if missing."""
     tools = [("git", shutil.which("git")), ("nvidia-smi", shutil.which("nvidia-smi"))]
     modules = [(name, importlib.util.find_spec(name)) for name in ("asv", "distributed")]
     return [

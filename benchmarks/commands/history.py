@@ -1,4 +1,4 @@
-"""`pdezoo history`: the asv suites over commits, under a machine name that says which accelerator it has."""
+"""`pdezoo history`: runs the asv suites over commits and publishes the pages, by machines and their accelerators."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ _MEASURED = ("pdezoo", "solvers")
 def history(
     commits: Sequence[str], benches: Sequence[str], machine: str | None, quick: bool, publish: bool
 ) -> int:
-    """Run the suites and publish. 1 if asv says that something failed.
+    """Runs the suites and, with `publish`, builds asv's pages. Returns the exit status: 1 if asv says that something failed.
 
-    Each of `commits` is a range as git names it (HEAD~3..HEAD), run in environments of asv's own, one for each Python; without
-    any, this commit's sources are measured with what is installed here. What has been measured is not measured again,
-    unless the benchmark's version or the commit changed.
+    Each of `commits` is a range as git names it (HEAD~3..HEAD), run in environments that asv makes, one for each Python;
+    without any, this commit's sources are measured with what is installed here. `benches` are regular expressions that
+    select benchmarks, `machine` is asv's name for this machine, and `quick` runs each benchmark once. What has been measured
+    is not measured again, unless the benchmark's version or the commit changed. Raises UserError where asv or its
+    configuration is missing, or the sources differ from the commit that they would be filed under.
     """
     root = _root(Path.cwd())
     _require_asv()
@@ -50,7 +52,7 @@ def history(
 
 
 def machine_name() -> str:
-    """This machine's name for asv: the host's, and the accelerator's."""
+    """Returns this machine's name for asv, made of the names of the host and its accelerator."""
     host = host_environment()
     accelerator = host.device if host.platform != "cpu" else "cpu"
     words = f"{platform.node() or 'machine'} {accelerator}".lower()
@@ -58,10 +60,18 @@ def machine_name() -> str:
 
 
 def name_machine(name: str) -> None:
-    """Tell asv about this machine and its accelerator, for which asv has no field. `asv machine` drops what equals its defaults."""
+    """Enters this machine under `name` in asv's machine file, with its accelerator as "gpu", for which asv has no field.
+
+    `asv machine` is not used: it drops what equals its defaults. Raises UserError for a name that asv cannot keep, and where
+    the file cannot be read or written.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name == "version":
         raise UserError(f"a machine's name has letters, digits, '.', '_' and '-', got {clip(name, 60)!r}")
-    host, path = host_environment(), MACHINES.expanduser()
+    host = host_environment()
+    try:
+        path = MACHINES.expanduser()
+    except RuntimeError:
+        raise UserError(f"asv keeps {MACHINES}, and there is no home folder here; set HOME to one") from None
     try:
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"version": 1}
         known[name] = {
@@ -105,7 +115,7 @@ def _require_asv() -> None:
 
 
 def _require_clean(root: Path) -> None:
-    """What is measured here is filed under HEAD, so it must be HEAD."""
+    """Raises UserError if the sources differ from HEAD, under which their measurements would be filed."""
     if changed := git("status", "--porcelain", "--", *_MEASURED, at=root):
         first = changed.splitlines()[0].strip()
         raise UserError(

@@ -1,4 +1,4 @@
-"""`pdezoo leaderboard`: the records' tables in one of several formats."""
+"""`pdezoo leaderboard`: writes the ranked tables of the records in one of several formats."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ FORMATS = ("text", "html", "md", "csv", "latex", "json", "png")
 
 
 def leaderboard(shape: str, output: Path | None, against: str | None, pattern: str, root: Path) -> None:
-    """Write the leaderboard in one of FORMATS, to a file or to standard output."""
+    """Writes the leaderboard of the records under `root` in the format `shape`, one of FORMATS, to a file or standard output.
+
+    `pattern` selects problems; `against` "published" sets the papers' numbers beside ours. Raises UserError for any other
+    value, where no record is selected, and for a figure without a file.
+    """
     if shape not in FORMATS:
         raise UserError(f"a format is one of {', '.join(FORMATS)}, got {shape[:40]!r}")
     if against not in (None, "published"):

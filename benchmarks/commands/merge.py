@@ -1,4 +1,4 @@
-"""`pdezoo merge`: the records of other stores, copied into one."""
+"""`pdezoo merge`: copies the records of other stores into one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.terminal.records import tell_damage
 
 
 def merge(others: list[Path], root: Path, as_json: bool) -> int:
-    """Copy records; 1 if some files were not records."""
+    """Copies the records of other stores into the store at `root`. Returns the exit status: 1 if some files were not records."""
     stores = [Store.reading(other) for other in others]
     added, damaged = Store.writing(root).merge(stores)
     tell_damage(damaged)

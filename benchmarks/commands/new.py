@@ -1,4 +1,4 @@
-"""`pdezoo new`: a problem or a solver that works as it is written, in this checkout or as a package of its own."""
+"""`pdezoo new`: writes a problem or a solver that works at once, into this checkout or as a package of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ _LONGEST = 60
 
 @dataclass(frozen=True)
 class Kind:
-    """What can be made: its template, where it lives in a checkout, and its entry-point group."""
+    """A kind of contribution: `words` names it in messages, `template` is the file it is made from, `folder` is where it lives in
+    a checkout, and `group` is the entry-point group of plug-ins.
+    """
 
     words: str
     template: str
@@ -37,7 +39,10 @@ KINDS = {
 
 
 def new(kind: str, name: str, package: Path | None) -> None:
-    """Write a contribution called `name` and say what to do next. Raises UserError, and then writes nothing."""
+    """Writes a contribution called `name`, into the checkout or as the new folder `package`, and prints what to do next.
+
+    Raises UserError, having written nothing, for an unknown kind, a name that is taken or not allowed, and a file in the way.
+    """
     if kind not in KINDS:
         raise UserError(f"expected {' or '.join(KINDS)}, got {kind[:40]!r}")
     chosen = KINDS[kind]
@@ -52,7 +57,7 @@ def new(kind: str, name: str, package: Path | None) -> None:
 
 
 def _require_free(kind: str, name: str) -> None:
-    """Raises UserError for a name that nobody could register, or that somebody has."""
+    """Raises UserError for a name that cannot be registered, or is registered already."""
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         expected = (
             f"begins with a letter and has lower-case letters, digits, single '-' and '.', up to {_LONGEST}"
@@ -88,13 +93,15 @@ def _as_package(kind: Kind, name: str, folder: Path) -> list[Path]:
 
 
 def _checkout(start: Path) -> Path | None:
-    """The checkout that `start` lies in."""
+    """Returns the root of the checkout that `start` lies in; None if it lies in none."""
     marks = [f"{kind.folder}/__init__.py" for kind in KINDS.values()]
     return enclosing(start, marks)
 
 
 def _source(kind: Kind, name: str) -> str:
-    """The template's text. The function is called like the contribution, unless the template needs that name itself."""
+    """Returns the filled-in template. Its function is named after the contribution, with a "_" at the end where that is a keyword
+    or a name that the template uses.
+    """
     taken, function = _names(_template(kind.template)), _identifier(name)
     function = f"{function}_" if keyword.iskeyword(function) or function in taken else function
     camel = "".join(part.capitalize() for part in re.split(r"[.-]", name))
@@ -106,7 +113,7 @@ def _identifier(name: str) -> str:
 
 
 def _names(template: str) -> set[str]:
-    """Every name that a template uses, its own placeholders aside."""
+    """Returns every name that a template's code uses, its placeholders aside."""
     tree = ast.parse(template.replace("$", "_"))
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
@@ -120,7 +127,7 @@ def _template(name: str) -> str:
 
 
 def _write(contents: dict[Path, str]) -> None:
-    """Nothing that exists is overwritten: one file in the way, and none is written."""
+    """Writes the files. Raises UserError, having written none, if one of them exists."""
     present = [path for path in contents if path.exists()]
     if present:
         raise UserError(f"{present[0]} exists already; choose another name")

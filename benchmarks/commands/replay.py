@@ -1,4 +1,4 @@
-"""`pdezoo replay`: measure a record's cell again and say whether it reproduces."""
+"""`pdezoo replay`: measures a record's cell again and says whether it reproduces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from benchmarks.terminal.output import print_json
 
 
 def replay(name: str, root: Path, as_json: bool) -> int:
-    """Measure a record's cell again; 1 if what it says does not come out again. The store is not changed."""
+    """Measures a record's cell again and prints the verdict; the store is not changed. `name` is a file, or the beginning of a
+    digest in the store at `root`.
+
+    Returns the exit status: 1 if the record does not reproduce. Raises UserError if there is no such record.
+    """
     path = Path(name)
     old = read_record(path) if path.suffix == ".json" else Store.reading(root).find(name)
     print(f"measuring {old.cell.label} again …", file=sys.stderr)
@@ -31,7 +35,11 @@ def replay(name: str, root: Path, as_json: bool) -> int:
 
 
 def reproduces(old: Record, new: Record) -> dict[str, Any]:
-    """Same bits: yes. Different bits on another machine or version: yes, within a tenth of the error."""
+    """Returns whether a second measurement reproduces the first, with the reason in words and the metrics that differ.
+
+    It does if status and all exact metrics agree bit for bit, or, on another machine or version of JAX, if the status agrees
+    and the relative L2 errors differ by at most a tenth of the larger one.
+    """
     differences = {k: pair for k, pair in _pairs(old.metrics, new.metrics).items() if pair[0] != pair[1]}
     here = host_environment()
     same_place = (old.environment.machine, old.environment.jax) == (

@@ -1,12 +1,11 @@
-"""`pdezoo run`: the cells of one problem and one solver."""
+"""`pdezoo run`: turns the arguments of the command line into the cells of one problem and one solver."""
 
 from __future__ import annotations
 
 from benchmarks.planning.matrix import Request, unique
-from benchmarks.planning.resolve import keep_off_accelerators
-from benchmarks.planning.subjects import families, make, names, subjects
+from benchmarks.planning.subjects import broken, families, keep_off_accelerators, make, names, subjects
 from benchmarks.records.errors import UserError
-from benchmarks.records.protocol import Protocol, protocol
+from benchmarks.records.protocol import MAX_COUNT, Protocol, protocol
 from benchmarks.terminal.parsing import (
     dimensions,
     duration,
@@ -19,10 +18,10 @@ from benchmarks.terminal.parsing import (
 
 
 def adjusted(name: str, **options: str | None) -> Protocol:
-    """The named protocol with what the command line changes of it."""
+    """Returns the protocol called `name`, changed by the options that are given, as text. Raises UserError for a bad value."""
     read = {
-        "steps": lambda text: whole(text, "the number of steps", 1, 10**12),
-        "batch": lambda text: whole(text, "the batch", 1, 10**9),
+        "steps": lambda text: whole(text, "the number of steps", 1, MAX_COUNT),
+        "batch": lambda text: whole(text, "the batch", 1, MAX_COUNT),
         "wall_limit": duration,
         "memory_limit": size,
     }
@@ -32,13 +31,15 @@ def adjusted(name: str, **options: str | None) -> Protocol:
 def requests(
     pde: str, solver: str, dim: str | None, seed_text: str, instance: str, settings: list[str], used: Protocol
 ) -> list[Request]:
-    """The cells of one problem and one solver. Raises UserError for anything that cannot be meant.
+    """Returns the cells of one problem and one solver. Raises UserError for an unknown name, a bad number or an impossible
+    dimension.
 
-    The bare name of a family stands for its first variant.
+    The bare name of a family stands for its first variant. A broken plug-in may be named too: its cells become rows with the
+    reason.
     """
-    (pdes, solvers), first = names(), families()
-    pde = first.get(pde) or require_known("problem", pde, [*pdes, *first])
-    require_known("solver", solver, solvers)
+    (pdes, solvers), first, (no_pdes, no_solvers) = names(), families(), broken()
+    pde = first.get(pde) or require_known("problem", pde, [*pdes, *first, *no_pdes])
+    require_known("solver", solver, [*solvers, *no_solvers])
     given = tuple(hyperparameter(text) for text in settings)
     chosen, own = seeds(seed_text), whole(instance, "an instance seed", 0, 2**31 - 1)
     dims = dimensions(dim) if dim is not None else [_only_dimension(pde)]
@@ -48,7 +49,7 @@ def requests(
 
 
 def _require_dimension(pde: str, dim: int) -> None:
-    """A dimension that the problem cannot have is a mistake here, while in a sweep it is a row."""
+    """Raises UserError for a dimension that the problem cannot have. In a sweep that is a row of status "unsupported"."""
     keep_off_accelerators()
     lib = subjects()
     try:
@@ -60,5 +61,6 @@ def _require_dimension(pde: str, dim: int) -> None:
 
 
 def _only_dimension(pde: str) -> int:
+    """Returns the only dimension of a problem. Raises UserError if it exists at several, or is broken."""
     keep_off_accelerators()
     return make(pde, None).dim

@@ -1,4 +1,4 @@
-"""`pdezoo list` and `pdezoo show`: what is registered, and one problem or solver in full."""
+"""`pdezoo list` and `pdezoo show`: print what is registered, and one problem or solver in full."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import inspect
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.planning.subjects import catalogues, make, names, subjects
+from benchmarks.planning.subjects import catalogues, make, names, require_device, subjects
 from benchmarks.records.errors import UserError
+from benchmarks.records.fields import NAME_RULE, is_name
 from benchmarks.terminal.output import print_json
 from benchmarks.terminal.parsing import dimension, require_known
 
@@ -17,7 +18,10 @@ _AUDIT_POINTS = 2_000
 
 
 def show_list(kind: str, as_json: bool) -> None:
-    """Print the catalogues; a broken plug-in is listed with what is wrong with it."""
+    """Prints the catalogue of problems ("pdes"), of solvers ("solvers") or both ("all"). A broken plug-in is listed with its error.
+
+    Raises UserError for any other `kind`.
+    """
     if kind not in _KINDS:
         raise UserError(f"expected one of {', '.join(_KINDS)}, got {kind[:40]!r}")
     pdes, solvers = catalogues()
@@ -31,12 +35,18 @@ def show_list(kind: str, as_json: bool) -> None:
         for entry in entries.values():
             origin = f"  [{entry.origin}]" if entry.origin != "pdezoo" else ""
             print(f"  {entry.name:<28}{'BROKEN: ' + entry.error if entry.error else entry.summary}{origin}")
-            for variant in entry.variants:
-                print(f"    {entry.name}/{variant}")
+            for name in entry.full_names() if entry.variants else ():
+                broken = (
+                    "" if is_name(name) else f"{'':<4}BROKEN: a record cannot hold that name; {NAME_RULE}"
+                )
+                print(f"    {name}{broken}")
 
 
 def show(name: str, dim: str | None, latex: bool, as_json: bool) -> None:
-    """Print one problem or one solver."""
+    """Prints all that is known of one problem, at dimension `dim` or its usual one, or of one solver.
+
+    Raises UserError for an unknown name or a dimension that the problem cannot have.
+    """
     pdes, solvers = names()
     families = {n.partition("/")[0] for n in pdes}
     require_known("problem or solver", name, [*pdes, *families, *solvers])
@@ -52,6 +62,7 @@ def show(name: str, dim: str | None, latex: bool, as_json: bool) -> None:
 def _problem(name: str, dim: str | None, latex: bool) -> dict[str, Any]:
     import pdezoo
 
+    require_device()
     pde = _at_its_usual(name) if dim is None else make(name, dimension(dim))
     audit = pdezoo.audit(pdezoo.TestSet(pde, _AUDIT_POINTS))
     return {
@@ -72,7 +83,7 @@ def _problem(name: str, dim: str | None, latex: bool) -> dict[str, Any]:
 
 
 def _citations(family: str) -> list[str]:
-    """Titles and years of the papers that the bibliography files under a family."""
+    """Returns the titles and years of the papers about a family of problems."""
     from benchmarks.leaderboard.bibliography import titles
 
     return titles(family)
@@ -85,7 +96,7 @@ def _solver(name: str) -> dict[str, Any]:
 
 
 def _at_its_usual(name: str) -> Any:
-    """The problem in its own dimension, or in 100 where it exists in every one."""
+    """Returns the problem in its only dimension, or in dimension 100 if it exists in every one."""
     lib = subjects()
     try:
         return lib.make_pde(name, dim=None)

@@ -1,4 +1,4 @@
-"""`pdezoo status`: sweeps that run or were killed, and what the records say."""
+"""`pdezoo status`: shows sweeps that run or were killed, and what the records say."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
-from benchmarks.execution.journal import JournalPlan, JournalState, journals
+from benchmarks.execution.journal import JournalPlan, JournalState, Sighting, journals
 from benchmarks.planning.forecast import Forecaster
 from benchmarks.records.record import Cell, Record, Status
 from benchmarks.records.store import Store, latest
@@ -24,26 +24,30 @@ from benchmarks.terminal.records import read
 
 @dataclass(frozen=True)
 class _Progress:
-    """Where a sweep stands: its cells' newest records, the ones in flight, and the seconds left."""
+    """Where a sweep stands: its plan and last state, whether it runs (`alive`), the newest records by cell identity, and the
+    seconds left as far as they can be predicted.
+    """
 
     plan: JournalPlan
     state: JournalState
+    alive: bool
     records: dict[str, Record]
     remaining: float | None
 
     def standing(self, cell: Cell) -> str:
+        """Returns the status of a cell's record, or "running" or "pending" if it has none."""
         record = self.records.get(cell.identity)
         if record is not None:
             return str(record.status)
-        return "running" if self.state.alive and cell.identity in self.state.running else "pending"
+        return "running" if self.alive and cell.identity in self.state.running else "pending"
 
 
 def status(root: Path, as_json: bool) -> None:
-    """Print a tree of every sweep that runs or was killed, and of the records if there is none."""
+    """Prints a tree of every sweep that runs or was killed, and a tree of the newest records; or both as JSON."""
     store = Store.reading(root)
     contents = read(root)
     newest = latest(contents.records.values())
-    sweeps = [_progress(plan, state, newest) for _, plan, state in journals(store)]
+    sweeps = [_progress(sighting, newest) for sighting in journals(store)]
     if as_json:
         rows = [_status_row(digest, record) for digest, record in sorted(contents.records.items())]
         damaged = [{"file": d.path.name, "reason": d.reason} for d in contents.damaged]
@@ -60,9 +64,10 @@ def status(root: Path, as_json: bool) -> None:
     )
 
 
-def _progress(plan: JournalPlan, state: JournalState, newest: dict[str, Record]) -> _Progress:
+def _progress(sighting: Sighting, newest: dict[str, Record]) -> _Progress:
+    _, plan, state, alive = sighting
     left = [cell for cell in plan.cells if cell.identity not in newest]
-    return _Progress(plan, state, newest, Forecaster(newest.values()).remaining(left, state.workers))
+    return _Progress(plan, state, alive, newest, Forecaster(newest.values()).remaining(left, state.workers))
 
 
 def _status_row(digest: str, record: Record) -> dict[str, Any]:
@@ -84,7 +89,7 @@ def _sweep_row(progress: _Progress) -> dict[str, Any]:
     state = progress.state
     standing = Counter(progress.standing(cell) for cell in progress.plan.cells)
     return {
-        "alive": state.alive,
+        "alive": progress.alive,
         "pid": state.pid,
         "host": state.host,
         "cells": dict(standing),
@@ -95,10 +100,10 @@ def _sweep_row(progress: _Progress) -> dict[str, Any]:
 def _sweep_tree(progress: _Progress) -> Tree:
     state, total = progress.state, len(progress.plan.cells)
     done = sum(cell.identity in progress.records for cell in progress.plan.cells)
-    verb = "runs" if state.alive else "was stopped"
+    verb = "runs" if progress.alive else "was stopped"
     left = f", about {seconds(progress.remaining)} left" if progress.remaining else ""
     heading = f"sweep {state.pid} on {state.host} {verb}: {done} of {total} cells{left}"
-    if not state.alive:
+    if not progress.alive:
         heading += "; the same command goes on from there"
     rows = [(cell, progress.standing(cell), _doing(progress, cell)) for cell in progress.plan.cells]
     return _tree(heading, rows)
@@ -108,7 +113,7 @@ def _doing(progress: _Progress, cell: Cell) -> str:
     running = progress.state.running.get(cell.identity)
     if cell.identity in progress.records:
         return progress.records[cell.identity].reason
-    if running is None or not progress.state.alive:
+    if running is None or not progress.alive:
         return ""
     step = (
         f"step {running.step:,} of {running.steps:,}, " if running.step is not None and running.steps else ""
@@ -117,7 +122,9 @@ def _doing(progress: _Progress, cell: Cell) -> str:
 
 
 def _tree(heading: str, rows: list[tuple[Cell, str, str]]) -> Tree:
-    """Problems, then dimensions with their counts, then whatever is not simply done or waiting."""
+    """Returns a tree of problems, of their dimensions with the number of cells in each state, and of the cells that are neither
+    finished nor pending.
+    """
     tree = Tree(Text(heading, style="bold"))
     problems: dict[str, dict[int, list[tuple[Cell, str, str]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:

@@ -1,4 +1,4 @@
-"""`pdezoo sweep` and what every measuring command shares: plan, measure what is left, print the rows."""
+"""`pdezoo sweep`, and what all measuring commands share: they plan, measure what is left and print the rows."""
 
 from __future__ import annotations
 
@@ -18,26 +18,32 @@ from benchmarks.execution.journal import Journal
 from benchmarks.execution.sweep import Sweep, Todo, slots, todo
 from benchmarks.planning.forecast import Forecaster
 from benchmarks.planning.matrix import Request, expand, load
-from benchmarks.planning.resolve import Job, keep_off_accelerators, resolve
-from benchmarks.planning.subjects import families, names, subjects
+from benchmarks.planning.resolve import Job, recordable, resolve
+from benchmarks.planning.subjects import broken, families, keep_off_accelerators, names, subjects
 from benchmarks.records import units
+from benchmarks.records.errors import UserError
+from benchmarks.records.fields import NAME_RULE
 from benchmarks.records.metrics import METRICS, Metric
 from benchmarks.records.record import Record, Status
 from benchmarks.records.store import Store
+from benchmarks.records.text import clip
 from benchmarks.terminal import format, output
 from benchmarks.terminal.output import print_json
 from benchmarks.terminal.parsing import duration, size, whole
 
 
 def matrix_requests(path: Path, wall_limit: str | None, memory_limit: str | None) -> list[Request]:
-    """The cells of a matrix file, under other limits if the command line gives some."""
+    """Returns the cells of a matrix file, with limits from the command line such as "10m" and "40GB" in place of its own.
+
+    Raises UserError for a file that is no matrix, an unknown name and a bad limit.
+    """
     matrix = load(path)
     limits = {
         "wall_limit": wall_limit and duration(wall_limit),
         "memory_limit": memory_limit and size(memory_limit),
     }
     changes = {key: value for key, value in limits.items() if value}
-    return [request.under(**changes) for request in expand(matrix, *names(), families())]
+    return [request.under(**changes) for request in expand(matrix, *names(), families(), *broken())]
 
 
 def measure_all(
@@ -50,16 +56,16 @@ def measure_all(
     cluster: str | None = None,
     budget: float | None = None,
 ) -> int:
-    """Measure what is left and print the rows. 1 if a cell failed or, with `strict`, is unsupported.
+    """Measures the cells that have no record in the store at `root` and prints the rows of all that were asked for.
 
-    After `budget` seconds the cells in flight are stopped; they and those not begun are left for the next call.
-
-    `cluster` is the address of a Dask scheduler; `workers` then says how many cells may be under way, by default
-    as many as the cluster has threads.
+    `redo` "failed" or "all" measures cells again. After `budget` seconds the cells in flight are stopped; they and those not
+    begun are left for the next call. `cluster` is the address of a Dask scheduler; `workers` then says how many cells may be
+    under way, by default as many as the cluster has threads. Returns the exit status: 1 if a cell failed, if a name was left
+    out or, with `strict`, if a cell is unsupported.
     """
     with _where(workers, cluster) as (used, remote):
         store = Store.writing(root)
-        work, known = _planned(asked, store, redo)
+        work, known, left_out = _planned(asked, store, redo)
         if work.done:
             told = f"{len(work.done)} cell(s) have a record already; --redo all measures them again"
             print(told, file=sys.stderr)
@@ -73,12 +79,12 @@ def measure_all(
     else:
         _print_records(records)
     accepted = {Status.OK} if strict else {Status.OK, Status.UNSUPPORTED}
-    return 0 if all(record.status in accepted for record in records) else 1
+    return 0 if all(record.status in accepted for record in records) and not left_out else 1
 
 
 @contextmanager
 def _where(workers: str | None, cluster: str | None) -> Iterator[tuple[list[Slot], Cluster | None]]:
-    """The places cells are measured at: on this machine, or so many threads that wait for a cluster."""
+    """Gives one slot for each cell that may be under way at a time, and the cluster that measures them, None for this machine."""
     count = None if workers is None else whole(workers, "the number of workers", 1, 10_000)
     if cluster is None:
         yield slots(count or 1), None
@@ -87,13 +93,21 @@ def _where(workers: str | None, cluster: str | None) -> Iterator[tuple[list[Slot
         yield [Slot()] * (count or remote.threads), remote
 
 
-def _planned(asked: Sequence[Request], store: Store | None, redo: str | None) -> tuple[Todo, list[Record]]:
+def _planned(
+    asked: Sequence[Request], store: Store | None, redo: str | None
+) -> tuple[Todo, list[Record], list[str]]:
+    """Returns what is to be done, the store's records, and the names that are left out because no record can hold them."""
     keep_off_accelerators()
+    possible, left_out = recordable(asked)
+    for name in left_out:
+        print(f"left out {clip(name, 120)!r}: a record cannot hold that name; {NAME_RULE}", file=sys.stderr)
+    if asked and not possible:
+        raise UserError(f"a name has {NAME_RULE}, got {clip(left_out[0], 120)!r}; register it under another")
     contents = store.read() if store else None
     for damage in contents.damaged if contents else ():
         print(f"skipped {damage.path.name}: {damage.reason}", file=sys.stderr)
     records = list(contents.records.values()) if contents else []
-    return todo(resolve(asked, subjects()), records, redo), records
+    return todo(resolve(possible, subjects()), records, redo), records, left_out
 
 
 def _measured(
@@ -112,13 +126,14 @@ def _measured(
     execute = isolate if remote is None else remote.execute
     journal = Journal(store, [*cells, *(record.cell for record in work.done)], len(used))
     with progress.following(cells, len(used), known) as screen:
-        records = Sweep(store, used, (journal, screen), execute).run(work.jobs, budget)
+        seen = {record.digest for record in known}
+        records = Sweep(store, used, (journal, screen), execute).run(work.jobs, budget, seen)
     journal.close()  # not after an interrupt: `pdezoo status` then shows what is left
     return records
 
 
 def _print_records(records: Sequence[Record]) -> None:
-    """A table, and below it why cells failed."""
+    """Prints a table of the cells and, below it, why those that failed did."""
     console = output.stdout()
     table = Table()
     for head in ("problem", "d", "solver", "seed", "status", *(metric.brief for metric in _shown().values())):
@@ -145,17 +160,17 @@ def _cells(record: Record) -> tuple[str, ...]:
 
 
 def _shown() -> dict[str, Metric]:
-    """The metrics that have a brief head."""
+    """Returns the metrics that are columns of the table after a sweep: those with a `brief` head."""
     return {name: metric for name, metric in METRICS.items() if metric.brief}
 
 
 def dry_run(
     asked: Sequence[Request], root: Path, workers: str | None, redo: str | None, as_json: bool
 ) -> None:
-    """Print the cells that are left, and what the records so far say they will take."""
+    """Prints the cells that are left, with the time and memory they will take, judging by the records so far."""
     with _where(workers, None) as (used, _):
         count = len(used)
-    work, known = _planned(asked, Store.reading(root) if root.exists() else None, redo)
+    work, known, _ = _planned(asked, Store.reading(root) if root.exists() else None, redo)
     forecaster = Forecaster(known)
     rows = [_forecast(job, forecaster) for job in work.jobs]
     total = forecaster.remaining([job.cell for job in work.jobs], count)

@@ -1,4 +1,4 @@
-"""`pdezoo theory`: what theory predicts of zeroth-order descent beside what a small problem shows; tables and figures."""
+"""`pdezoo theory`: sets what theory predicts of zeroth-order descent beside what a small problem shows."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from benchmarks.leaderboard.figure import COLOURS, MARKERS, style
+from benchmarks.planning.subjects import require_device
 from benchmarks.records.errors import UserError
 from benchmarks.records.units import seconds
 from benchmarks.terminal.output import print_json, stdout, write_file
@@ -29,8 +30,12 @@ SOLVER: dict[str, int] = {"width": 24, "depth": 3, "samples": 4, "rank": 4, "que
 
 
 def theory(names: Sequence[str], output: Path | None, as_json: bool) -> None:
-    """Print the diagnostics called `names`, all if there are none, and draw each as a figure in the folder `output`."""
+    """Prints the diagnostics called `names`, by default all, and draws each as a figure in the folder `output`, if given.
+
+    Raises UserError for an unknown name, and where a figure cannot be written.
+    """
     chosen = _chosen(names)
+    require_device()
     results = {name: _measured(name, diagnostic) for name, diagnostic in chosen.items()}
     if output is not None:
         for name, curves in results.items():
@@ -43,7 +48,9 @@ def theory(names: Sequence[str], output: Path | None, as_json: bool) -> None:
 
 
 def png(curves: Sequence[Curve]) -> bytes:
-    """Points as seen with their standard errors and lines as predicted; a panel for each quantity and variable."""
+    """Draws curves as a PNG: observed values as points with standard errors, predictions as lines, a panel for each quantity and
+    variable.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -127,7 +134,7 @@ def _draw(axis: Axes, curves: Sequence[Curve]) -> None:
 
 
 def _set_ticks(axis: Axis, span: float) -> None:
-    """At decades, and between them where there are few."""
+    """Places ticks at powers of ten, and at their 2- and 5-fold where the axis spans less than a factor of 50."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 50 else (1,), numticks=7))

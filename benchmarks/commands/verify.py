@@ -1,4 +1,4 @@
-"""`pdezoo verify`: the proof and the audit of every problem asked for."""
+"""`pdezoo verify`: proves and audits problems, several at once in processes of their own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from benchmarks.planning.subjects import names
+from benchmarks.planning.subjects import names, require_device
 from benchmarks.terminal.output import print_json
 from benchmarks.terminal.parsing import dimension, names_it, require_known
 
@@ -18,11 +18,16 @@ _VERIFIERS = 8  # processes at a time, about 1 GB each
 
 
 def verify(patterns: list[str], dim: str, as_json: bool) -> int:
-    """Verify every problem that matches, and print proofs and audits. 1 if one does not hold."""
+    """Verifies every problem whose name matches one of `patterns` and prints proofs and audits, these at dimension `dim`.
+
+    Returns the exit status: 1 if a proof does not hold. Raises UserError for a pattern that matches nothing.
+    """
     known, _ = names()
+    size = dimension(dim)
     chosen = list(dict.fromkeys(name for pattern in patterns for name in _matches(pattern, known)))
     reports = []
-    for report in _verified_all(chosen, dimension(dim)):
+    require_device()
+    for report in _verified_all(chosen, size):
         reports.append(report)
         if not as_json:
             _print_report(report)
@@ -32,7 +37,9 @@ def verify(patterns: list[str], dim: str, as_json: bool) -> int:
 
 
 def _verified_all(names: list[str], dim: int) -> Iterator[dict[str, Any]]:
-    """Reports in the order asked for, as they come; several problems share the cores, a process each."""
+    """Yields the reports in the order of `names`, as soon as they are ready. Several problems are verified at once, each in a
+    process of its own.
+    """
     count = min(os.cpu_count() or 1, _VERIFIERS, len(names))
     if count < 2:
         yield from (_verified(name, dim) for name in names)

@@ -1,1 +1,1 @@
-"""Measuring cells: in this process, isolated in a child process, many at once, on a cluster."""
+"""Measures cells: in this process, isolated in a child process, many at once, or on a cluster."""

@@ -1,4 +1,4 @@
-"""Cells as tasks of an existing Dask scheduler, for `pdezoo sweep --cluster ADDRESS`.
+"""Measures cells as tasks of an existing Dask scheduler, for `pdezoo sweep --cluster ADDRESS`.
 
 A worker measures one cell in a child process of its own, as `benchmarks.execution.isolate` does anywhere, and returns the
 record's bytes; the client alone writes to the store. Nothing here imports Dask until a cluster is asked for.
@@ -29,7 +29,11 @@ _STOP_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Cluster:
-    """A scheduler that has workers. `offered` is the most that a worker has of each resource; `command` is for tests."""
+    """A connection to a Dask scheduler that has workers.
+
+    `threads` is the number of threads of all workers, `offered` the most that any one of them declares of each resource, and
+    `stop_name` names the signal that calls this sweep off. `command` replaces the program that measures a cell, for tests.
+    """
 
     client: Any
     threads: int
@@ -38,7 +42,9 @@ class Cluster:
     command: tuple[str, ...] | None = None
 
     def needs(self, cell: Cell) -> dict[str, float]:
-        """What a worker must have free for `cell`: one GPU and its memory limit, as far as workers declare them."""
+        """Returns the resources that a worker must have free for a cell: one GPU, and the cell's memory limit in bytes, each only
+        if some worker declares that resource.
+        """
         limit = cell.protocol.memory_limit
         wanted = {"GPU": 1.0} | ({"MEMORY": float(limit)} if limit is not None else {})
         return {name: amount for name, amount in wanted.items() if name in self.offered}
@@ -53,9 +59,10 @@ class Cluster:
                     raise UserError(f"{cell.label} needs {limits}; {hint}")
 
     def execute(self, cell: Cell, slot: Slot, report: Callable[..., None], stop: Event) -> Record:
-        """Measure `cell` on a worker and return its record. Raises Stopped when `stop` is set.
+        """Measures a cell on a worker and returns its record. If several workers are lost with it, the record says so.
 
-        A worker that is lost again and again makes a record; a scheduler that is lost raises UserError.
+        Raises Stopped when `stop` is set, and UserError if the scheduler is lost or a worker cannot run this package. `slot` and
+        `report` are not used: the worker has places of its own, and progress does not travel.
         """
         future = self.client.submit(
             measured,
@@ -86,7 +93,7 @@ class Cluster:
         raise UserError(f"a worker cannot measure ({words}); is the same pdezoo installed there?")
 
     def _call_off(self, future: Any) -> None:
-        """Cancel what waits, and tell the workers to end what runs. The scheduler may be gone already."""
+        """Cancels the task if it waits, and signals the workers to end what runs. The scheduler may be gone already."""
         from distributed import Event as Signal
 
         with contextlib.suppress(Exception):
@@ -96,7 +103,10 @@ class Cluster:
 
 @contextlib.contextmanager
 def connect(address: str, command: tuple[str, ...] | None = None) -> Iterator[Cluster]:
-    """The cluster at `address`. Raises UserError without Dask, a scheduler or a worker."""
+    """Connects to the Dask scheduler at `address`, such as tcp://host:8786, until the block ends.
+
+    Raises UserError if Dask is not installed, if no scheduler answers, or if it has no worker after a minute.
+    """
     try:
         from distributed import Client
     except ImportError:
@@ -130,13 +140,13 @@ def _workers(client: Any, address: str) -> list[dict[str, Any]]:
 
 
 def measured(cell: str, stop_name: str, command: tuple[str, ...] | None) -> bytes:
-    """On a worker: the bytes of the record of a cell, measured in a child process."""
+    """Runs on a worker: measures the cell, given in JSON, in a child process and returns the bytes of its record."""
     slot = Slot(command=command or MEASURE)
     return isolate(Cell.model_validate_json(cell), slot, stop=_CalledOff(stop_name)).content
 
 
 class _CalledOff(Event):
-    """Set once the client has called the sweep off: asked of the scheduler every other second."""
+    """An event that is set once the client has called the sweep off, for which the scheduler is asked every two seconds."""
 
     def __init__(self, name: str):
         super().__init__()
@@ -145,7 +155,7 @@ class _CalledOff(Event):
         self._signal, self._next = Signal(name), time.monotonic() + _STOP_SECONDS
 
     def is_set(self) -> bool:
-        """Whether to stop; if the scheduler cannot be asked, the wall-clock limit still holds."""
+        """Returns whether to stop. If the scheduler cannot be asked, the cell's wall-clock limit still ends it."""
         if not super().is_set() and time.monotonic() >= self._next:
             self._next = time.monotonic() + _STOP_SECONDS
             with contextlib.suppress(Exception):

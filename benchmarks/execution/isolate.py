@@ -1,4 +1,4 @@
-"""One cell in a fresh child process, under wall-clock and memory limits: one record, whatever happens to it.
+"""Measures a cell in a fresh child process under wall-clock and memory limits, and makes a record whatever happens to it.
 
 The memory limit on the host is enforced by watching the resident memory of the child and its descendants and
 killing them when it is passed: JAX reserves far more address space than it uses, so RLIMIT_AS cannot be used.
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -27,7 +27,8 @@ from pydantic import ValidationError
 
 from benchmarks.execution import measure
 from benchmarks.records.checkout import ROOT
-from benchmarks.records.environment import host_environment
+from benchmarks.records.environment import host_environment, on_cpu
+from benchmarks.records.errors import UserError
 from benchmarks.records.record import Cause, Cell, Environment, Moment, Record, Status, now, parse
 from benchmarks.records.text import clip
 
@@ -38,7 +39,9 @@ Report = Callable[[Moment, int], None]
 
 @dataclass(frozen=True)
 class Slot:
-    """Where a child runs: its command, the cores it is pinned to, and the devices it may see."""
+    """Where a child runs: its command, the cores it is pinned to (None for all), and environment variables, such as those that
+    say which devices it may see.
+    """
 
     command: tuple[str, ...] = MEASURE
     cores: frozenset[int] | None = None
@@ -47,7 +50,9 @@ class Slot:
 
 @dataclass(frozen=True)
 class _Ending:
-    """How the child ended, as seen from outside."""
+    """How the child ended, as seen from outside: its exit code, the seconds it took, why it was stopped, if it was, and how often
+    the kernel killed a process for want of memory meanwhile.
+    """
 
     code: int
     seconds: float
@@ -56,26 +61,28 @@ class _Ending:
 
 
 class Stopped(Exception):
-    """The measurement was called off; there is no record."""
+    """Raised when a measurement is called off; there is then no record."""
 
 
 def isolate(
     cell: Cell, slot: Slot | None = None, report: Report | None = None, stop: Event | None = None
 ) -> Record:
-    """Measure `cell` in a child process and return its record. `report(moment, steps)` follows its progress.
+    """Measures a cell in a child process and returns its record. `report(moment, steps)` is called as the training advances.
 
-    Never raises for anything the child does. When `stop` is set the child is killed and Stopped is raised.
+    Nothing that the child does raises an exception here. When `stop` is set the child is killed and Stopped is raised.
+    Raises UserError where no folder for temporary files can be made.
     """
     slot = slot or Slot()
     host = slot_environment(slot)
-    with tempfile.TemporaryDirectory(prefix="pdezoo-cell-", ignore_cleanup_errors=True) as scratch:
-        folder, start = Path(scratch), now()
+    with _scratch() as folder:
+        start = now()
         ending = _run(cell, slot, host, folder, report or (lambda moment, steps: None), stop or Event())
         log = _tail(folder / "log")
         record = _written(folder, cell)
         if record is not None:  # it is the last thing a child writes, so the measurement was complete
             return record if record.status is Status.OK else record.model_copy(update={"log_tail": log})
         status, cause, reason = ending.stopped or _post_mortem(ending, log)
+        host = on_cpu(host) if _is_on_host(folder) else host
         return Record(
             cell=cell,
             status=status,
@@ -89,8 +96,20 @@ def isolate(
         )
 
 
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """Makes a temporary folder, in which the child leaves its log, progress and record. Raises UserError where it cannot."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="pdezoo-cell-", ignore_cleanup_errors=True)
+    except OSError as error:
+        reason = f"a folder for temporary files cannot be made ({clip(error.strerror or str(error), 200)})"
+        raise UserError(f"{reason}; make room, or set TMPDIR to one that can be written") from None
+    with folder:
+        yield Path(folder.name)
+
+
 def slot_environment(slot: Slot) -> Environment:
-    """The environment of a child in that slot, as far as it is known before the child has started."""
+    """Returns the environment of a child in that slot, as far as it is known before the child has started."""
     host = host_environment()
     limit = "host" if host.platform == "cpu" else "emulated on the device"
     cores = len(slot.cores) if slot.cores else host.cpu_count
@@ -131,16 +150,20 @@ def _watch(
     stop: Event,
     clock: float,
 ) -> tuple[Status, Cause, str] | None:
-    """Wait for the child; None when it ended by itself, else why it has to be stopped."""
+    """Waits for the child. Returns None if it ended by itself, else the status, cause and reason for which it must be stopped.
+
+    Raises Stopped when `stop` is set.
+    """
     protocol = cell.protocol
     seen: int | None = None
-    memory_limit = protocol.memory_limit if host.platform == "cpu" else None
     while child.poll() is None:
         if stop.is_set():
             raise Stopped
         if protocol.wall_limit is not None and time.monotonic() - clock > protocol.wall_limit:
             reason = f"stopped at the wall-clock limit of {protocol.wall_limit:g} s"
             return Status.TIMEOUT, Cause.WALL_LIMIT, reason
+        on_host = host.platform == "cpu" or _is_on_host(folder)
+        memory_limit = protocol.memory_limit if on_host else None
         used = _tree_bytes(child.pid) if memory_limit is not None else 0
         if memory_limit is not None and used > memory_limit:
             reason = f"stopped at {used:,} bytes of resident memory, over the limit of {memory_limit:,}"
@@ -151,7 +174,7 @@ def _watch(
 
 
 def _post_mortem(ending: _Ending, log: str) -> tuple[Status, Cause, str]:
-    """Why a child that nobody stopped left no usable record."""
+    """Returns the status, cause and reason for a child that nobody stopped and that left no usable record."""
     final = next((line for line in reversed(log.splitlines()) if line.strip()), "no output")
     if ending.code == -signal.SIGKILL and ending.kernel_kills > 0:
         return Status.OOM, Cause.HOST_KILL, "killed by the kernel: the machine ran out of memory"
@@ -168,10 +191,8 @@ def _post_mortem(ending: _Ending, log: str) -> tuple[Status, Cause, str]:
 
 
 def _environment(cell: Cell, slot: Slot, host: Environment) -> dict[str, str]:
-    """The child's: this package importable from anywhere, no compilation cache, limits for XLA."""
-    environment = dict(os.environ) | dict(slot.environment)
-    paths = [str(ROOT), environment.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    """Returns the environment variables of a child: those of its slot, no compilation cache, and the memory limit for XLA."""
+    environment = child_environment() | dict(slot.environment)
     environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     limit = cell.protocol.memory_limit
@@ -180,6 +201,15 @@ def _environment(cell: Cell, slot: Slot, host: Environment) -> dict[str, str]:
         if host.device_memory:
             environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{min(0.95, limit / host.device_memory):.4f}"
     return environment
+
+
+def child_environment() -> dict[str, str]:
+    """Returns the environment variables of this process, changed so that a child can import this package from anywhere and
+    writes UTF-8.
+    """
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    path = os.pathsep.join(path for path in paths if path)
+    return dict(os.environ) | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8:backslashreplace"}
 
 
 def _pin(child: subprocess.Popen, slot: Slot) -> None:
@@ -200,14 +230,14 @@ def _hand_over(child: subprocess.Popen, cell: Cell) -> None:
 
 
 def _kill(child: subprocess.Popen) -> None:
-    """Kill the child's whole session, also when the child itself is gone: it may have left descendants."""
+    """Kills the child's whole session, also if the child itself has ended: it may have left descendants."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
 
 
 def _tree_bytes(pid: int) -> int:
-    """Resident bytes of a process and its descendants."""
+    """Returns the resident bytes of a process and all its descendants."""
     try:
         root = psutil.Process(pid)
         family = [root, *root.children(recursive=True)]
@@ -224,7 +254,7 @@ def _resident(process: psutil.Process) -> int:
 
 
 def _kernel_kills() -> int:
-    """How often the kernel killed for want of memory since it started; 0 where that cannot be known."""
+    """Returns how often the kernel has killed a process for want of memory since it booted; 0 where that cannot be known."""
     counters = Path("/proc/vmstat")
     lines = counters.read_text().splitlines() if counters.is_file() else []
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
@@ -237,6 +267,11 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+def _is_on_host(folder: Path) -> bool:
+    """Returns whether the child computes on the CPU, which it tells by a file once its JAX has started."""
+    return (folder / measure.ON_HOST).exists()
+
+
 def _written(folder: Path, cell: Cell) -> Record | None:
     try:
         record = parse((folder / measure.RECORD).read_bytes())
@@ -246,7 +281,7 @@ def _written(folder: Path, cell: Cell) -> Record | None:
 
 
 def _follow(folder: Path, seen: int | None, report: Report) -> int | None:
-    """Report the child's progress if it moved since `seen`."""
+    """Reports the child's progress if its file has changed since the time `seen` (ns), and returns the time of the change."""
     try:
         changed = (folder / measure.PROGRESS).stat().st_mtime_ns
     except OSError:

@@ -1,4 +1,4 @@
-"""What a running sweep plans and measures, written beside its records for `pdezoo status`."""
+"""The journal of a sweep: what it plans and is measuring, written beside its records so that `pdezoo status` can show it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import secrets
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO, NamedTuple
 
 import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from benchmarks.execution.claims import FOLDER, is_locked, lock
 from benchmarks.planning.matrix import MAX_CELLS
 from benchmarks.records.fields import Digest, Label
 from benchmarks.records.files import write_whole
@@ -21,11 +22,14 @@ from benchmarks.records.record import Cell, Moment, Record
 from benchmarks.records.store import Store
 
 HEARTBEAT_SECONDS = 1.0
-_FOLDER = ".sweeps"
+_CLOCK_SECONDS = 2.0  # by which two readings of the time at which a process was started may differ
+_SILENT_SECONDS = 60.0
 
 
 class Running(BaseModel):
-    """A cell in flight; `since` in seconds since 1970."""
+    """A cell in flight: when it was begun (`since`, seconds since 1970), and the last step and loss that its child reported, with
+    the number of steps of the whole training.
+    """
 
     model_config = ConfigDict(extra="forbid")
     since: float
@@ -35,7 +39,12 @@ class Running(BaseModel):
 
 
 class JournalState(BaseModel):
-    """What a sweep that runs, or was killed, was measuring at its last beat (seconds since 1970)."""
+    """The state of a sweep at its last heartbeat, which was at time `beat` (seconds since 1970).
+
+    `running` has the cells in flight by identity. `started` is the time at which the process was started: the number `pid`
+    alone does not identify it, since numbers are used again, and in a container every sweep may be process 1. `boot` names
+    the running kernel. `locked` says that the process holds a lock on the plan for as long as it lives.
+    """
 
     model_config = ConfigDict(extra="forbid")
     pid: Annotated[int, Field(ge=1, lt=2**31)]
@@ -43,74 +52,153 @@ class JournalState(BaseModel):
     workers: Annotated[int, Field(ge=1, lt=2**20)]
     beat: float
     running: dict[Digest, Running] = {}
-
-    @property
-    def alive(self) -> bool:
-        """Whether its process still runs; on another host, whether it gave a sign of life this minute."""
-        if self.host == _host():
-            return psutil.pid_exists(self.pid)
-        return time.time() - self.beat < 60.0
+    started: float | None = None
+    boot: Label | None = None
+    locked: bool = False
 
 
 class JournalPlan(BaseModel):
-    """Every cell of a sweep, those that were done before included."""
+    """The cells of a sweep, including those that had a record when it began."""
 
     model_config = ConfigDict(extra="forbid")
     cells: Annotated[list[Cell], Field(max_length=MAX_CELLS)]
 
 
+class Sighting(NamedTuple):
+    """A sweep as its journal, at `path`, shows it: its plan, its last state, and whether it still runs (`alive`)."""
+
+    path: Path
+    plan: JournalPlan
+    state: JournalState
+    alive: bool
+
+
 class Journal:
-    """Writes what a sweep plans and measures to `.sweeps` in the store, for `pdezoo status`."""
+    """Writes what a sweep plans and measures to `.sweeps` in the store, for `pdezoo status`.
+
+    No measurement depends on it: where it cannot be written, for instance on a full disk, the sweep goes on without one.
+    """
 
     def __init__(self, store: Store, cells: Iterable[Cell], workers: int):
-        folder = store.root / _FOLDER
-        folder.mkdir(exist_ok=True)
         plan = JournalPlan(cells=list(cells))
-        _forget_covered(store, {cell.identity for cell in plan.cells})
-        self._path = folder / f"{secrets.token_hex(8)}.state"
-        self._state = JournalState(pid=os.getpid(), host=_host(), workers=workers, beat=time.time())
+        self._path = store.root / FOLDER / f"{secrets.token_hex(8)}.state"
+        self._state = JournalState(
+            pid=os.getpid(),
+            host=_host(),
+            workers=workers,
+            beat=time.time(),
+            started=psutil.Process().create_time(),
+            boot=_boot(),
+        )
         self._next = 0.0
-        write_whole(self._path.with_suffix(".plan"), plan.model_dump_json().encode())
+        self._locked: BinaryIO | None = None
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(exist_ok=True)
+            _forget_covered(store, {cell.identity for cell in plan.cells})
+            self._write_plan(plan)
         self._save()
 
+    def _write_plan(self, plan: JournalPlan) -> None:
+        """Write the plan, and keep it locked. It is locked before it has its name: nobody finds it unlocked."""
+        path, part = self._path.with_suffix(".plan"), self._path.with_suffix(".part")
+        try:
+            file = part.open("xb")
+            file.write(plan.model_dump_json().encode())
+            file.flush()
+            self._state.locked = lock(file.fileno())
+            if self._state.locked:
+                self._locked = file
+            else:
+                file.close()
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
     def started(self, cell: Cell) -> None:
+        """Notes that the cell is being measured from now on."""
         self._state.running[cell.identity] = Running(since=time.time())
         self._save()
 
+    def awaited(self, cell: Cell) -> None:
+        """Notes nothing: the sweep that measures the cell has a journal of its own."""
+
     def moved(self, cell: Cell, moment: Moment, steps: int) -> None:
+        """Notes how far the training of a cell is, and writes it if the last heartbeat is a second old."""
         running = self._state.running[cell.identity]
         running.step, running.steps, running.loss = moment.step, steps, moment.loss
         if time.monotonic() >= self._next:
             self._save()
 
     def finished(self, record: Record) -> None:
+        """Notes that the cell of the record is no longer in flight."""
         self._state.running.pop(record.cell.identity, None)
         self._save()
 
     def close(self) -> None:
-        """The sweep has ended by itself: the records tell the rest."""
-        _forget(self._path)
+        """Removes the journal, since the sweep has ended by itself and its records say the rest."""
+        with contextlib.suppress(OSError):
+            _forget(self._path)
+        if self._locked is not None:
+            self._locked.close()
 
     def _save(self) -> None:
         self._next = time.monotonic() + HEARTBEAT_SECONDS
         self._state.beat = time.time()
-        write_whole(self._path, self._state.model_dump_json().encode())
+        with contextlib.suppress(OSError):
+            write_whole(self._path, self._state.model_dump_json().encode())
 
 
-def journals(store: Store) -> list[tuple[Path, JournalPlan, JournalState]]:
-    """The sweeps of a store that run or were killed, newest first. Whatever cannot be read is left out."""
+def journals(store: Store) -> list[Sighting]:
+    """Returns the sweeps of a store that run or were killed, the latest heartbeat first. Unreadable journals are left out."""
     known = []
-    for path in (store.root / _FOLDER).glob("*.state"):
+    for path in (store.root / FOLDER).glob("*.state"):
         with contextlib.suppress(OSError, ValidationError):
             plan = JournalPlan.model_validate_json(path.with_suffix(".plan").read_bytes())
-            known.append((path, plan, JournalState.model_validate_json(path.read_bytes())))
-    return sorted(known, key=lambda journal: -journal[2].beat)
+            state = JournalState.model_validate_json(path.read_bytes())
+            known.append(Sighting(path, plan, state, _alive(path, state)))
+    return sorted(known, key=lambda sighting: -sighting.state.beat)
+
+
+def _alive(path: Path, state: JournalState) -> bool:
+    """Returns whether a sweep still runs.
+
+    The lock on its plan decides where the sweep and this process see the same locks, which is sure on the same kernel.
+    Otherwise a sweep on this host runs if its process does, and one on another host if its last heartbeat is less than a
+    minute old.
+    """
+    held = is_locked(path.with_suffix(".plan")) if state.locked else None
+    if held:
+        return True
+    if held is False and state.boot is not None and state.boot == _boot():
+        return False
+    if state.host == _host():
+        return _runs(state.pid, state.started)
+    return time.time() - state.beat < _SILENT_SECONDS
+
+
+def _runs(pid: int, started: float | None) -> bool:
+    """Returns whether the process with number `pid` exists and was started at the time `started` (seconds since 1970; any, if
+    None).
+    """
+    try:
+        created = psutil.Process(pid).create_time()
+    except psutil.Error:
+        return False
+    return started is None or abs(created - started) < _CLOCK_SECONDS
+
+
+def _boot() -> str | None:
+    """Returns the random identifier of the running kernel, the same in all of its containers; None where there is none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:200] or None
+    except (OSError, ValueError):
+        return None
 
 
 def _forget_covered(store: Store, identities: set[str]) -> None:
-    """Remove what killed sweeps left behind, where a new one takes over all of their cells."""
-    for path, plan, state in journals(store):
-        if not state.alive and identities.issuperset(cell.identity for cell in plan.cells):
+    """Removes the journals of killed sweeps all of whose cells are among `identities`, those of a new sweep."""
+    for path, plan, _, alive in journals(store):
+        if not alive and identities.issuperset(cell.identity for cell in plan.cells):
             _forget(path)
 
 

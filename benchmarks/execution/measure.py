@@ -1,7 +1,7 @@
-"""One cell, measured in this process: `python -m benchmarks.execution.measure FOLDER` reads it from standard input.
+"""Measures a cell in this process: `python -m benchmarks.execution.measure FOLDER` reads it from standard input.
 
 The folder receives `progress.json` on the way and `record.json` at the end; whoever started the process
-(`benchmarks.execution.isolate`) makes a record from what is there if the process does not live to write one.
+(`benchmarks.execution.isolate`) makes a record from what is there if the process ends before it writes one.
 """
 
 from __future__ import annotations
@@ -13,34 +13,41 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.execution.memory import peak_memory
 from benchmarks.planning.subjects import Device, Subjects, subjects
-from benchmarks.records.environment import host_environment
+from benchmarks.records.environment import host_environment, on_cpu
 from benchmarks.records.files import write_whole
 from benchmarks.records.metrics import Errors, Measurement, finite, metrics_of
 from benchmarks.records.outcome import Outcome, failure
 from benchmarks.records.record import MAX_HISTORY, Cause, Cell, Environment, Moment, Record, Status, now
 from benchmarks.records.text import clip
 
-RECORD, PROGRESS = "record.json", "progress.json"
+RECORD, PROGRESS, ON_HOST = "record.json", "progress.json", "on-host"
 EMULATED = "PDEZOO_EMULATED_MEMORY"
 
 
 def measure(
-    cell: Cell, progress: Any = None, lib: Subjects | None = None, cache: Path | None = None
+    cell: Cell,
+    progress: Any = None,
+    lib: Subjects | None = None,
+    cache: Path | None = None,
+    started: Callable[[Device], None] = lambda device: None,
 ) -> Record:
-    """Measure `cell` here and now. Whatever goes wrong becomes the record's status; only signals get past.
+    """Measures a cell in this process and returns its record, with a failure of any kind as its status; only signals get past.
 
-    `progress(moment, steps)` is called after every compiled chunk of steps. `lib` stands in for the two
-    packages in tests; `cache` is a folder for the exact values of test sets.
+    `progress(moment, steps)` is called after every compiled chunk of steps. `lib` stands in for `pdezoo` and `solvers` in
+    tests; `cache` is a folder for the exact values of test sets. `started(device)` is called once it is known which device
+    the cell runs on.
     """
     start, clock, device = now(), time.perf_counter(), None
     try:
         lib = lib or subjects()
         device = lib.start(cell.protocol.dtype)
+        started(device)
         outcome = _measure(cell, progress or (lambda moment, steps: None), lib, device, cache)
     except (Exception, SystemExit) as error:
         outcome = failure(error)
@@ -74,12 +81,14 @@ def _measure(cell: Cell, progress: Any, lib: Subjects, device: Device, cache: Pa
 
 
 def _sees_solution(solver: Any) -> bool:
-    """The solver's declaration, which commits before there was one lack: asv measures those with this code."""
+    """Returns whether the solver declares that it uses the exact solution. asv runs this code on older commits too, where solvers
+    have no such declaration.
+    """
     return getattr(solver, "sees_solution", False)
 
 
 def _changed(cell: Cell, pde: Any, solver: Any) -> str | None:
-    """Whether the name now means another problem or another solver than the cell asks for."""
+    """Returns how the problem or the solver of that name differs from the one that the cell asks for; None if both agree."""
     if pde.fingerprint != cell.problem.fingerprint:
         asked = cell.problem.fingerprint
         return f"the problem's fingerprint is {pde.fingerprint}, the cell asks for {asked}"
@@ -89,12 +98,14 @@ def _changed(cell: Cell, pde: Any, solver: Any) -> str | None:
 
 
 def _over_device_limit(cell: Cell, solver: Any, pde: Any) -> str | None:
-    """Whether the compiled step alone exceeds the limit: asked only where the limit is emulated on a device.
+    """Returns by how much a compiled step alone exceeds the memory limit, in words; None if it does not.
 
-    On the host the process's real memory is watched instead, and this second compilation is saved. A solver without a
-    compiled step is measured under the allocator's limit alone.
+    It is compiled only where the limit is emulated on a device. On the host the real memory of the process is watched
+    instead, and this second compilation is saved. A solver without a compiled step is measured under the allocator's limit
+    alone.
     """
-    limit = int(os.environ.get(EMULATED, "0"))
+    asked = os.environ.get(EMULATED, "")
+    limit = int(asked) if asked.isdecimal() else 0
     if not limit:
         return None
     compiled = solver.compile(pde, steps=cell.protocol.steps, batch=cell.protocol.batch, chunk=1)
@@ -124,7 +135,7 @@ def _fit(cell: Cell, progress: Any, solver: Any, pde: Any, test: Any) -> Any:
 def _judged(
     result: Any, nulls: dict[str, Errors], cell: Cell, device: Device, more: dict[str, Any]
 ) -> Outcome:
-    """Whether the training counts, and its numbers."""
+    """Returns the outcome of a training with its metrics: "ok", or "diverged" where the loss or the error is not finite."""
     peak, peak_of = peak_memory(device)
     metrics = metrics_of(
         Measurement(result=result, nulls=nulls, levels=cell.protocol.levels, peak=peak, peak_of=peak_of)
@@ -139,7 +150,7 @@ def _judged(
 
 
 def history_of(result: Any) -> tuple[Moment, ...]:
-    """The training history, thinned to what a record may hold; its last point is always kept."""
+    """Returns the training history, thinned evenly to at most MAX_HISTORY points; the last point is always kept."""
     rows = list(result.history)
     stride = max(1, math.ceil(len(rows) / MAX_HISTORY))
     kept = rows[::-1][::stride][::-1]
@@ -151,31 +162,45 @@ def _moment(step: int, **numbers: Any) -> Moment:
 
 
 def environment(device: Device | None) -> Environment:
-    """This process's environment, with what only the started device can tell."""
+    """Returns the environment of this process, with what only the started device can tell; None stands for no device."""
     known = host_environment()
-    update: dict[str, Any] = {"memory_limit": "emulated on the device" if EMULATED in os.environ else "host"}
-    if device is not None:
-        update |= {"platform": device.platform, "generator": device.generator}
-    if device is not None and device.platform != "cpu":
-        update |= {"device": clip(device.kind, 200), "device_count": device.count}
-        update |= {"device_memory": known.device_memory or device.memory}
-    return known.model_copy(update=update)
+    limit = "emulated on the device" if EMULATED in os.environ else "host"
+    if device is None:
+        return known.model_copy(update={"memory_limit": limit})
+    if device.platform == "cpu":  # also where the machine has an accelerator that JAX did not start
+        return on_cpu(known).model_copy(update={"generator": device.generator})
+    return known.model_copy(
+        update={
+            "memory_limit": limit,
+            "platform": device.platform,
+            "generator": device.generator,
+            "device": clip(device.kind, 200),
+            "device_count": device.count,
+            "device_memory": known.device_memory or device.memory,
+        }
+    )
 
 
 def cache_folder() -> Path | None:
-    """Where exact values of test sets are kept between cells: `PDEZOO_CACHE`, or the user's cache folder.
+    """Returns the folder in which exact values of test sets are kept between cells: `PDEZOO_CACHE`, or the user's cache folder.
 
-    None where it cannot be written: the values are then computed anew for every cell.
+    None where there is no such folder, or it cannot be written: the values are then computed anew for every cell.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(os.environ.get("PDEZOO_CACHE") or base / "pdezoo" / "test-sets")
-    with contextlib.suppress(OSError):
+    try:
+        folder = Path(os.environ.get("PDEZOO_CACHE") or _user_cache() / "pdezoo" / "test-sets")
         folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home folder
+        return None
     return folder if os.access(folder, os.W_OK) else None
 
 
+def _user_cache() -> Path:
+    """Returns the user's cache folder. Raises RuntimeError where the user has no home folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
 class ProgressFile:
-    """Writes the latest finite moment, at most five times a second."""
+    """Writes the latest point of the training with a finite loss to a file, at most five times a second, and the last step."""
 
     def __init__(self, path: Path):
         self._path, self._next = path, 0.0
@@ -185,11 +210,12 @@ class ProgressFile:
         if moment.loss is not None and (last or time.monotonic() >= self._next):
             self._next = time.monotonic() + 0.2
             content = {"steps": steps, "moment": moment.model_dump(mode="json")}
-            write_whole(self._path, json.dumps(content).encode())
+            with contextlib.suppress(OSError):  # a full disk: the measurement goes on
+                write_whole(self._path, json.dumps(content).encode())
 
 
 def _die_with_parent() -> None:
-    """End with the process that started this one: nobody would enforce the limits or read the record."""
+    """Ends this process when the one that started it ends, since then nobody enforces the limits or reads the record."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -201,11 +227,20 @@ def _die_with_parent() -> None:
 
 
 def main(argv: list[str] | None = None, lib: Subjects | None = None) -> int:
-    """Entry of the child process. The exit status is 0 whenever a record was written, whatever it says."""
+    """Measures the cell that standard input describes and writes its record into the folder `argv[0]`.
+
+    Returns the exit status, which is 0 whenever a record was written, whatever it says. `lib` is for tests.
+    """
     folder = Path((argv or sys.argv[1:])[0])
     cell = Cell.model_validate_json(sys.stdin.buffer.read())
     _die_with_parent()
-    record = measure(cell, progress=ProgressFile(folder / PROGRESS), lib=lib, cache=cache_folder())
+
+    def started(device: Device) -> None:
+        if device.platform == "cpu":
+            (folder / ON_HOST).touch()
+
+    progress = ProgressFile(folder / PROGRESS)
+    record = measure(cell, progress, lib=lib, cache=cache_folder(), started=started)
     write_whole(folder / RECORD, record.content)
     return 0
 

@@ -1,4 +1,4 @@
-"""Peak memory of an accelerator, or of this process."""
+"""Reads the peak memory of an accelerator, or of this process."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from benchmarks.records.metrics import PeakOf
 
 
 def peak_memory(device: Device) -> tuple[int, PeakOf]:
-    """Peak bytes in use on the accelerator, or else the peak resident memory of this process."""
+    """Returns the peak bytes in use on the device and "device", or the peak resident bytes of this process and "process" where
+    the device keeps no account of its memory, as CPUs do not.
+    """
     peak = device.peak_bytes()
     return (process_peak(), "process") if peak is None else (int(peak), "device")
 
 
 def process_peak() -> int:
-    """Peak resident bytes of this process.
+    """Returns the peak resident bytes of this process.
 
-    `ru_maxrss` is no use on Linux: it survives exec, and so a small child reports its parent's size.
+    On Linux `ru_maxrss` cannot be used: it survives exec, so that a small child reports the size of its parent.
     """
     status = Path("/proc/self/status")
     if status.is_file():

@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar for each cell in flight on a terminal, plain lines elsewhere."""
+"""Shows the progress of a sweep on standard error: a bar for each cell in flight on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from benchmarks.records.units import seconds
 from benchmarks.terminal.format import COLOURS, outcome
 
 _LINE_SECONDS = 10.0
+_AWAITED = "another sweep measures it; its record is waited for"
 
 
 class Lines:
-    """Follows a sweep in plain lines: every cell's end, and a sign of life from the long ones."""
+    """Follows a sweep in plain lines: one when a cell ends, and one every ten seconds from the cells that take long."""
 
     def __init__(self, cells: list[Cell], workers: int, forecaster: Forecaster, console: Console):
         self._left = {cell.identity: cell for cell in cells}
@@ -34,13 +35,19 @@ class Lines:
         return None
 
     def started(self, cell: Cell) -> None:
-        return None
+        """Prints nothing: only the end of a cell, and a long wait for it, are worth a line."""
+
+    def awaited(self, cell: Cell) -> None:
+        """Prints that the record of the cell is expected from another sweep."""
+        self._say(f"  {cell.label}: {_AWAITED}")
 
     def moved(self, cell: Cell, moment: Moment, steps: int) -> None:
+        """Prints how far the training is, if nothing has been printed for ten seconds."""
         if time.monotonic() - self._spoke > _LINE_SECONDS:
             self._say(f"  {cell.label}: {_moved(moment, steps)}")
 
     def finished(self, record: Record) -> None:
+        """Prints how the cell ended, how many have, and the time that is left."""
         self._left.pop(record.cell.identity, None)
         done = self._total - len(self._left)
         eta = self._forecaster.remaining(self._left.values(), self._workers)
@@ -77,14 +84,21 @@ class Bars:
         self._progress.stop()
 
     def started(self, cell: Cell) -> None:
+        """Adds a bar for the cell."""
         task = self._progress.add_task(cell.label, total=cell.protocol.steps, note="starting, compiling")
         self._tasks[cell.identity] = task
 
+    def awaited(self, cell: Cell) -> None:
+        """Prints, above the bars, that the record of the cell is expected from another sweep."""
+        self._progress.console.print(f"{cell.label}: {_AWAITED}", markup=False, highlight=False)
+
     def moved(self, cell: Cell, moment: Moment, steps: int) -> None:
+        """Moves the cell's bar to its step and shows speed, loss and error."""
         task = self._tasks[cell.identity]
         self._progress.update(task, completed=moment.step, total=steps, note=_moved(moment, steps))
 
     def finished(self, record: Record) -> None:
+        """Removes the cell's bar, moves the bar of all cells, and prints how the cell ended."""
         identity = record.cell.identity
         self._left.pop(identity, None)
         if identity in self._tasks:
@@ -97,7 +111,7 @@ class Bars:
 
 
 def following(cells: list[Cell], workers: int, records: list[Record]) -> Lines | Bars:
-    """The display that suits standard error, knowing from `records` how long cells take."""
+    """Returns the display that suits standard error; it forecasts from `records` how long the cells will take."""
     console = Console(stderr=True)
     kind = Bars if sys.stderr.isatty() else Lines
     return kind(cells, workers, Forecaster(records), console)

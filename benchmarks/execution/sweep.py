@@ -1,8 +1,9 @@
-"""Many cells on this machine: worker threads, each with one child process at a time, resumable at any moment.
+"""Measures many cells with worker threads, each with one child process at a time; a sweep can be resumed at any moment.
 
-A cell that has a record in the store is done, whichever code or process made it. Nothing else is state: a
-sweep that is killed loses the cells in flight and no other, and running it again completes it. The files
-under `.sweeps` only tell `pdezoo status` what was planned and what is being measured.
+A cell that has a record in the store is done, whichever code or process made it. A sweep keeps no other state: one
+that is killed loses only the cells in flight, and running it again completes it. The files
+under `.sweeps` tell `pdezoo status` what was planned and what is being measured; while they are locked, they
+tell other sweeps which cells are taken (`benchmarks.execution.claims`).
 """
 
 from __future__ import annotations
@@ -10,44 +11,54 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
 import psutil
 
+from benchmarks.execution.claims import claim
 from benchmarks.execution.isolate import MEASURE, Slot, Stopped, isolate, slot_environment
 from benchmarks.planning.resolve import Job
-from benchmarks.records.environment import gpu_count, host_environment
+from benchmarks.records.environment import host_environment, visible_gpus
 from benchmarks.records.errors import UserError
 from benchmarks.records.record import Cell, Moment, Record, Status
 from benchmarks.records.store import Store, latest
 
 REDO = ("failed", "all")
 _SETTLED = (Status.OK, Status.UNSUPPORTED)
+_AWAIT_SECONDS = 0.2
 
 
 class Listener(Protocol):
-    """Whoever wants to follow a sweep. Called from several threads."""
+    """What follows a sweep: its methods are called as cells begin, advance and end, from several threads but one at a time."""
 
-    def started(self, cell: Cell) -> None: ...
+    def started(self, cell: Cell) -> None:
+        """Called when this sweep begins to measure a cell."""
 
-    def moved(self, cell: Cell, moment: Moment, steps: int) -> None: ...
+    def awaited(self, cell: Cell) -> None:
+        """Called once for a cell that another sweep is measuring, when this one has to wait for its record."""
 
-    def finished(self, record: Record) -> None: ...
+    def moved(self, cell: Cell, moment: Moment, steps: int) -> None:
+        """Called as the training of a cell advances: `moment` is its latest point, `steps` the number of steps in all."""
+
+    def finished(self, record: Record) -> None:
+        """Called when a cell has a record, from this sweep or from another one."""
 
 
 @dataclass(frozen=True)
 class Todo:
-    """What a sweep has to do: the jobs left, and the records that made the others unnecessary."""
+    """What a sweep has to do: the jobs that are left, and the records of the cells that are done already."""
 
     jobs: tuple[Job, ...]
     done: tuple[Record, ...]
 
 
 def todo(jobs: Iterable[Job], records: Iterable[Record], redo: str | None = None) -> Todo:
-    """Which jobs are left. `redo` "failed" asks again for cells that failed, "all" for every cell."""
+    """Splits jobs into those to measure and those that have a record. `redo` "failed" measures failed cells again, "all" every
+    cell. Raises UserError for any other value.
+    """
     if redo is not None and redo not in REDO:
         raise UserError(f"--redo is one of {', '.join(REDO)}, got {redo[:40]!r}")
     known = {} if redo == "all" else latest(records)
@@ -59,11 +70,14 @@ def todo(jobs: Iterable[Job], records: Iterable[Record], redo: str | None = None
 
 
 def slots(workers: int, command: tuple[str, ...] = MEASURE) -> list[Slot]:
-    """One slot for each worker: its share of the cores and, if there are accelerators, one of them."""
+    """Returns one slot for each worker, with its share of the cores and, if there are accelerators, one of them.
+
+    Raises UserError for more workers than cores.
+    """
     cores = sorted(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else []
     if workers > max(1, len(cores) or os.cpu_count() or 1):
         raise UserError(f"there are {len(cores)} cores, got {workers} workers; try --workers {len(cores)}")
-    devices = gpu_count() if host_environment().platform == "gpu" else 0
+    devices = visible_gpus() if host_environment().platform == "gpu" else []
     return [Slot(command, _share(cores, i, workers), _device(i, workers, devices)) for i in range(workers)]
 
 
@@ -72,17 +86,19 @@ def _share(cores: list[int], index: int, workers: int) -> frozenset[int] | None:
     return frozenset(cores[index * each : (index + 1) * each]) if workers > 1 and each else None
 
 
-def _device(index: int, workers: int, devices: int) -> dict[str, str]:
-    if devices == 0 or workers == 1:
+def _device(index: int, workers: int, devices: list[str]) -> dict[str, str]:
+    if not devices or workers == 1:
         return {}
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(devices)))).split(",")
-    shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} if workers > devices else {}
-    return {"CUDA_VISIBLE_DEVICES": visible[index % devices]} | shared
+    shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} if workers > len(devices) else {}
+    return {"CUDA_VISIBLE_DEVICES": devices[index % len(devices)]} | shared
 
 
 @dataclass
 class Sweep:
-    """The jobs of one run: the store they go to, the places they run at, and who listens."""
+    """Runs jobs: `slots` are the places at which cells are measured, one thread each, and records go to the store.
+
+    `execute(cell, slot, report, stop)` measures one cell and returns its record; `listeners` are told of all that happens.
+    """
 
     store: Store
     slots: list[Slot]
@@ -92,19 +108,24 @@ class Sweep:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _before: frozenset[str] = field(default=frozenset(), init=False)
     _added: dict[str, Record] = field(default_factory=dict, init=False)
+    _told: set[str] = field(default_factory=set, init=False)
     _ended: list[Record] = field(default_factory=list, init=False)
     _failure: Exception | None = field(default=None, init=False)
 
-    def run(self, jobs: Iterable[Job], budget: float | None = None) -> list[Record]:
-        """Measure every job and return the records, in the order they ended.
+    def run(
+        self, jobs: Iterable[Job], budget: float | None = None, known: Collection[str] | None = None
+    ) -> list[Record]:
+        """Measures every job and returns the records in the order in which the cells ended.
 
-        A cell that another sweep finished meanwhile is not measured again. On an interrupt, and after `budget` seconds,
-        the cells in flight are stopped; what is finished is in the store. Raises OSError if the store goes away.
+        A cell that another sweep is measuring is left to it, and measured here only if that sweep ends without a record. A
+        record counts as another sweep's if its digest is not in `known`, the digests in the store when the jobs were planned
+        (by default when they are begun). On an interrupt, and after `budget` seconds, the cells in flight are stopped; what
+        is finished is in the store. Raises StoreError if the store cannot be written any more.
         """
         waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
         for job in jobs:
             waiting.put(job)
-        self._before = frozenset(self.store.read().records)
+        self._before = frozenset(self.store.read().records if known is None else known)
         threads = [threading.Thread(target=self._work, args=(waiting, slot)) for slot in self.slots]
         alarm = threading.Timer(threading.TIMEOUT_MAX if budget is None else budget, self._stop.set)
         alarm.daemon = True
@@ -123,16 +144,36 @@ class Sweep:
         return self._ended
 
     def _work(self, waiting: queue.SimpleQueue[Job], slot: Slot) -> None:
+        awaited: set[str] = set()
         while not self._stop.is_set():
             try:
-                self._one(waiting.get_nowait(), slot)
+                job = waiting.get_nowait()
+                with claim(self.store.root, job.cell.identity) as ours:
+                    if ours:
+                        self._one(job, slot)
+                if not ours:  # the others first; when it comes round again, only such are left
+                    waiting.put(job)
+                    self._await(job.cell, awaited)
             except (queue.Empty, Stopped):
                 return
             except Exception as error:  # not the cell's: the store went away, or a listener failed
                 self._failure = self._failure or error
                 self._stop.set()
 
+    def _await(self, cell: Cell, awaited: set[str]) -> None:
+        """Have patience with a cell that came round before; say so the first time."""
+        came_before = cell.identity in awaited
+        awaited.add(cell.identity)
+        if came_before:
+            with self._lock:
+                new = cell.identity not in self._told
+                self._told.add(cell.identity)
+            if new:
+                self._tell("awaited", cell)
+            self._stop.wait(_AWAIT_SECONDS)
+
     def _one(self, job: Job, slot: Slot) -> None:
+        """Ends a claimed cell: with the record of another sweep that has finished it meanwhile, or by measuring it."""
         record = self._by_another(job.cell)
         if record is None:
             self._tell("started", job.cell)
@@ -143,7 +184,7 @@ class Sweep:
         self._tell("finished", record)
 
     def _by_another(self, cell: Cell) -> Record | None:
-        """The record of `cell` that a sweep beside this one has added since this one began."""
+        """Returns the newest record of a cell that another sweep has added since this one began; None if there is none."""
         with self._lock:
             self._added |= self.store.read(skip=self._before | self._added.keys()).records
             return latest(self._added.values()).get(cell.identity)

@@ -1,1 +1,1 @@
-"""Single measurements that are no cell: `python -m benchmarks.instruments.NAME`."""
+"""Measurements outside of the cross of problems and solvers, each run alone: `python -m benchmarks.instruments.NAME`."""

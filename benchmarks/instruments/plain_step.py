@@ -1,9 +1,9 @@
-"""How much faster our training step is than the same step written plainly: `python -m benchmarks.instruments.plain_step`.
+"""Measures our training step against the same step written plainly: `python -m benchmarks.instruments.plain_step`.
 
 The plain step is what a reader of the STDE paper would write: `jax.experimental.jet` along one-hot tangents, vmapped over
 axes and points, on u = (1 − |x|²) MLP(x); the Allen-Cahn two-body source as an explicit formula on `jnp.sin` and
-`jnp.cos`; Optax's Adam; one dispatch a step. Ours makes ten steps a dispatch, as training does more of. Both train the same problem
-with the same B, K and network, in one process, in turns, so that what else the machine does falls on both.
+`jnp.cos`; Optax's Adam; one dispatch a step. Ours takes ten steps a dispatch, of which a training takes even more. Both train the
+same problem with the same B, K and network, in one process, in turns, so that other load on the machine slows both.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ BATCH, SAMPLES, WIDTH, DEPTH = 100, 16, 128, 4
 
 
 def plain_step(dim: int) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """The plain training step, jitted, and its first arguments (params, moments, key)."""
+    """Returns the plain training step in dimension `dim`, jitted, and its first arguments: parameters, Adam's moments and a key.
+
+    The step returns the next three.
+    """
     coefficients = jnp.asarray(pdezoo.Coefficients(0).values(dim - 1), jnp.float32)
     optimizer = optax.adam(optax.linear_schedule(1e-3, 0.0, 10_000))
 
@@ -46,7 +49,10 @@ def plain_step(dim: int) -> tuple[Callable[..., Any], tuple[Any, ...]]:
 
 
 def plain_loss(params: Any, x: jax.Array, axes: jax.Array, coefficients: jax.Array) -> jax.Array:
-    """Mean square of residual / d at points x (B, d), Δu estimated from the second derivatives along `axes`."""
+    """Returns the mean square of residual / d at points x, shape (B, d), with Δu estimated from ∂²_i u along `axes`, shape (K,).
+
+    `coefficients` are those of the solution, shape (d − 1,).
+    """
 
     def residual(y: jax.Array) -> jax.Array:
         return _residual(_laplacian(params, y, axes), _u(params, y), y, coefficients)
@@ -95,7 +101,10 @@ def _parameters(dim: int) -> Any:
 
 
 def compare(dim: int, seconds: float, steps: int) -> dict[str, float]:
-    """Median seconds a step of the plain one and of `stde` as shipped, `steps` of that a dispatch, for about `seconds` each."""
+    """Returns the median seconds a step of the plain code and of `stde` ("ours", `steps` a dispatch), and their ratio.
+
+    Each is run for about `seconds`.
+    """
     step, arguments = plain_step(dim)
 
     def plain() -> None:
@@ -110,7 +119,7 @@ def compare(dim: int, seconds: float, steps: int) -> dict[str, float]:
 
 
 def main() -> int:
-    """Print the comparison."""
+    """Prints the comparison at every dimension asked for. Returns the exit status: 2 for a bad argument."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.instruments.plain_step", description=(__doc__ or "").split("\n")[0]
     )

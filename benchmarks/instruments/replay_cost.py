@@ -1,6 +1,7 @@
-"""What a step costs whose weights are never stored: `python -m benchmarks.instruments.replay_cost 10_000_000 --batch 10`.
+"""Measures steps whose weights are never stored: `python -m benchmarks.instruments.replay_cost 10_000_000 --batch 10`.
 
-A new subspace begins with every step, so that step k makes k − 1 past ones again: one pass over the coordinates for each.
+The weights are regenerated from the keys of all subspaces so far. A new subspace begins with every step, so that step k
+regenerates k − 1 earlier ones, with one pass over the d coordinates for each.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from benchmarks.execution.memory import process_peak
 
 
 def measured(dim: int, batch: int, steps: int) -> Iterator[dict[str, Any]]:
-    """The compiler's plan in bytes; then seconds and the process's peak memory in bytes, step after step."""
+    """Yields the compiler's plan and the size of the weights in bytes; then, for every step, its seconds, its loss and the peak
+    resident bytes of the process.
+    """
     solver: Any = solvers.make("sdze-replay", refresh=1)
     compiled = solver.compile(pdezoo.make("poisson/two-body", dim=dim), steps=steps, batch=batch)
     yield {"compiled_bytes": compiled.bytes, "weight_bytes": 4 * dim * solver.network.width}
@@ -40,7 +43,7 @@ def measured(dim: int, batch: int, steps: int) -> Iterator[dict[str, Any]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print a line for the program, and one a step."""
+    """Prints one line for the compiled program and one for each step. Returns the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

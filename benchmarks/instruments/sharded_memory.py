@@ -1,6 +1,6 @@
-"""Memory of a step on each of many devices, by the compiler's plan: `python -m benchmarks.instruments.sharded_memory sdze`.
+"""Plans the memory of a step on each of many devices: `python -m benchmarks.instruments.sharded_memory sdze`.
 
-Nothing is allocated: the devices are made up, the arrays are shapes.
+Nothing is allocated: the program is compiled for pretended CPU devices and for shapes in place of arrays.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from pdezoo import PDE, Ball, Exact, Laplacian, Problem, X, u, window_sum
 
 
 def planned(name: str, dim: int, devices: int, batch: int) -> dict[str, int]:
-    """Bytes a device holds: all of them, arguments, temporaries; and the first weight's part."""
+    """Returns the bytes on each of `devices` as the compiler plans them for a step of the solver `name` on a batch of points:
+    in total, of arguments, of temporaries; and the bytes of its part of the first weight, shape (d, h).
+    """
     solver: Any = solvers.make(name)
     mesh = solvers.coordinate_mesh(jax.devices()[:devices])
     problem = solvers.pad_to_mesh(shapes_of_problem(dim), mesh)
@@ -41,7 +43,7 @@ def planned(name: str, dim: int, devices: int, batch: int) -> dict[str, int]:
 
 
 def shapes_of_problem(dim: int) -> Problem:
-    """Poisson's equation with a two-body solution, its coefficients as shapes: a thousand million are not drawn."""
+    """Returns Poisson's equation with a two-body solution, its coefficients as shapes: a thousand million are never drawn."""
     ball = Ball(dim)
     kernel = sp.sin(X[0] + sp.cos(X[1]) + X[1] * sp.cos(X[0]))
     solution = Exact(ball.vanishing().factor * window_sum(kernel))
@@ -52,7 +54,7 @@ def shapes_of_problem(dim: int) -> Problem:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the plan in MB."""
+    """Prints the plan in MB. Returns the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,9 +1,9 @@
-"""What a training step of several rows costs, measured in turns in one process: `python -m benchmarks.instruments.step_cost`.
+"""Measures training steps of several solvers in turns in one process: `python -m benchmarks.instruments.step_cost`.
 
-A dispatch makes many steps, as in training: memory for temporaries is then taken once a dispatch, not once a step. The work
-common to all rows, drawing points and evaluating the source, is measured too, so that it can be taken out. The learning rate is
-next to nothing: a step's cost does not depend on it, and nothing diverges. Peak memory is that of the process, so that a row's own
-is measured by naming it alone.
+A dispatch takes many steps, as in training: memory for temporaries is then allocated once a dispatch, not once a step. The work
+common to all solvers, drawing points and evaluating the source, is measured too, so that it can be subtracted. The learning rate is
+almost zero: the cost of a step does not depend on it, and nothing diverges. Peak memory is that of the process; to measure it for
+one solver, name that one alone.
 """
 
 from __future__ import annotations
@@ -32,14 +32,17 @@ MAX_STEPS = 10**6
 
 
 class Dispatch(NamedTuple):
-    """Something that runs a number of steps at once, and waits for them."""
+    """A function `run` that takes `steps` training steps in one dispatch and waits for them."""
 
     run: Callable[[], object]
     steps: int
 
 
 def rows(specs: list[str], dim: int, batch: int, steps: int) -> dict[str, Dispatch]:
-    """Steps by name, compiled and warm; a specification is a row's name, or `sdze:queries=16,rank=32`."""
+    """Returns the dispatches of all specifications, and of the work that they have in common, compiled and run once.
+
+    A specification is the name of a solver, with hyperparameters if wanted: `sdze:queries=16,rank=32`.
+    """
     pde = pdezoo.make(PROBLEM, dim)
     return {spec: _row(spec, pde, batch, steps) for spec in specs} | {COMMON: _common(pde, batch, steps)}
 
@@ -52,7 +55,7 @@ def _row(spec: str, pde: Any, batch: int, steps: int) -> Dispatch:
 
 
 def training(compiled: Any) -> Dispatch:
-    """A compiled training loop, as many steps a dispatch as it has in its chunk; warm."""
+    """Returns a compiled training loop as a dispatch of `compiled.chunk` steps, run once already."""
     state = compiled.init()
 
     def run() -> None:
@@ -79,7 +82,9 @@ def _common(pde: Any, batch: int, steps: int) -> Dispatch:
 
 
 def step_seconds(dispatches: dict[str, Dispatch], seconds: float) -> dict[str, float]:
-    """Median seconds a step of every one, in at least three turns, until each has had so many seconds on average."""
+    """Returns the median seconds a step of each dispatch. They run in turns, at least three times each, until the time spent is
+    `seconds` for each on average.
+    """
     times: dict[str, list[float]] = {name: [] for name in dispatches}
     budget, least = seconds * len(dispatches), 3
     while min(map(len, times.values())) < least or sum(map(sum, times.values())) < budget:
@@ -91,7 +96,9 @@ def step_seconds(dispatches: dict[str, Dispatch], seconds: float) -> dict[str, f
 
 
 def report(dim: int, seconds: dict[str, float], base: str) -> list[str]:
-    """Lines: seconds a step, the ratio to the base row, and that ratio with the common work taken out of both."""
+    """Returns a line for each solver: its seconds a step, how many times faster it is than the solver `base`, and that ratio with
+    the common work subtracted from both.
+    """
     common = seconds[COMMON]
     lines = []
     for name, spent in seconds.items():
@@ -104,7 +111,7 @@ def report(dim: int, seconds: dict[str, float], base: str) -> list[str]:
 
 
 def main() -> int:
-    """Print the comparison."""
+    """Prints the comparison at every dimension asked for. Returns the exit status: 2 for a bad argument."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.instruments.step_cost", description=(__doc__ or "").split("\n")[0]
     )

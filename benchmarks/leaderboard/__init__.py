@@ -1,1 +1,1 @@
-"""What the records say: comparable groups, ranks, tables, pages and figures."""
+"""Makes leaderboards of records: comparable groups, ranks, tables, pages and figures."""

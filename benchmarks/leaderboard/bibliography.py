@@ -1,4 +1,4 @@
-"""The bibliography: which papers stand behind a problem or a solver, as BibTeX."""
+"""The bibliography: looks up the papers behind a problem or a solver and prints them as BibTeX."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ROWS = re.compile(r"^  keywords = \{([^}]*)\},?$", re.MULTILINE)
 
 
 def titles(name: str) -> list[str]:
-    """Title and year of the papers filed under a row or a family."""
+    """Returns the titles and years of the papers about a solver or a family of problems."""
     papers = [
         dict(re.findall(r"^  (title|year) = \{(.*)\},$", entry, re.MULTILINE)) for entry in entries({name})
     ]
@@ -21,6 +21,7 @@ def titles(name: str) -> list[str]:
 
 
 def suite_entry(digest: str | None) -> str:
+    """Returns the BibTeX entry of this suite at its installed version, with the digest of a result set if one is given."""
     try:
         version = importlib.metadata.version("pdezoo")
     except importlib.metadata.PackageNotFoundError:
@@ -35,7 +36,10 @@ def suite_entry(digest: str | None) -> str:
 
 
 def entries(wanted: set[str]) -> list[str]:
-    """The entries of the bibliography whose keywords name one of the families or solvers."""
+    """Returns the BibTeX entries of which a keyword is among `wanted`, the names of families and solvers.
+
+    Raises UserError if an entry of the bibliography has no keywords.
+    """
     text = (files("benchmarks") / "references.bib").read_text(encoding="utf-8")
     return [entry for entry in _ENTRY.findall(text) if wanted & _keywords(entry)]
 

@@ -1,4 +1,4 @@
-"""Error, speed and memory against the dimension: what a leaderboard looks like at one glance."""
+"""Draws a leaderboard as figures: error, speed and memory against the dimension."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
 
 def _panels(groups: Sequence[Group]) -> tuple[str, str, str]:
-    """Metrics of error, speed and memory: the device's peak, or the compiler's plan where the peak is mostly the interpreter's."""
+    """Returns the metrics of error, speed and memory to draw. Memory is the peak on an accelerator, and the compiler's plan on a
+    CPU, where most of the peak is the interpreter's.
+    """
     on_device = groups[0].environments[0].platform != "cpu"
     return _ERROR, "steps_per_second", "peak_bytes" if on_device else "compiled_bytes"
 
 
-# Readable on white and on near-black, and told apart by the colour-blind together with the markers.
+# All can be read on white and on near-black. Together with the markers, the colour-blind can tell them apart.
 COLOURS = ("#3b82c4", "#e07b39", "#2a9d6f", "#c4559f", "#8a6fd1", "#b08d1e", "#d1495b", "#4aa3a2", "#7f8c5a")
 MARKERS = "osD^vP*Xh"
-# Stand for the page's own colours, which follow the reader's light or dark setting.
+# Placeholders, replaced in the SVG by the colours of the page, which follow the reader's light or dark setting.
 _INK, _FAINT = "#010203", "#040506"
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -40,14 +42,17 @@ _NULLS = (("constant", (0, (5, 2))), ("affine", (0, (1, 1.5))))
 
 
 def series_names(groups: Sequence[Group]) -> list[str]:
-    """Solvers in the order of their colours: the same in every figure made of the same groups."""
+    """Returns the solvers of the groups, without null predictors, in the order of their colours."""
     return sorted({row.label for group in groups for row in group.rows if not row.is_null})
 
 
 def scaling(
     panels: Sequence[Sequence[Group]], names: Sequence[str], ink: str = "black", faint: str = "#999999"
 ) -> Figure:
-    """One line of panels for each set of groups that differ in their dimension alone."""
+    """Draws a line of three panels (error, speed, memory) for each set of groups that differ in their dimension alone.
+
+    `names` are the solvers in the order of their colours; text is drawn in `ink`, grids and null predictors in `faint`.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -68,7 +73,7 @@ def scaling(
 
 
 def svg(groups: Sequence[Group], names: Sequence[str]) -> str:
-    """The panels of one problem as an inline SVG that takes its colours from the page."""
+    """Returns the panels of one problem as an inline SVG, which takes its colours from the page."""
     import matplotlib as mpl
 
     buffer = io.StringIO()
@@ -80,14 +85,14 @@ def svg(groups: Sequence[Group], names: Sequence[str]) -> str:
 
 
 def png(panels: Sequence[Sequence[Group]], names: Sequence[str]) -> bytes:
-    """All panels on white."""
+    """Returns all panels as a PNG on white."""
     buffer = io.BytesIO()
     scaling(panels, names).savefig(buffer, format="png", dpi=130, facecolor="white")
     return buffer.getvalue()
 
 
 def comparable(groups: Sequence[Group]) -> list[list[Group]]:
-    """Groups that differ in their dimension alone, together, by growing dimension."""
+    """Collects the groups that differ in their dimension alone, each set sorted by dimension."""
     panels: dict[tuple, list[Group]] = defaultdict(list)
     for group in groups:
         panels[(group.problem, group.instance, group.protocol.fingerprint, group.machine)].append(group)
@@ -95,7 +100,9 @@ def comparable(groups: Sequence[Group]) -> list[list[Group]]:
 
 
 def titles(panels: Sequence[Sequence[Group]]) -> list[str]:
-    """The problem of every line of panels; where two have the same, the steps, the protocol and the machine too."""
+    """Returns a title for every line of panels: the problem and, where several lines have the same one, the steps, the protocol and
+    the machine.
+    """
     short = [_name(groups[0]) for groups in panels]
     return [
         name if short.count(name) == 1 else f"{name}: {_conditions(groups[0])}"
@@ -113,7 +120,7 @@ def _name(group: Group) -> str:
 
 
 def style(ink: str, faint: str) -> dict[Any, Any]:
-    """Matplotlib's settings, with text and axes in `ink` and grids in `faint`."""
+    """Returns Matplotlib's settings for our figures, with text and axes in the colour `ink` and grids in `faint`."""
     dark = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     return _STYLE | dict.fromkeys(dark, ink) | {"grid.color": faint, "legend.labelcolor": ink}
 
@@ -144,7 +151,7 @@ def _draw(axis: Axes, groups: Sequence[Group], names: Sequence[str], metric: str
 
 
 def _widen(axis: Axes) -> None:
-    """At least a factor of ten from bottom to top: a difference of a few percent should not look like a cliff."""
+    """Makes the y axis span at least a factor of ten, so that a difference of a few percent does not look like a cliff."""
     low, high = axis.get_ylim()
     if 0 < high / low < 10:
         middle = math.sqrt(low * high)
@@ -168,7 +175,7 @@ def _points(groups: Sequence[Group], name: str, metric: str) -> list[tuple[int, 
 
 
 def _set_dimensions(axis: Axes, dims: Sequence[int]) -> None:
-    """Ticks at the dimensions that were measured, and room beside the first and the last."""
+    """Places ticks at the dimensions that were measured, with room beside the first and the last."""
     axis.set_xlim(min(dims) / 1.7, max(dims) * 1.7)
     axis.set_xticks(list(dims), [f"{d:,}" if d < 10_000 else f"{d:.0e}".replace("e+0", "e") for d in dims])
     axis.set_xticks([], minor=True)

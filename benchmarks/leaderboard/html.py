@@ -1,4 +1,4 @@
-"""The leaderboard as one HTML file: no request to anywhere, readable on a phone, light and dark."""
+"""Renders the leaderboard as one HTML file, which loads nothing, can be read on a phone, and has a light and a dark style."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ code { overflow-wrap: anywhere; }
 
 
 class _Html(str):
-    """Text that is HTML already."""
+    """Text that is HTML already, and is not escaped again."""
 
 
 def _tag(name: str, *children: str, **attributes: str) -> _Html:
-    """An element; whatever is not HTML already is escaped, attributes included."""
+    """Returns an element. Children that are not HTML already are escaped, and so are attributes; empty attributes are left out."""
     inside = "".join(child if isinstance(child, _Html) else escape(child) for child in children)
     outside = "".join(f' {key.rstrip("_")}="{escape(value)}"' for key, value in attributes.items() if value)
     return _Html(f"<{name}{outside}>{inside}</{name}>")
 
 
 def html(board: Leaderboard, cells: Sequence[Comparison] = ()) -> str:
-    """The whole page."""
+    """Returns the page of a leaderboard, with the papers' numbers beside ours in `cells`, if any."""
     sets = figure.comparable(board.groups)
     names = figure.series_names(board.groups)
     body = [

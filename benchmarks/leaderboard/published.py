@@ -1,4 +1,4 @@
-"""The numbers the papers print, set beside ours. They are never ranked: other machines, other instances."""
+"""Sets the numbers that papers print beside ours. They are never ranked: they come from other machines and instances."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from benchmarks.records.metrics import METRICS
 
 _FILE = files("benchmarks") / "published" / "published.csv"
 _PRINTED = {metric.printed: name for name, metric in METRICS.items() if metric.printed}
-"""The papers' word → our metric."""
+"""Maps the papers' words for metrics to our names."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """One printed cell. `value` is what the paper prints: a number, or OOM, TBD, diverged."""
+    """One number in a table of a paper. `value` is what is printed there: a number in `unit`, or a word such as OOM, TBD or
+    diverged.
+    """
 
     paper: str
     table: str
@@ -31,6 +33,7 @@ class Published:
 
     @property
     def number(self) -> float | None:
+        """The printed value as a number, in the paper's unit; None if a word is printed instead."""
         try:
             return float(self.value)
         except ValueError:
@@ -39,7 +42,9 @@ class Published:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A printed cell and our cell of the same problem, dimension and solver; `ours` is None without one."""
+    """A printed number and `ours`: our median for the same problem, dimension and solver, in the paper's unit; None if there is
+    none, with the reason in `status`.
+    """
 
     published: Published
     ours: float | None
@@ -49,13 +54,13 @@ class Comparison:
 
     @property
     def ratio(self) -> float | None:
-        """Ours over theirs."""
+        """Our number divided by the printed one; None if one of them is missing."""
         theirs = self.published.number
         return self.ours / theirs if self.ours is not None and theirs else None
 
 
 def published() -> list[Published]:
-    """Every printed cell that ships with the package."""
+    """Returns every printed number that ships with the package."""
     with _FILE.open(encoding="utf-8") as file:
         return [
             Published(
@@ -74,7 +79,9 @@ def published() -> list[Published]:
 
 
 def comparisons(board: Leaderboard, cells: Iterable[Published]) -> list[Comparison]:
-    """Printed cells of the problems and dimensions on the leaderboard, each beside ours, if there is one."""
+    """Returns the printed numbers for problems and dimensions on the leaderboard, each beside ours, once for every group that
+    matches.
+    """
     beside = []
     for cell in cells:
         for group in board.groups:
@@ -91,7 +98,7 @@ def _beside(cell: Published, group: Group) -> Comparison:
 
 
 def _ours(cell: Published, row: Row) -> float | None:
-    """Our median, in the unit that the papers print."""
+    """Returns our median in the unit that the papers print; None if it is not finite."""
     name = _PRINTED[cell.metric]
     median = row.median(name)
     return None if median is None else median * METRICS[name].unit.scale

@@ -1,9 +1,9 @@
-"""Records → groups of comparable rows, with ranks and their intervals. Rendering is in `tables`, `html` and `figure`.
+"""Makes of records groups of comparable rows, with ranks and their intervals. `tables`, `html` and `figure` render them.
 
-Only cells of the same problem fingerprint, protocol fingerprint and machine stand in one group. A row is a
-solver with its hyperparameters; its numbers are medians over the training seeds, where a seed that failed counts as the table
-of metrics says: an infinite error, never a missing one. Only a row with a skill above 0 is ranked; the null
-predictors are fitted on the solution, which no solver may see, and are shown without a rank.
+A group has the cells of one problem fingerprint, protocol fingerprint and machine. A row is a solver with its hyperparameters;
+its numbers are medians over the training seeds, where a seed that failed counts as the table of metrics says: with an infinite
+error, which is not left out. Only rows with a skill above 0 are ranked. The null predictors are fitted to the solution, which no
+solver may see, and are shown without a rank.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _COVERAGE = (5.0, 95.0)
 
 @dataclass(frozen=True)
 class Summary:
-    """Median, least and largest over the seeds that have a value, and how many have one."""
+    """The median, least and largest of a metric over the `n` seeds that have a value."""
 
     median: float
     low: float
@@ -42,9 +42,11 @@ class Summary:
 
 @dataclass(frozen=True)
 class Row:
-    """A solver, with its hyperparameters, on one problem.
+    """A solver with its hyperparameters on one problem: `n` seeds, of which `n_ok` did not fail.
 
-    `status` is that of the worst seed. `is_null` says that it uses the exact solution: it is shown, and never ranked.
+    `label` tells rows of one solver apart. `status` and `reason` are those of the worst seed. `is_null` says that the solver
+    uses the exact solution: it is shown, and never ranked. `cut_short` says how many steps were taken where the training
+    budget ended first. `interval` is the 90 % bootstrap interval of the rank.
     """
 
     solver: str
@@ -61,28 +63,28 @@ class Row:
     interval: tuple[int, int] | None = None
 
     def median(self, metric: str) -> float | None:
-        """The median of a metric over all seeds tried; None if it is not finite."""
+        """Returns the median of a metric over all seeds tried; None if it is not finite."""
         summary = self.metrics.get(metric)
         return summary.median if summary and math.isfinite(summary.median) else None
 
     @property
     def error(self) -> float | None:
-        """Median relative L2 error."""
+        """The median relative L2 error; None if it is not finite."""
         return self.median("relative_l2")
 
     @property
     def skill(self) -> float | None:
-        """Median skill against the best constant."""
+        """The median skill against the best constant; None if it is not finite."""
         return self.median("skill")
 
     @property
     def skill_affine(self) -> float | None:
-        """Median skill against the best affine function."""
+        """The median skill against the best affine function; None if it is not finite."""
         return self.median("skill_affine")
 
     @property
     def note(self) -> str:
-        """What a reader must know before quoting the row."""
+        """The remarks that a reader must know before quoting the row: failures, lack of skill, an early end."""
         if self.is_null:
             return "fitted on the solution: not ranked"
         if self.error is None:
@@ -100,7 +102,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that may be compared: one instance, one protocol, one machine."""
+    """Rows that may be compared, since they share a problem instance, a protocol and a machine. `nulls` has the errors of the null
+    predictors by name.
+    """
 
     problem: str
     dim: int
@@ -119,12 +123,13 @@ class Group:
 
     @property
     def best(self) -> Row | None:
+        """The first row of rank 1; None if no row is ranked."""
         return next((row for row in self.rows if row.rank == 1), None)
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """All groups, and the hash of the result set: equal sets of records have equal hashes, anywhere."""
+    """All groups, the SHA-256 of the result set (equal sets of records have equal ones anywhere), and the number of records."""
 
     groups: tuple[Group, ...]
     digest: str
@@ -132,7 +137,7 @@ class Leaderboard:
 
 
 def leaderboard(records: Iterable[Record]) -> Leaderboard:
-    """The groups of the newest record of every cell and machine."""
+    """Makes a leaderboard of the newest record of every cell on every machine."""
     used = _newest(records)
     grouped: dict[tuple, list[Record]] = defaultdict(list)
     for record in used:
@@ -142,7 +147,7 @@ def leaderboard(records: Iterable[Record]) -> Leaderboard:
 
 
 def result_digest(records: Iterable[Record]) -> str:
-    """SHA-256 of the sorted digests of a set of records."""
+    """Returns the SHA-256 of the sorted digests of a set of records."""
     return hashlib.sha256("\n".join(sorted({record.digest for record in records})).encode()).hexdigest()
 
 
@@ -202,7 +207,7 @@ def _row(records: Sequence[Record]) -> Row:
 
 
 def _cut_short(records: Sequence[Record]) -> str:
-    """Where the training budget ended before the steps did, what became of the steps."""
+    """Returns how many steps were taken where the training budget in seconds ended first; else ""."""
     asked = records[0].cell.protocol.steps
     taken = [r.metrics.steps for r in records if r.status is Status.OK and r.metrics.steps is not None]
     if not taken or records[0].cell.protocol.seconds is None or min(taken) >= asked:
@@ -211,7 +216,7 @@ def _cut_short(records: Sequence[Record]) -> str:
 
 
 def _summary(metric: str, records: Sequence[Record]) -> Summary | None:
-    """A metric over the seeds; None where no seed has a finite value."""
+    """Summarises a metric over the seeds; None where no seed has a finite value."""
     counted = [_counted(metric, record) for record in records]
     known = [value for value in counted if value is not None]
     if not any(math.isfinite(value) for value in known):
@@ -220,12 +225,12 @@ def _summary(metric: str, records: Sequence[Record]) -> Summary | None:
 
 
 def _counted(metric: str, record: Record) -> float | None:
-    """What a record's seed counts as among the others."""
+    """Returns the value of a metric that enters the summary over seeds for this record: infinite for the error of a failed one."""
     return METRICS[metric].counted(getattr(record.metrics, metric), record.status is Status.OK)
 
 
 def _null_row(name: str, errors: Errors, nulls: dict[str, Errors]) -> Row:
-    """A null predictor that was not run as a solver: its errors are measured with every cell."""
+    """Returns the row of a null predictor that was not run as a solver; its errors are measured with every cell."""
     numbers = {
         "relative_l2": errors.relative_l2,
         "relative_l1": errors.relative_l1,
@@ -242,7 +247,7 @@ def _settings(record: Record) -> str:
 
 
 def _labelled(rows: list[Row]) -> list[Row]:
-    """Rows of one solver are told apart by the hyperparameters in which they differ."""
+    """Labels rows of one solver by the hyperparameters in which they differ."""
     same = Counter(row.solver for row in rows)
     return [row if same[row.solver] == 1 else replace(row, label=_told_apart(row, rows)) for row in rows]
 
@@ -255,7 +260,9 @@ def _told_apart(row: Row, rows: list[Row]) -> str:
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:
-    """{"estimator": {"samples": 8}} → {"samples": 8}: the parts' names are left out where that is unambiguous."""
+    """Flattens hyperparameters: {"estimator": {"samples": 8}} → {"samples": 8}, with the part's name where it is needed to tell two
+    apart.
+    """
     flat: dict[str, Any] = {}
     for part, value in settings.items():
         inner = value if isinstance(value, dict) else {part: value}
@@ -264,7 +271,7 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _seed_errors(rows: dict[tuple[str, str], list[Record]]) -> dict[tuple[str, str], list[float]]:
-    """The errors of all seeds of every row; one that has none counts as failed."""
+    """Returns the errors of all seeds of every row; a seed without one counts as failed, with an infinite error."""
     return {key: [_error(record) for record in records] for key, records in rows.items()}
 
 
@@ -274,7 +281,7 @@ def _error(record: Record) -> float:
 
 
 def _ranked(rows: list[Row], errors: dict[tuple[str, str], list[float]]) -> list[Row]:
-    """Ranked rows by error, then the unranked by error, then the nulls, then those without an error."""
+    """Ranks and sorts rows: the ranked by error, then the unranked by error, the null predictors, and those without an error."""
     eligible = [r for r in rows if not r.is_null and r.error is not None and (r.skill or 0.0) > 0.0]
     eligible.sort(key=lambda row: (row.error, row.label))
     medians = [row.error for row in eligible]
@@ -289,9 +296,10 @@ def _ranked(rows: list[Row], errors: dict[tuple[str, str], list[float]]) -> list
 
 
 def rank_intervals(errors: Sequence[Sequence[float]]) -> list[tuple[int, int] | None]:
-    """A 90 % bootstrap interval, over seeds, of each row's rank among all; None if a row has too few seeds.
+    """Returns a 90 % bootstrap interval of each row's rank, by resampling its errors over seeds: `errors[i]` are those of row i.
 
-    The resampling is deterministic, so that the same records give the same page.
+    All are None if some row has fewer than MIN_SEEDS_FOR_INTERVAL seeds. The resampling is deterministic, so that the same
+    records give the same page.
     """
     if not errors or min(len(seeds) for seeds in errors) < MIN_SEEDS_FOR_INTERVAL:
         return [None] * len(errors)

@@ -1,4 +1,4 @@
-"""A leaderboard as a terminal table, Markdown, LaTeX, CSV or JSON. Everything from a record is escaped."""
+"""Renders a leaderboard as a terminal table, Markdown, LaTeX, CSV or JSON. Everything that comes from a record is escaped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of every rendered table: its head and what it says of a row. Only the `narrow` ones are on a terminal."""
+    """A column of every rendered table: its head and its text for a row. Only `narrow` columns are shown on a terminal."""
 
     head: str
     text: Callable[[Row], str]
@@ -32,7 +32,7 @@ class Column:
 
 
 def interval(row: Row) -> str:
-    """The rank, with its interval where that is wider than the rank itself."""
+    """Returns the rank as text, with its interval where that has more than one rank; a dash for an unranked row."""
     if row.rank is None:
         return "–"
     low, high = row.interval or (row.rank, row.rank)
@@ -40,7 +40,7 @@ def interval(row: Row) -> str:
 
 
 def _metric_text(name: str, metric: Metric) -> Callable[[Row], str]:
-    """The median over the seeds, and their range where the metric is shown with one."""
+    """Returns the function that writes a metric of a row: the median over seeds, with the range where the metric is `ranged`."""
 
     def text(row: Row) -> str:
         median = row.median(name)
@@ -74,12 +74,13 @@ EXPLANATION = (
 
 
 def title(group: Group) -> str:
+    """Returns the title of a group: its problem, dimension and, unless it is 0, instance seed."""
     instance = f", instance {group.instance}" if group.instance else ""
     return f"{group.problem}, d = {group.dim:,}{instance}"
 
 
 def described(protocol: Protocol) -> str:
-    """A protocol in one line, its training budget included: where there is one, not everybody takes every step."""
+    """Describes a protocol in one line, with its training budget in seconds, under which slow solvers do not take all steps."""
     budget = f" or {protocol.seconds:g} s of training" if protocol.seconds is not None else ""
     return (
         f"protocol {protocol.name}: {protocol.steps:,} steps{budget}, batch {protocol.batch:,}, "
@@ -88,7 +89,7 @@ def described(protocol: Protocol) -> str:
 
 
 def caption(group: Group) -> str:
-    """Protocol, machine, fingerprint, and whether the problem is any test at all."""
+    """Returns the caption of a group: protocol, machine, problem fingerprint, and a warning if the problem is degenerate."""
     problem = f"problem {group.fingerprint[:8]}" if group.fingerprint else "problem could not be made"
     parts = [described(group.protocol), group.machine, problem]
     return " · ".join(parts + ([DEGENERATE] if group.degenerate else []))
@@ -98,7 +99,7 @@ DEGENERATE = "degenerate: an affine function is within 1 % of the solution"
 
 
 def beside_cells(cells: Iterable[Comparison]) -> list[dict[str, str]]:
-    """The papers' cells beside ours, as text under column heads."""
+    """Returns the comparisons as rows of text by column heads."""
     return [
         {
             "paper": f"{cell.published.paper}, table {cell.published.table}",
@@ -116,7 +117,7 @@ def beside_cells(cells: Iterable[Comparison]) -> list[dict[str, str]]:
 
 
 def terminal(board: Leaderboard, cells: list[Comparison]) -> list[RenderableType]:
-    """One rich table for each group. Cells are Text, so that no name can be read as markup."""
+    """Returns one rich table for each group and one for `cells`. Entries are Text, so that no name can be read as markup."""
     from rich.text import Text
 
     rendered: list[RenderableType] = [_terminal_table(group) for group in board.groups]
@@ -158,7 +159,7 @@ def _terminal_cells(cells: list[dict[str, str]]) -> RenderableType:
 
 
 def markdown(board: Leaderboard, cells: list[Comparison]) -> str:
-    """GitHub's Markdown; a name or a reason cannot end its cell or become HTML."""
+    """Returns the leaderboard in GitHub's Markdown, escaped so that no name or reason ends its cell or becomes HTML."""
     parts = ["# Leaderboard", EXPLANATION]
     for group in board.groups:
         rows = [{column.head: column.text(row) for column in COLUMNS} for row in group.rows]
@@ -198,7 +199,7 @@ _LATEX = {
 
 
 def latex(board: Leaderboard, cells: list[Comparison]) -> str:
-    """One booktabs table for each group."""
+    """Returns one LaTeX table, in the style of booktabs, for each group and one for `cells`."""
     tables = []
     for group in board.groups:
         rows = [{column.head: column.text(row) for column in COLUMNS} for row in group.rows]
@@ -222,14 +223,14 @@ def _latex_text(text: str) -> str:
 
 
 def frame(board: Leaderboard) -> pandas.DataFrame:
-    """One line for each row of each group, with plain numbers: for pandas, spreadsheets and CSV."""
+    """Returns a data frame with one line for each row of each group, and numbers that are not formatted."""
     import pandas
 
     return pandas.DataFrame([_flat(group, row) for group in board.groups for row in group.rows])
 
 
 def comma_separated(board: Leaderboard) -> str:
-    """CSV; a text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """Returns the leaderboard as CSV. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
     return frame(board).map(_no_formula).to_csv(index=False)
 
 
@@ -269,7 +270,7 @@ def _flat(group: Group, row: Row) -> dict[str, Any]:
 
 
 def as_json(board: Leaderboard, cells: list[Comparison]) -> str:
-    """Everything the other formats show, for programs."""
+    """Returns everything that the other formats show as JSON, with numbers that are not formatted."""
     rows = [_flat(group, row) for group in board.groups for row in group.rows]
     content = {"result_set": board.digest, "records": board.records, "rows": rows}
     return readable(content | ({"published": beside_cells(cells)} if cells else {}))

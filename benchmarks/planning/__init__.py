@@ -1,1 +1,1 @@
-"""What shall be measured: from a matrix, a campaign or a command line to cells with an identity."""
+"""Plans measurements: turns a matrix, a campaign or a command line into cells with an identity."""

@@ -1,4 +1,4 @@
-"""Campaigns: matrices in the order of their importance, measured as far as a time budget goes, and resumed.
+"""Campaigns: matrices in the order of their importance, measured as far as a time budget goes and resumed later.
 
 A campaign is a folder of matrix files; the order of their names is the order of the work. Where a machine is lent for minutes at a
 time, `pdezoo campaign papers --budget 9m` is run until nothing is left.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.planning.matrix import Request, expand, load, unique
-from benchmarks.planning.subjects import families, names
+from benchmarks.planning.subjects import broken, families, names
 from benchmarks.records.checkout import ROOT
 from benchmarks.records.errors import UserError
 
@@ -17,17 +17,18 @@ FOLDER = ROOT / "benchmarks" / "campaigns"
 
 
 def known() -> list[str]:
-    """Names of the campaigns that come with the suite."""
+    """Returns the names of the campaigns that come with the suite."""
     return sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
 
 
 def requests(name: str, max_dim: int | None = None, steps: int | None = None) -> list[Request]:
-    """The campaign's cells, the first matrix's first, up to a dimension, and with other numbers of steps if told so.
+    """Returns the cells of a campaign, matrix after matrix, up to dimension `max_dim` and with `steps` training steps, if given.
 
-    `name` is one of `known()` or a folder. Raises UserError if it is neither, or has no matrix, or no cell is that small.
+    `name` is one of `known()` or a folder. Raises UserError if it is neither, if the folder has no matrix, or if all cells
+    have larger dimensions.
     """
-    known_names, first = names(), families()
-    every = [r for path in _matrices(name) for r in expand(load(path), *known_names, first)]
+    about = (*names(), families(), *broken())
+    every = [r for path in _matrices(name) for r in expand(load(path), *about)]
     small = [r for r in every if max_dim is None or r.dim <= max_dim]
     if not small:
         least = min(r.dim for r in every)

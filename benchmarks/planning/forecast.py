@@ -1,4 +1,4 @@
-"""What a cell will take, judged by the records of its like: no model of ours is better than the last run."""
+"""Forecasts the time and memory of cells from the records of similar ones, which are better than any cost model of ours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ class Forecast:
 
 
 class Forecaster:
-    """Looks up the records of the same solver and protocol, at the nearest dimension."""
+    """Forecasts a cell by the medians over the most similar records: those of its solver and protocol, at the nearest dimension,
+    preferably of the same problem and with the same hyperparameters.
+    """
 
     def __init__(self, records: Iterable[Record]):
         self._seen: dict[tuple[str, str], list[Record]] = defaultdict(list)
@@ -39,7 +41,10 @@ class Forecaster:
         return Forecast(seconds, int(statistics.median(peaks)) if peaks else None)
 
     def remaining(self, cells: Iterable[Cell], workers: int) -> float | None:
-        """Seconds that `workers` need for `cells`; cells without a like count as the median of the others."""
+        """Returns the seconds that so many workers need for `cells`; None if no cell has a similar record.
+
+        A cell without a similar record counts as the median of the others.
+        """
         predicted = [self(cell).seconds for cell in cells]
         known = [seconds for seconds in predicted if seconds is not None]
         if predicted and not known:
@@ -53,7 +58,7 @@ def _key(cell: Cell) -> tuple[str, str]:
 
 
 def _distance(cell: Cell, record: Record) -> tuple[float, bool, bool]:
-    """First the dimension, on a logarithmic scale, then the family, then the hyperparameters."""
+    """Returns how far a record is from a cell, compared in this order: |log d/d′|, another problem, other hyperparameters."""
     other = record.cell
     return (
         abs(math.log(cell.problem.dim / other.problem.dim)),

@@ -1,4 +1,4 @@
-"""From what was asked for to cells with fingerprints, full hyperparameters and an identity."""
+"""Resolves requests: makes each problem and solver, and from them cells with fingerprints and all hyperparameters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from benchmarks.planning.matrix import Request
 from benchmarks.planning.subjects import Subjects
 from benchmarks.records.errors import UserError
+from benchmarks.records.fields import is_name
 from benchmarks.records.outcome import Outcome, failure
 from benchmarks.records.record import Cause, Cell, Environment, ProblemKey, Record, SolverKey, Status, now
 from benchmarks.records.text import clip
@@ -18,13 +19,13 @@ from benchmarks.records.text import clip
 
 @dataclass(frozen=True)
 class Job:
-    """A cell to measure, or one of which it is known beforehand how it ends: `outcome`."""
+    """A cell to measure. `outcome` says how it ends if that is known beforehand, as for a problem that cannot be made."""
 
     cell: Cell
     outcome: Outcome | None = None
 
     def foregone(self, environment: Environment) -> Record | None:
-        """The record of a cell that cannot even be set up; None if it can."""
+        """Returns the record of a cell whose outcome is known beforehand; None for one that is to be measured."""
         if self.outcome is None:
             return None
         return Record(
@@ -39,15 +40,19 @@ class Job:
         )
 
 
-def keep_off_accelerators() -> None:
-    """Plan on the CPU: a planning process that held the accelerator's memory would starve the cells."""
-    import jax
-
-    jax.config.update("jax_platforms", "cpu")
+def recordable(requests: Iterable[Request]) -> tuple[list[Request], list[str]]:
+    """Returns the requests whose names a record can hold, and the names that no record can, so that nothing could be kept."""
+    good: list[Request] = []
+    bad: dict[str, None] = {}
+    for request in requests:
+        unfit = [name for name in (request.problem, request.solver) if not is_name(name)]
+        bad |= dict.fromkeys(unfit)
+        good += [] if unfit else [request]
+    return good, list(bad)
 
 
 def resolve(requests: Iterable[Request], lib: Subjects) -> list[Job]:
-    """One job for each request, in order. A problem that cannot have a dimension is a row, not an error.
+    """Returns one job for each request, in order. A problem or solver that cannot be made gives a job with that outcome.
 
     Raises UserError for hyperparameters that a solver does not take.
     """
@@ -90,6 +95,6 @@ def _solver(name: str, given: dict[str, Any], lib: Subjects) -> tuple[SolverKey,
         full = lib.make_solver(name, **given).hyperparameters()
         return SolverKey(name=name, given=given, hyperparameters=full), None
     except lib.bad_hyperparameter as error:
-        raise UserError(str(error)) from None  # it names the solver
+        raise UserError(str(error)) from None  # the message names the solver
     except (Exception, SystemExit) as error:  # a broken contribution is a row; the others go on
         return asked, failure(error)

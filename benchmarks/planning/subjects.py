@@ -1,19 +1,24 @@
-"""The public names of `pdezoo` and `solvers` that the harness builds on, in one place.
+"""Collects the public names of `pdezoo` and `solvers` that the harness builds on.
 
-They are imported late: importing them costs seconds, may start JAX, and may fail, which is then a row.
+They are imported late: importing them takes seconds, may start JAX, and may fail, which then becomes the status of a cell.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.records.errors import UserError
+from benchmarks.records.fields import is_name
+from benchmarks.records.outcome import in_words
+from benchmarks.records.text import clip
 
 
 def make(name: str, dim: int | None) -> Any:
-    """The problem, at its own dimension if `dim` is None. Raises UserError if it cannot be had."""
+    """Makes the problem `name`, at its only dimension if `dim` is None. Raises UserError if it cannot be made."""
+    import_jax()
     try:
         return subjects().make_pde(name, dim=dim)
     except ValueError as error:
@@ -22,7 +27,11 @@ def make(name: str, dim: int | None) -> Any:
 
 @dataclass(frozen=True)
 class Device:
-    """What the cells run on. `peak_bytes()` is None where the device does not account for its memory."""
+    """What cells run on: JAX's platform, the device's name (`kind`), how many there are, and bytes of memory of one.
+
+    `generator` is the algorithm of JAX's random keys. `peak_bytes()` gives the peak bytes in use so far, or None where the
+    device keeps no account of its memory.
+    """
 
     platform: str
     kind: str
@@ -34,9 +43,9 @@ class Device:
 
 @dataclass(frozen=True)
 class Subjects:
-    """What the harness needs of the packages under test. Tests pass their own.
+    """What the harness needs of the packages under test; tests of the harness pass their own.
 
-    `start(dtype)` sets the number format and wakes the device up.
+    `start(dtype)` sets the number format, starts the device and returns it.
     """
 
     start: Callable[[str], Device]
@@ -50,7 +59,7 @@ class Subjects:
 
 
 def subjects() -> Subjects:
-    """The installed packages. Raises ImportError if one of them cannot be imported."""
+    """Returns what the installed packages offer. Raises ImportError if one of them cannot be imported."""
     import pdezoo
     import solvers
 
@@ -65,12 +74,52 @@ def subjects() -> Subjects:
     )
 
 
+class NoDevice(RuntimeError):
+    """Raised where JAX cannot start a device to compute on."""
+
+
+def import_jax() -> Any:
+    """Imports and returns `jax`. Raises UserError where that fails, for instance because of a malformed JAX_ENABLE_X64."""
+    try:
+        import jax
+    except Exception as error:
+        raise UserError(f"JAX cannot be imported here: {clip(in_words(error), 300)}") from None
+    return jax
+
+
+def keep_off_accelerators() -> None:
+    """Makes JAX compute on the CPU in this process, which plans: if it held the accelerator's memory, cells would lack it."""
+    import_jax().config.update("jax_platforms", "cpu")
+
+
+def require_device() -> None:
+    """Starts JAX for a command that computes in this process. Raises UserError where it does not start."""
+    try:
+        local_devices(import_jax())
+    except NoDevice as error:
+        raise UserError(str(error)) from None
+
+
+def local_devices(jax: Any) -> list[Any]:
+    """Returns JAX's devices on this host, the default one first. Raises NoDevice, with the reason, where JAX cannot start."""
+    try:
+        return jax.local_devices()
+    except Exception as error:
+        asked = os.environ.get("JAX_PLATFORMS")
+        wanted = f"JAX_PLATFORMS asks for {clip(asked, 60)}, which JAX cannot start here" if asked else ""
+        hint = "leave JAX_PLATFORMS out, or install JAX for it, such as pip install 'pdezoo[cuda12]'"
+        said = clip(in_words(error), 1_000)
+        raise NoDevice(f"{wanted}: {said}; {hint}" if asked else f"JAX cannot start here: {said}") from error
+
+
 def start_jax(dtype: str) -> Device:
-    """JAX's default device, once JAX computes in `dtype`."""
+    """Makes JAX compute in `dtype` ("float32" or "float64") and returns its default device. Raises NoDevice where JAX cannot
+    start.
+    """
     import jax
 
     jax.config.update("jax_enable_x64", dtype == "float64")
-    device = jax.local_devices()[0]
+    device = local_devices(jax)[0]
     stats = device.memory_stats() or {}
     return Device(
         platform=device.platform,
@@ -83,7 +132,7 @@ def start_jax(dtype: str) -> Device:
 
 
 def catalogues() -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is registered: problems and solvers, by name. Imports neither JAX nor SymPy."""
+    """Returns the catalogues of registered problems and solvers, by name, without importing JAX or SymPy."""
     import pdezoo
     import solvers
 
@@ -91,15 +140,21 @@ def catalogues() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def names() -> tuple[list[str], list[str]]:
-    """Full names of the problems (`family/variant`) and of the solvers that can be made."""
+    """Returns the full names of the problems (`family/variant`) and of the solvers that can be made."""
     import pdezoo
     import solvers
 
     return pdezoo.names(), solvers.names()
 
 
+def broken() -> tuple[list[str], list[str]]:
+    """Returns the names of the problems and of the solvers that are registered but broken; their cells are rows with the reason."""
+    pdes, solvers = ([e.name for e in entries.values() if e.error] for entries in catalogues())
+    return sorted(filter(is_name, pdes)), sorted(filter(is_name, solvers))
+
+
 def families() -> dict[str, str]:
-    """The problem that the bare name of each family stands for, its first variant: "kdv" → "kdv/one-soliton"."""
+    """Maps the bare name of each family to the problem that it stands for, its first variant: "kdv" → "kdv/one-soliton"."""
     import pdezoo
 
     entries = pdezoo.catalogue().values()

@@ -1,1 +1,1 @@
-"""What a measurement is: the record, its store, and everything that a record is made of."""
+"""Defines what a measurement is: the record, its store, and everything that a record is made of."""

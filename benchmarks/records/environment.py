@@ -1,4 +1,4 @@
-"""Where a cell runs: machine, software, and the state of the source tree. Nothing here imports JAX."""
+"""Describes where a cell runs: machine, software, and the state of the source tree. Nothing here imports JAX."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,8 +20,8 @@ from benchmarks.records.text import clip
 
 
 def host_environment() -> Environment:
-    """What can be known without starting JAX: enough to label a cell whose process died."""
-    gpu = _gpu() if _jax_may_use_gpu() else None
+    """Returns what can be known of the environment without starting JAX: enough to label a cell whose process died."""
+    gpu = _first_gpu() if _jax_may_use_gpu() else None
     name, memory, driver = gpu or (cpu_model(), None, None)
     commit, dirty = source_state()
     return Environment(
@@ -40,8 +41,22 @@ def host_environment() -> Environment:
     )
 
 
+def on_cpu(known: Environment) -> Environment:
+    """Returns the environment of a cell whose JAX computes on the CPU, whatever accelerators the machine has."""
+    return known.model_copy(
+        update={
+            "platform": "cpu",
+            "device": cpu_model(),
+            "device_count": 1,
+            "device_memory": None,
+            "driver": None,
+            "memory_limit": "host",
+        }
+    )
+
+
 def core_count() -> int:
-    """The cores this process may use, which pinning makes fewer than the machine has."""
+    """Returns the number of cores that this process may use; pinned, it has fewer than the machine."""
     if hasattr(psutil.Process, "cpu_affinity"):
         return len(psutil.Process().cpu_affinity())
     return os.cpu_count() or 1
@@ -49,7 +64,7 @@ def core_count() -> int:
 
 @functools.cache
 def cpu_model() -> str:
-    """The processor's name as the system gives it."""
+    """Returns the processor's name as the system gives it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(errors="replace").splitlines() if info.is_file() else []
     named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
@@ -58,7 +73,10 @@ def cpu_model() -> str:
 
 @functools.cache
 def source_state() -> tuple[str | None, bool | None]:
-    """Commit of the source tree this package lies in and whether it was changed since; None if installed."""
+    """Returns the commit of the checkout that this package lies in, and whether tracked files differ from it.
+
+    Each is None where it cannot be known: the package is installed, or git cannot read the repository.
+    """
     if not (ROOT / ".git").exists():
         return None, None
     commit = git_or_none("rev-parse", "HEAD")
@@ -69,38 +87,71 @@ def source_state() -> tuple[str | None, bool | None]:
 
 
 def _jax_may_use_gpu() -> bool:
-    """Whether JAX here has a CUDA plug-in and is not told to stay on the CPU."""
+    """Returns whether JAX has a CUDA plug-in here and JAX_PLATFORMS does not ask for another platform first."""
     asked = os.environ.get("JAX_PLATFORMS", "").split(",")[0]
     plugins = ("jax_cuda12_plugin", "jax_cuda13_plugin")
     return asked in ("", "cuda", "gpu") and any(importlib.util.find_spec(name) for name in plugins)
 
 
-def gpu_count() -> int:
-    """NVIDIA devices that this process may use."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([device for device in visible.split(",") if device.strip()])
-    return len((_query("name") or "").splitlines())
+def visible_gpus() -> list[str]:
+    """Returns the NVIDIA devices that this process may use, as `CUDA_VISIBLE_DEVICES` names them: by number or UUID.
+
+    The variable is read as CUDA does: what follows the first entry that names no device (-1, NoDevFiles, nothing at all) is
+    not visible either, and if a device is named twice none is visible.
+    """
+    asked = os.environ.get("CUDA_VISIBLE_DEVICES")
+    there = len(_gpus())
+    if asked is None:
+        return [str(number) for number in range(there)]
+    visible: list[str] = []
+    for entry in (part.strip() for part in asked.split(",")):
+        if not _names_a_gpu(entry, there):
+            break
+        device = str(int(entry)) if entry.isdecimal() else entry
+        if device in visible:
+            return []
+        visible.append(device)
+    return visible
+
+
+def _names_a_gpu(entry: str, there: int) -> bool:
+    """Returns whether an entry of CUDA_VISIBLE_DEVICES names one of `there` devices by number, or may name one by its UUID."""
+    if entry.startswith(("GPU-", "MIG-")):
+        return True
+    return re.fullmatch("[0-9]{1,9}", entry) is not None and int(entry) < there
+
+
+def _first_gpu() -> tuple[str, int | None, str] | None:
+    """Returns name, bytes and driver of the first visible device. For one that is named by UUID those of the first device are
+    returned.
+    """
+    visible, there = visible_gpus(), _gpus()
+    if not visible or not there:
+        return None
+    return there[int(visible[0]) if visible[0].isdecimal() else 0]
 
 
 @functools.cache
-def _gpu() -> tuple[str, int, str] | None:
-    answer = _query("name,memory.total,driver_version") if gpu_count() else None
-    parts = [part.strip() for part in answer.splitlines()[0].split(",")] if answer else []
-    if len(parts) != 3 or not parts[1].isdigit():
-        return None
-    return parts[0], int(parts[1]) * 2**20, parts[2]
+def _gpus() -> tuple[tuple[str, int | None, str], ...]:
+    """Returns name, bytes and driver of every NVIDIA device of the machine, visible or not, as nvidia-smi tells them.
 
-
-def _query(fields: str) -> str | None:
+    The bytes are None for a device that shares the host's memory.
+    """
     if shutil.which("nvidia-smi") is None:
-        return None
-    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
+        return ()
+    command = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=20, check=True
+        )
     except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+        return ()
+    rows = [[part.strip() for part in line.split(",")] for line in done.stdout.strip().splitlines()]
+    return tuple(
+        (name, int(memory) * 2**20 if memory.isdecimal() else None, clip(driver, 200))
+        for name, memory, driver in (row for row in rows if len(row) == 3)
+        if name and driver
+    )
 
 
 def _version(distribution: str) -> str | None:

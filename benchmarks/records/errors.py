@@ -1,7 +1,7 @@
-"""What the user did wrong, told apart from what the program did wrong."""
+"""The exception for mistakes of the user, told apart from errors of the program."""
 
 from __future__ import annotations
 
 
 class UserError(ValueError):
-    """A mistake of the caller's: the message says what was expected, what was given and what to try."""
+    """Raised for a mistake of the user's. The message says what was expected, what was given and what to try."""

@@ -1,7 +1,8 @@
-"""What a field of a record may hold: bounded text, finite numbers and shallow JSON, checked on the way in and on the way out."""
+"""Defines what a field of a record may hold: bounded text, finite numbers and shallow JSON."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -18,7 +19,9 @@ from pydantic import (
 from benchmarks.records.text import CONTROL
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
+_NAME, _NAME_LENGTH = rf"{_PART}(/{_PART})?", 120
 _DEPTH, _ITEMS = 5, 200
+NAME_RULE = f"ASCII letters, digits, '.', '_', '+' and '-', with one '/' at most, up to {_NAME_LENGTH}"
 
 
 def _plain(text: str) -> str:
@@ -28,7 +31,7 @@ def _plain(text: str) -> str:
 
 
 def _shallow(value: Any) -> Any:
-    """Refuse JSON that is too deep or too wide before anything walks it recursively."""
+    """Raises ValueError for JSON that is too deep or too wide, before anything walks it recursively."""
     level, depth = [value], 0
     while level:
         depth += 1
@@ -58,11 +61,16 @@ def _refuse(node: Any) -> list[Any]:
     raise ValueError(f"not a bounded JSON value: {type(node).__name__} {str(node)[:40]!r}")
 
 
+def is_name(text: str) -> bool:
+    """Returns whether a record can hold `text` as the name of a problem or a solver: see NAME_RULE."""
+    return len(text) <= _NAME_LENGTH and re.fullmatch(_NAME, text) is not None
+
+
 Text = Annotated[str, AfterValidator(_plain)]
 Label = Annotated[Text, Field(min_length=1, max_length=200)]
 Line = Annotated[Text, Field(max_length=4_000)]
 Log = Annotated[Text, Field(max_length=16_000)]
-Name = Annotated[str, Field(max_length=120, pattern=rf"^{_PART}(/{_PART})?$")]
+Name = Annotated[str, Field(max_length=_NAME_LENGTH, pattern=rf"^{_NAME}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(allow_inf_nan=False, ge=0)]
@@ -71,31 +79,31 @@ Hyperparameters = Annotated[dict[Label, JsonValue], BeforeValidator(_shallow), F
 
 
 class Data(BaseModel):
-    """A frozen value that knows all of its fields and converts none."""
+    """A frozen value whose fields are checked: unknown ones are an error, and types are not converted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What is known of a field beside its type, as an annotation of the field.
+    """What is known of a field beside its type, given in the annotation of the field.
 
-    A field is `younger` if it came after the first records were kept. It is then left out of the stored form where it has
-    its default, so that every older record keeps its bytes, and with them its name.
+    A field is `younger` if it was added after the first records were kept. It is then left out of the stored form where it
+    has its default, so that every older record keeps its bytes, and with them its digest.
     """
 
     younger: bool = False
 
 
 class GrowingData(Data):
-    """Data to which fields may be added, each annotated as younger, without renaming the records that are kept."""
+    """Data to which fields may be added, each annotated as younger, without changing the digests of the records that are kept."""
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: Any) -> dict[str, Any]:
         return {name: value for name, value in handler(self).items() if not self._is_silent(name)}
 
     def _is_silent(self, name: str) -> bool:
-        """Whether a younger field says nothing but its default."""
+        """Returns whether a field is younger and has its default value."""
         field = type(self).model_fields[name]
         younger = any(isinstance(about, About) and about.younger for about in field.metadata)
         return younger and getattr(self, name) == field.get_default(call_default_factory=True)

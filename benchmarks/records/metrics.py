@@ -1,4 +1,4 @@
-"""The table of metrics: everything that is measured of a training, and all that the harness knows of each number.
+"""Defines the table of metrics: everything that is measured of a training, and all that the harness knows of each number.
 
 A metric is one field of `Metrics`, annotated with a `Metric`. Measuring, records, the leaderboard in every format,
 `compare`, `replay`, `sweep` and asv's results read the table `METRICS`; to add a metric is to add a field here. It must be
@@ -33,14 +33,14 @@ PeakOf = Literal["device", "process"]
 
 
 class Errors(Data):
-    """Errors of a function on the test set, relative to the norm of the solution there."""
+    """Errors of a function on the test set in the L2 and L1 norms, relative to the norm of the exact solution there."""
 
     relative_l2: Positive
     relative_l1: Positive
 
 
 class Better(Enum):
-    """Which way a metric is better."""
+    """Says whether a lower or a higher value of a metric is better."""
 
     LOWER = "lower"
     HIGHER = "higher"
@@ -48,10 +48,11 @@ class Better(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What metrics are read from.
+    """What the metrics of a training are read from.
 
     `result` is what the solver's `fit` returned, `nulls` has the errors of the null predictors by name, `levels` are the
-    relative L2 errors whose times are wanted, and `peak` is the peak memory in bytes, of what `peak_of` says.
+    relative L2 errors for which the time to reach them is wanted, and `peak` is the peak memory in bytes, of the device or of
+    the process as `peak_of` says.
     """
 
     result: Any
@@ -61,31 +62,31 @@ class Measurement:
     peak_of: PeakOf
 
     def error(self, name: str) -> float | None:
-        """An error at the end of the training, by name; None if it was not measured or is not finite."""
+        """Returns an error at the end of the training, by name; None if it was not measured or is not finite."""
         return finite((self.result.errors or {}).get(name))
 
     def skill(self, null: str) -> float | None:
-        """The skill against a null predictor, by its name."""
+        """Returns the skill against a null predictor, by its name; None if one of the errors is missing."""
         return skill(self.error("relative_l2"), self.nulls.get(null))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Detail(About):
-    """A field of `Metrics` that is no number: only how it is read."""
+    """Describes a field of `Metrics` that is not a number, by how it is read from a measurement."""
 
     read: Callable[[Measurement], Any]
 
     def value(self, measurement: Measurement) -> Any:
-        """What is stored."""
+        """Returns the value that a record stores."""
         return self.read(measurement)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AsvForm:
-    """A metric as asv has it, where lower is better.
+    """How a metric is written for asv, in which lower is better.
 
-    `turned` makes asv's number of ours, and, being its own inverse, ours of asv's; None where there is none. `benchmark` is
-    the one that measures it in `bench_*.py`.
+    `turned` maps our number to asv's and, being its own inverse, asv's to ours, with None for what has no counterpart.
+    `benchmark` is the full name of the benchmark in `bench_*.py` that measures it.
     """
 
     name: str
@@ -96,15 +97,15 @@ class AsvForm:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(About):
-    """A number that is measured of a training, and all that the harness knows of it.
+    """Describes a number that is measured of a training.
 
-    `title` is for axes. `read` takes it from a measurement. `failed` is what a replicate (a seed) that failed counts as when
-    seeds are summarised: infinite for what it was to achieve, so that a median over seeds is not one over survivors; None
-    leaves it at what was measured of it before it failed, which holds for costs such as bytes and steps per second.
+    `title` is its name on axes, and `read` takes it from a measurement. `failed` is the value that a failed seed counts with
+    when seeds are summarised: infinite for errors, so that the median over seeds is not one over survivors; None keeps the
+    value that was measured before the failure, which suits costs such as bytes and steps per second.
 
-    A metric with a `head` is a column of the leaderboard, with its range over the seeds if `ranged`, on a terminal only if
+    A metric with a `head` is a column of the leaderboard, with its range over the seeds if `ranged`, and on a terminal only if
     `narrow`. One with a `brief` head is a column of the table after a sweep. All are in CSV and JSON. `watched` metrics are
-    compared between commits, `exact` ones must agree bit for bit in a replay. `printed` is the papers' word for it.
+    compared between commits, and `exact` ones must agree bit for bit in a replay. `printed` is the papers' word for it.
     """
 
     title: str
@@ -123,31 +124,33 @@ class Metric(About):
 
     @property
     def axis(self) -> str:
-        """The title with its unit."""
+        """The title with its unit, for the axis of a figure."""
         return f"{self.title} [{self.unit.symbol}]" if self.unit.symbol else self.title
 
     def value(self, measurement: Measurement) -> float | int | None:
-        """What is stored: a finite number, whole where the unit says so, or None."""
+        """Returns the value that a record stores: a finite number, an integer where the unit is whole, or None."""
         return self.stored(self.read(measurement))
 
     def stored(self, value: float | None) -> float | int | None:
-        """A number as it is stored, None where it is not finite."""
+        """Returns a number as a record stores it: an integer where the unit is whole, and None where it is not finite."""
         known = finite(value)
         return int(known) if known is not None and self.unit.whole else known
 
     def counted(self, value: float | None, ok: bool) -> float | None:
-        """What a replicate counts as among others; None leaves it out."""
+        """Returns the value that a seed counts with in a summary over seeds: `failed` if the seed failed (is not `ok`), else, or
+        where `failed` is None, its own. None leaves the seed out.
+        """
         return self.failed if not ok and self.failed is not None else value
 
     def text(self, value: float | None) -> str:
-        """The number as people read it: a dash for nothing, "failed" for what a failed replicate counts as."""
+        """Returns the number as text for tables: a dash for None, and "failed" for the infinite value of a failed seed."""
         if value is None:
             return "–"
         return self.unit.text(value) if math.isfinite(value) else "failed"
 
 
 class Metrics(GrowingData):
-    """What was measured of a training, in bytes, seconds and steps per second. What does not exist is None, never NaN."""
+    """What was measured of a training, in bytes, seconds and steps per second. A missing value is None, never NaN."""
 
     relative_l2: Annotated[
         Positive | None,
@@ -350,28 +353,28 @@ _FIELDS: dict[str, Metric | Detail] = {
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {name: about for name, about in _FIELDS.items() if isinstance(about, Metric)}
 )
-"""Every number of `Metrics` by its name, in the order in which tables show them."""
+"""Maps the name of every number of `Metrics` to its description, in the order in which tables show them."""
 
 
 def metrics_of(measurement: Measurement) -> Metrics:
-    """Everything that a measurement says, as it is stored."""
+    """Returns all metrics of a measurement, as a record stores them."""
     values: dict[str, Any] = {name: about.value(measurement) for name, about in _FIELDS.items()}
     return Metrics(**values)
 
 
 def asv_forms() -> dict[str, AsvForm]:
-    """How asv has the metrics that it has, by our names."""
+    """Maps our names of the metrics that asv has to their form there."""
     return {name: metric.asv for name, metric in METRICS.items() if metric.asv is not None}
 
 
 def in_asv(name: str, metrics: Metrics) -> float | None:
-    """A metric as asv has it, lower being better; None where there is none."""
+    """Returns the metric called `name` in asv's form, where lower is better; None where it is missing or has no counterpart."""
     value = getattr(metrics, name)
     return None if value is None else finite(asv_forms()[name].turned(float(value)))
 
 
 def from_asv(numbers: Mapping[str, float | None]) -> Metrics:
-    """Metrics from asv's numbers, which are given under our names."""
+    """Returns metrics made of asv's numbers, which are given under our names."""
     forms = asv_forms()
     known: dict[str, Any] = {
         name: METRICS[name].stored(forms[name].turned(value))
@@ -382,9 +385,10 @@ def from_asv(numbers: Mapping[str, float | None]) -> Metrics:
 
 
 def skill(error: float | None, null: Errors | None) -> float | None:
-    """1 − error/error of the null predictor: 1 is perfect, 0 no better than the null, negative worse.
+    """Returns 1 − e/e₀, with e a relative L2 error and e₀ that of a null predictor: 1 is perfect, 0 no better, negative worse.
 
-    Errors that agree to the last digits are equal: the null predictor itself, evaluated another way, has skill 0.
+    Errors that agree to a relative 1e-9 count as equal, so that the null predictor itself, evaluated another way, has skill 0.
+    None if an error is missing or e₀ = 0.
     """
     if error is None or null is None or null.relative_l2 == 0.0:
         return None
@@ -393,7 +397,9 @@ def skill(error: float | None, null: Errors | None) -> float | None:
 
 
 def seconds_to(history: list[dict[str, Any]], levels: tuple[float, ...]) -> dict[str, float]:
-    """Training seconds until the error was first at most each level; levels not reached are left out."""
+    """Returns the training seconds after which the relative L2 error was first at most each level; levels that were not reached are
+    left out.
+    """
     seen = [(finite(row.get("seconds")), finite(row.get("relative_l2"))) for row in history]
     reached = {}
     for level in levels:
@@ -404,7 +410,7 @@ def seconds_to(history: list[dict[str, Any]], levels: tuple[float, ...]) -> dict
 
 
 def finite(value: Any) -> float | None:
-    """`value` as a float, or None where it is missing or not finite."""
+    """Returns `value` as a float, or None where it is missing or not finite."""
     if value is None:
         return None
     known = float(value)

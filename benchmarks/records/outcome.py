@@ -1,9 +1,10 @@
-"""How a measurement ended, before it becomes a record; and the label of an exception."""
+"""Describes how a measurement ended, before that becomes a record, and classifies exceptions."""
 
 from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmarks.records.record import Cause, Status
@@ -12,7 +13,7 @@ from benchmarks.records.text import clip
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the measurement ended, before it is dressed as a record."""
+    """How a measurement ended: its status, cause, reason and traceback (`exception`), and other fields of its record."""
 
     status: Status
     cause: Cause | None = None
@@ -21,9 +22,23 @@ class Outcome:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
+def in_words(error: BaseException) -> str:
+    """Returns the type of an exception and its message, or, where that is empty, the line at which it was raised."""
+    kind, said = type(error).__name__, str(error).strip()
+    if said:
+        return f"{kind}: {said}"
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return f"{kind}, without a word"
+    last = frames[-1]
+    where = "/".join(Path(last.filename).parts[-3:])
+    code = f": {last.line}" if last.line else ""
+    return f"{kind} at {where}:{last.lineno}, in {last.name}{code}"
+
+
 def failure(error: BaseException) -> Outcome:
-    """The label for an exception: out of memory, a failed import, or any other."""
-    text = f"{type(error).__name__}: {error}"
+    """Classifies an exception: out of memory on host or device, a failed import, an exit, or any other error."""
+    text = in_words(error)
     trace = clip("".join(traceback.format_exception(error)), 16_000, end=True)
     if isinstance(error, MemoryError):
         return Outcome(Status.OOM, Cause.HOST_LIMIT, f"the process could not get more memory ({text})", trace)

@@ -1,4 +1,4 @@
-"""How a cell is measured: steps, batch, test set, number format and limits, as one frozen value."""
+"""Defines protocols: how a cell is measured, with its steps, batch, test set, number format and limits."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ DTYPE = (
     "float32"  # what solvers compute in; a field of records, so that another one can be told apart one day
 )
 GIGABYTE = 10**9
+MAX_COUNT = 2**31 - 1
+"""The most steps, or points, of a training: they are counted in 32 bits on the device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """Everything that must be equal for two cells to be compared, apart from the machine.
+    """How a cell is measured: everything that must be equal for two cells to be compared, apart from the machine.
 
-    `seconds` is a training budget: training stops there, even if steps are left. `wall_limit` (seconds) and
-    `memory_limit` (bytes) bound the whole cell, set-up and compilation included. `levels` are the relative
-    L2 errors of which `seconds_to` tells when they were first reached. `name` is a label: two protocols that
-    differ in their name alone have the same fingerprint.
+    `batch` is the number of residual points a step, and `test_size` that of test points. `seconds` is a training budget:
+    training stops there, even if steps are left. `wall_limit` (seconds) and `memory_limit` (bytes) bound the whole cell, set-up
+    and compilation included. `levels` are the relative L2 errors for which `seconds_to` of the metrics has the time to reach
+    them. `name` is a label: two protocols that differ in their name alone have the same fingerprint.
+
+    Raises UserError for a value that no measurement could have.
     """
 
     name: str = "paper"
@@ -44,29 +48,32 @@ class Protocol:
             _require_count(field, getattr(self, field))
         for field in ("seconds", "wall_limit", "memory_limit"):
             _require_positive(field, getattr(self, field))
+        if self.memory_limit is not None and not isinstance(self.memory_limit, int):
+            raise UserError(f"memory_limit is a whole number of bytes, got {self.memory_limit}")
         if self.dtype != DTYPE:
             raise UserError(
                 f"dtype is {DTYPE}, in which solvers train, got {str(self.dtype)[:40]!r}; leave it out"
             )
-        if len(self.levels) > 16 or not all(_is_positive(level) for level in self.levels):
+        listed = isinstance(self.levels, tuple) and len(self.levels) <= 16
+        if not listed or not all(_is_positive(level) for level in self.levels):
             raise UserError(f"levels are at most 16 errors above 0, got {str(self.levels)[:80]}")
         if not 0 < len(self.name) <= 40:
             raise UserError(f"a protocol's name has 1 to 40 characters, got {len(self.name)}")
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of everything but the name."""
+        """The SHA-256 of everything but the name, as 64 hexadecimal digits."""
         return sha256({key: value for key, value in self.as_dict().items() if key != "name"})
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as JSON values; seconds are floats, so that 60 and 60.0 are one protocol."""
+        """Returns the fields as JSON values; seconds are floats, so that 60 and 60.0 have one fingerprint."""
         fields = asdict(self)
         for field in ("seconds", "wall_limit"):
             fields[field] = None if fields[field] is None else float(fields[field])
         return fields | {"levels": [float(level) for level in self.levels]}
 
     def but(self, **changes: Any) -> Protocol:
-        """This protocol with some fields changed; the name then says so."""
+        """Returns this protocol with some fields changed; if any differs, the name gets a "*" at its end."""
         changed = {k: v for k, v in changes.items() if getattr(self, k) != v}
         return replace(self, **{"name": f"{self.name}*"[:40]} | changed) if changed else self
 
@@ -82,8 +89,8 @@ def _require_positive(field: str, value: Any) -> None:
 
 
 def _require_count(field: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**53:
-        raise UserError(f"{field} is a whole number from 1, got {str(value)[:40]}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_COUNT:
+        raise UserError(f"{field} is a whole number from 1 to {MAX_COUNT:,}, got {str(value)[:40]}")
 
 
 PROTOCOLS = MappingProxyType(
@@ -102,7 +109,7 @@ PROTOCOLS = MappingProxyType(
 
 
 def protocol(name: str) -> Protocol:
-    """The protocol of that name. Raises UserError for an unknown one."""
+    """Returns the protocol of that name. Raises UserError for an unknown one."""
     if name not in PROTOCOLS:
         raise UserError(f"a protocol is one of {', '.join(PROTOCOLS)}, got {name[:40]!r}")
     return PROTOCOLS[name]

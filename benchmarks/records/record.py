@@ -1,7 +1,7 @@
-"""One measured cell: the schema of a record, validated on the way in and on the way out.
+"""Defines the record of one measured cell; every record is validated when it is made and when it is read.
 
-A record is data from anywhere. Nothing in it is evaluated; strings, numbers, nesting and size are bounded,
-control characters and non-finite numbers are refused, and unknown fields are an error.
+Records may come from anybody. Nothing in them is evaluated; strings, numbers, nesting and size are bounded, control
+characters and non-finite numbers are refused, and unknown fields are an error.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MAX_HISTORY = 500
 
 
 class Status(StrEnum):
-    """How a cell ended."""
+    """The status of a cell: how its measurement ended."""
 
     OK = "ok"
     DIVERGED = "diverged"
@@ -49,7 +49,7 @@ class Status(StrEnum):
 
     @property
     def message(self) -> str:
-        """What it means, and what to try."""
+        """What the status means, and what to try."""
         return _MESSAGES[self]
 
 
@@ -64,7 +64,7 @@ _MESSAGES = {
 
 
 class Cause(StrEnum):
-    """What made a cell fail, finer than its status."""
+    """What made a cell fail; it is finer than the status."""
 
     NON_FINITE = "non-finite"
     HOST_LIMIT = "host-limit"
@@ -82,7 +82,7 @@ class Cause(StrEnum):
 
 
 class ProblemKey(Data):
-    """An instance; without a fingerprint it could not even be made."""
+    """An instance of a problem: name, dimension, seed of its coefficients, and fingerprint, None where it could not be made."""
 
     name: Name
     dim: Annotated[int, Field(ge=1, lt=2**53)]
@@ -91,7 +91,7 @@ class ProblemKey(Data):
 
 
 class SolverKey(Data):
-    """`given` is what it was made with; `hyperparameters` is all that it then consists of."""
+    """A solver: its name, the hyperparameters that it was made with (`given`), and all that it then has (`hyperparameters`)."""
 
     name: Name
     given: Hyperparameters = Field(default_factory=dict)
@@ -108,7 +108,10 @@ class Cell(Data):
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 of the canonical cell: equal for equal measurements, whatever code or machine made them."""
+        """The SHA-256 of the cell in canonical form: equal for equal measurements, whatever code or machine makes them.
+
+        Neither the name of the protocol nor `given` of the solver enters.
+        """
         return sha256(
             {
                 "problem": self.problem.model_dump(),
@@ -120,12 +123,12 @@ class Cell(Data):
 
     @property
     def label(self) -> str:
-        """One line for people."""
+        """The problem, dimension, solver and seed in one line for people."""
         return f"{self.problem.name} d={self.problem.dim:,} {self.solver.name} seed {self.seed}"
 
 
 class Moment(Data):
-    """A point of a training history. `seconds` is training time without compilation."""
+    """A point of a training history. `seconds` is the training time so far, without compilation."""
 
     step: Count
     seconds: Positive | None = None
@@ -135,7 +138,11 @@ class Moment(Data):
 
 
 class Environment(Data):
-    """Where it was measured. `memory_limit` says how the limit was enforced."""
+    """Where a cell was measured: device, software and machine, memory in bytes.
+
+    `commit` is that of the checkout, and `dirty` whether it was changed. `generator` is the algorithm of JAX's random keys.
+    `memory_limit` says how the limit was enforced: on the host, or emulated on the device.
+    """
 
     platform: Label
     device: Label
@@ -156,7 +163,7 @@ class Environment(Data):
 
     @property
     def machine(self) -> str:
-        """What must be equal for two speeds to be compared."""
+        """The device and the processor in words; they must be equal for two speeds to be compared."""
         cores = f"{self.cpu_count} core{'s' if self.cpu_count != 1 else ''}"
         if self.platform == "cpu":
             return f"{self.cpu}, {cores}"
@@ -165,7 +172,11 @@ class Environment(Data):
 
 
 class Record(GrowingData):
-    """A cell and what became of it. The file of a record is its canonical JSON, named by its SHA-256."""
+    """A cell and the outcome of its measurement. The file of a record is its canonical JSON, named by its SHA-256.
+
+    A failed cell has a cause and a reason. `last` is the last point of the training that is known, `nulls` has the errors of
+    the null predictors by name, and `duration` is the time in seconds that the cell took, set-up included.
+    """
 
     schema_version: Literal[1] = 1
     cell: Cell
@@ -193,28 +204,28 @@ class Record(GrowingData):
 
     @property
     def is_null(self) -> bool:
-        """Whether the solver uses the exact solution: it says so, or is a null predictor of the time before solvers could."""
+        """Whether the solver uses the exact solution: it declares so, or is a null predictor of the time before solvers did."""
         return self.sees_solution or self.null is not None
 
     @property
     def null(self) -> str | None:
-        """The null predictor that the solver consists of, by name; None for any other solver."""
+        """The name of the null predictor that the solver consists of; None for any other solver."""
         hyperparameters = self.cell.solver.hyperparameters
         return str(hyperparameters["null"]) if hyperparameters.keys() == {"null"} else None
 
     @property
     def content(self) -> bytes:
-        """The bytes that are stored."""
+        """The bytes of the record's file: canonical JSON and the end of a line."""
         return canonical(self.model_dump(mode="json")) + b"\n"
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the stored bytes: the record's name."""
+        """The SHA-256 of the stored bytes, which names the record."""
         return hashlib.sha256(self.content).hexdigest()
 
 
 def parse(content: bytes) -> Record:
-    """The record that `content` holds. Raises ValueError, in one line, for anything else."""
+    """Reads a record from the bytes of its file. Raises ValueError, with a message of one line, if they are not a record."""
     if len(content) > MAX_BYTES:
         raise ValueError(f"a record has at most {MAX_BYTES:,} bytes, got {len(content):,}")
     try:
@@ -226,4 +237,5 @@ def parse(content: bytes) -> Record:
 
 
 def now() -> datetime:
+    """Returns the present time, in UTC."""
     return datetime.now(UTC)

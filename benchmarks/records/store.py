@@ -1,4 +1,4 @@
-"""A folder of records: one JSON file each, named by the SHA-256 of its bytes, never changed afterwards.
+"""Keeps records in a folder: one JSON file each, named by the SHA-256 of its bytes, never changed afterwards.
 
 A file is written under a temporary name, flushed to the disk and renamed, so that whoever reads sees a whole
 record or none, also after `kill -9`; writers never touch each other's files, and merging is copying.
@@ -6,6 +6,7 @@ record or none, also after `kill -9`; writers never touch each other's files, an
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -25,12 +26,12 @@ _ABANDONED_SECONDS = 86_400.0
 
 
 class StoreError(UserError):
-    """The store cannot be read or written."""
+    """Raised where a store cannot be read or written."""
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A file of the store that is not a record, and why."""
+    """A file of a store that is not a record, and the reason why it is not."""
 
     path: Path
     reason: str
@@ -38,7 +39,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a store holds: its records by digest, and the files that were skipped."""
+    """The content of a store: its records by digest, and the files that were skipped."""
 
     records: dict[str, Record]
     damaged: tuple[Damage, ...]
@@ -46,27 +47,32 @@ class Contents:
 
 @dataclass(frozen=True)
 class Store:
-    """The records under `root`. Make one with `reading` or `writing`, which check the folder first."""
+    """The records in the folder `root`. Make a store with `reading` or `writing`, which check the folder first."""
 
     root: Path
 
     @classmethod
     def reading(cls, root: Path) -> Store:
-        """A store to read. Raises StoreError if there is no such folder."""
+        """Returns the store in an existing folder, to read from. Raises StoreError if there is no such folder."""
         if not root.is_dir():
             raise StoreError(f"there is no store at {root}; `pdezoo run` or `pdezoo sweep` makes one")
         return cls(root)
 
     @classmethod
     def writing(cls, root: Path) -> Store:
-        """A store to write, made if need be and tried out. Raises StoreError if it cannot be written."""
+        """Returns the store in a folder, to read and write. The folder is made if need be.
+
+        Raises StoreError if a file cannot be written there.
+        """
         try:
             root.mkdir(parents=True, exist_ok=True)
             probe = root / f"{_TEMPORARY}{secrets.token_hex(8)}"
-            _write_durably(probe, b"probe")
-            probe.unlink()
-        except OSError as error:
-            reason = error.strerror or str(error)
+            try:
+                _write_durably(probe, b"probe")
+            finally:
+                probe.unlink(missing_ok=True)
+        except (OSError, ValueError) as error:  # ValueError: no folder can have that name
+            reason = getattr(error, "strerror", None) or str(error)
             message = f"the store {root} cannot be written ({reason}); choose one with --store"
             raise StoreError(message) from None
         store = cls(root)
@@ -74,20 +80,31 @@ class Store:
         return store
 
     def add(self, record: Record) -> Path:
-        """Keep `record`, durably. Adding it again changes nothing."""
+        """Writes a record durably and returns the path of its file. Adding a record again changes nothing.
+
+        Raises StoreError where it cannot be written, for instance on a full disk; nothing half-written is then left behind.
+        """
         path = self.root / f"{record.digest}.json"
         if path.is_file():
             return path
         if len(record.content) > MAX_BYTES:
             raise StoreError(f"a record has at most {MAX_BYTES:,} bytes, got {len(record.content):,}")
         part = self.root / f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
-        _write_durably(part, record.content)
-        part.replace(path)
+        try:
+            _write_durably(part, record.content)
+            part.replace(path)
+        except OSError as error:
+            told = f"the store {self.root} cannot be written ({error.strerror or error})"
+            kept = "what it holds is whole; make room, or see that the folder is there, and the same command goes on"
+            raise StoreError(f"{told}; {kept}") from None
+        finally:  # after a rename there is nothing to remove
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
         _flush_folder(self.root)
         return path
 
     def read(self, skip: Container[str] = ()) -> Contents:
-        """Every valid record but those whose digest is in `skip`; a damaged file is reported and left out."""
+        """Reads every record whose digest is not in `skip`; damaged files are listed with the reasons and left out."""
         records, damaged = {}, []
         for path in sorted(self.root.glob("*.json")):
             if path.stem in skip:
@@ -100,7 +117,7 @@ class Store:
         return Contents(records, tuple(damaged))
 
     def find(self, digest: str) -> Record:
-        """The record whose digest begins with `digest`. Raises UserError if none or several do."""
+        """Returns the record whose digest begins with `digest`, at least 4 digits. Raises UserError if none or several do."""
         if not re.fullmatch(r"[0-9a-f]{4,64}", digest):
             raise UserError(f"a record is named by 4 to 64 hexadecimal digits, got {clip(digest, 80)!r}")
         matches = [r for name, r in self.read().records.items() if name.startswith(digest)]
@@ -110,7 +127,7 @@ class Store:
         return matches[0]
 
     def merge(self, others: Iterable[Store]) -> tuple[int, tuple[Damage, ...]]:
-        """Copy the records of other stores here; how many were new, and what was skipped."""
+        """Copies the records of other stores into this one. Returns how many were new, and the files that were skipped."""
         before = len(list(self.root.glob("*.json")))
         damaged: list[Damage] = []
         for other in others:
@@ -121,7 +138,7 @@ class Store:
         return len(list(self.root.glob("*.json"))) - before, tuple(damaged)
 
     def _sweep_up(self) -> None:
-        """Remove what writers that were killed a day or more ago left behind."""
+        """Removes temporary files older than a day, which killed writers have left behind."""
         for part in self.root.glob(f"{_TEMPORARY}*"):
             try:
                 if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
@@ -131,7 +148,7 @@ class Store:
 
 
 def read_record(path: Path) -> Record:
-    """The record in a file of any name. Raises UserError if it cannot be read or is not a record."""
+    """Reads the record in a file of any name. Raises UserError if it cannot be read or is not a record."""
     try:
         return parse(_bounded(path))
     except (OSError, ValueError) as error:
@@ -151,7 +168,7 @@ def _read_file(path: Path) -> Record:
 
 
 def _bounded(path: Path) -> bytes:
-    """The bytes of a regular file of bounded size: no link, no device, no pipe that would block."""
+    """Returns the bytes of a regular file. Raises ValueError for a large file, a link, a device, or a pipe, which would block."""
     if path.is_symlink() or not path.is_file():
         raise ValueError("it is not a regular file")
     with path.open("rb") as file:
@@ -169,7 +186,7 @@ def _write_durably(path: Path, content: bytes) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make a rename durable; not every system can flush a folder."""
+    """Makes a rename durable, by flushing the folder, where the system can do that."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -183,7 +200,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def latest(records: Iterable[Record]) -> dict[str, Record]:
-    """The newest record of every cell, by the cell's identity."""
+    """Returns the newest record of every cell, by the cell's identity."""
     newest: dict[str, Record] = {}
     for record in sorted(records, key=lambda r: (r.start, r.digest)):
         newest[record.cell.identity] = record

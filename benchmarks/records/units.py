@@ -1,4 +1,4 @@
-"""Units, and numbers in them as people read them."""
+"""Defines units, and writes numbers in them as people read them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 
 def number(value: float | None) -> str:
-    """Three digits, and no more than are needed; a dash for nothing, "failed" for an infinite error."""
+    """Writes a number with three significant digits at most; None as a dash, and an infinite error as "failed"."""
     if value is None:
         return "–"
     return f"{value:.3g}" if math.isfinite(value) else "failed"
 
 
 def seconds(value: float | None) -> str:
-    """A duration: "8 s", "3 min", "2.5 h"."""
+    """Writes a duration in seconds as "8 s", "3 min" or "2.5 h"; None as "?"."""
     if value is None:
         return "?"
     if value < 100:
@@ -24,7 +24,7 @@ def seconds(value: float | None) -> str:
 
 
 def size(value: float | None) -> str:
-    """Bytes in decimal units: "57 MB"."""
+    """Writes a number of bytes in decimal units, such as "57 MB"; None as "?"."""
     if value is None:
         return "?"
     for unit in ("B", "kB", "MB"):
@@ -35,7 +35,7 @@ def size(value: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """A skill: three decimals are enough, and a disaster needs none. What rounds to zero has no sign."""
+    """Writes a skill with three decimals, and without any from 10 on in magnitude; what rounds to zero gets no sign."""
     if value is None:
         return "–"
     if abs(value) < 10:
@@ -44,16 +44,16 @@ def signed(value: float | None) -> str:
 
 
 def rate(value: float) -> str:
-    """Steps per second: whole numbers from 100 on."""
+    """Writes steps per second, as a whole number from 100 on."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """What a number counts, and how it is written.
+    """The unit of a metric, and how numbers in it are written.
 
-    `text` is for tables. Axes of figures, and the papers' tables, show the number times `scale`, in `symbol`. Numbers of a
-    `whole` unit are stored as integers.
+    `text` writes a number for tables. Axes of figures and the papers' tables have the number times `scale`, in the unit
+    `symbol`. Numbers of a `whole` unit are stored as integers.
     """
 
     text: Callable[[float], str]

@@ -1,1 +1,1 @@
-"""Talking to a person: reading what was typed, numbers and tables as text."""
+"""Reads what people type on the command line and in matrices, and writes results for them."""

@@ -1,4 +1,4 @@
-"""Outcomes as text for people."""
+"""Writes the outcome of a cell as text for people, and gives each status a colour."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLOURS = {
 
 
 def outcome(record: Record) -> str:
-    """What a record says, in one line."""
+    """Returns the outcome of a record in one line: error, skill, speed and time, or the status and the reason of a failure."""
     if record.status is not Status.OK:
         return f"{record.status}: {first_line(record.reason, 160)}"
     parts = [f"error {_text(record, 'relative_l2')}"]

@@ -1,4 +1,4 @@
-"""Numbers, durations and sizes as people write them. A mistake is a UserError that says what was expected."""
+"""Reads numbers, durations and sizes as people write them. A mistake raises UserError, which says what was expected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?)\
 
 
 def whole(value: Any, what: str, low: int, high: int) -> int:
-    """A whole number such as 100, "1e5" or "100_000", from `low` to `high`."""
+    """Reads a whole number from `low` to `high`, such as 100, "1e5" or "100_000".
+
+    Raises UserError otherwise; `what` names the quantity in the message.
+    """
     expected = f"{what} is a whole number from {low:,} to {high:,} such as {max(low, 100)} or 1e5"
     try:
         number = Decimal(str(value).strip()) if not isinstance(value, bool) else Decimal("nan")
@@ -33,16 +36,17 @@ def whole(value: Any, what: str, low: int, high: int) -> int:
 
 
 def dimension(value: Any) -> int:
+    """Reads a dimension from 1 to MAX_DIM, such as 100 or "1e5". Raises UserError otherwise."""
     return whole(value, "a dimension", 1, MAX_DIM)
 
 
 def dimensions(text: str) -> list[int]:
-    """One dimension or several with commas: "100,1e3"."""
+    """Reads one dimension, or several with commas: "100,1e3". Raises UserError otherwise."""
     return [dimension(part) for part in text.split(",")]
 
 
 def seeds(value: Any) -> list[int]:
-    """Training seeds: 5 means 0 to 4; a list (or "3,7" in text) means just those."""
+    """Reads seeds: 5 means 0 to 4; a list (or "3,7" in text) means just those. Raises UserError for anything else."""
     if isinstance(value, str) and "," in value:
         value = [part for part in value.split(",") if part.strip()]
     if isinstance(value, list | tuple):
@@ -54,12 +58,12 @@ def seeds(value: Any) -> list[int]:
 
 
 def duration(text: str) -> float:
-    """Seconds from "90", "90s", "10m" or "1.5h"."""
+    """Reads a duration such as "90", "90s", "10m" or "1.5h", in seconds. Raises UserError otherwise."""
     return _quantity(text, _SECONDS, "a duration", "90s, 10m or 1.5h")
 
 
 def size(text: str) -> int:
-    """Bytes from "40GB", "512MiB" or "1e9"."""
+    """Reads a size such as "40GB", "512MiB" or "1e9", in bytes. Raises UserError otherwise."""
     return int(_quantity(text, _BYTES, "a size", "40GB, 512MiB or 1e9"))
 
 
@@ -73,7 +77,10 @@ def _quantity(text: Any, units: dict[str, Any], what: str, examples: str) -> flo
 
 
 def hyperparameter(text: str) -> tuple[str, Any]:
-    """ "rank=32" → ("rank", 32): the value is JSON where it reads as such and else a string."""
+    """Reads a hyperparameter: "rank=32" → ("rank", 32). The value is JSON if it can be read as such, and else a string.
+
+    Raises UserError for text without a name or "=", and for a value that is not finite.
+    """
     name, equals, value = text.partition("=")
     if not equals or not name.strip().isidentifier():
         raise UserError(f"a hyperparameter is given as name=value such as samples=32, got {_shown(text)}")
@@ -90,7 +97,7 @@ def _no_constant(name: str) -> None:
 
 
 def require_known(kind: str, name: str, known: list[str]) -> str:
-    """`name` if it is known. Raises UserError with the nearest known names otherwise."""
+    """Returns `name` if it is among `known`. Raises UserError, which proposes the most similar names, otherwise."""
     if name in known:
         return name
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
@@ -99,7 +106,7 @@ def require_known(kind: str, name: str, known: list[str]) -> str:
 
 
 def names_it(pattern: str, name: str) -> bool:
-    """Whether a full name or a glob of one, or the family that stands for all of its variants, names the problem `name`."""
+    """Returns whether `pattern` selects the problem `name`: as its full name, a glob that matches it, or its family's name."""
     return fnmatchcase(name, pattern) or name.partition("/")[0] == pattern
 
 

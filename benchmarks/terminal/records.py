@@ -1,4 +1,4 @@
-"""Reading a store for a command: damaged files are told and skipped."""
+"""Reads a store for a command; damaged files are reported on standard error and skipped."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from benchmarks.records.store import Contents, Damage, Store
 
 
 def read(root: Path) -> Contents:
-    """The records under `root`; damaged files are told on standard error and skipped."""
+    """Reads the store at `root`, and reports damaged files on standard error. Raises StoreError if there is no such folder."""
     contents = Store.reading(root).read()
     tell_damage(contents.damaged)
     return contents
 
 
 def tell_damage(damaged: Iterable[Damage]) -> None:
+    """Reports damaged files of a store on standard error, one a line, with the reasons."""
     for damage in damaged:
         print(f"skipped {damage.path.name[:80]!r}: {damage.reason}", file=sys.stderr)

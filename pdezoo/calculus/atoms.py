@@ -14,13 +14,14 @@ from __future__ import annotations
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import sympy as sp
 from sympy.core.function import FunctionClass
 
 from . import collective
 from .collective import X, d, t, x, y
+from .kinks import derivative
 
 _U = sp.Function("u", real=True)
 
@@ -30,10 +31,8 @@ def _unknown(*arguments: sp.Expr) -> sp.Expr:
     return _U(*arguments)
 
 
-_U.__reduce__ = lambda self: (
-    _unknown,
-    self.args,
-)  # SymPy's own pickles hold no function that has only a name
+# SymPy's own pickles hold no function that has only a name.
+_U.__reduce__ = lambda self: (_unknown, self.args)
 
 u = _U(x, y, t)
 """The unknown."""
@@ -255,6 +254,8 @@ class WeightedAtom(Atom):
     """
 
     nargs = 2
+    general: ClassVar[str]
+    """The sum with weights that are not said, as a person writes it."""
 
     @property
     def weights(self) -> sp.Expr:
@@ -264,6 +265,8 @@ class WeightedAtom(Atom):
 
 class Diffusion(WeightedAtom):
     """Σ_i w_i ∂²u/∂x_i² with weights w_i of any sign given as the window sum Σ_i w_i, as in `Diffusion(u, r2)` for w_i = x_i²."""
+
+    general: ClassVar[str] = "Σᵢ wᵢ ∂²u/∂xᵢ²"
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """By the chain rule over window sums."""
@@ -296,6 +299,8 @@ class Drift(WeightedAtom):
     `Drift(u, window_sum(X[0]))` is x·∇u, `Drift(u, d)` is Σ ∂u/∂x_i, `Drift(u, window_sum(1, coefficients=c))` is
     Σ c_i ∂u/∂x_i, and `Drift(u, window_sum(1 - X[0]))` pulls every coordinate towards 1, as an Ornstein-Uhlenbeck process does.
     """
+
+    general: ClassVar[str] = "b·∇u"
 
     @property
     def order(self) -> int:
@@ -417,8 +422,70 @@ def meaning(atom: sp.Expr) -> Atom | Partial:
 
 
 def D(expr: sp.Expr, *coordinates: sp.Symbol) -> sp.Expr:
-    """∂expr/∂x∂y…: D(u, x, x, y) is u_xxy and D(u*D(u, x), x) is (u u_x)_x, multiplied out."""
-    return sp.diff(expr, *coordinates)
+    """∂expr/∂x∂y…: D(u, x, x, y) is u_xxy and D((1 + x**2)*D(u, x), x) is ((1 + x²) u_x)_x, multiplied out.
+
+    Coefficients may be expressions in x, y, t and window sums, such as r2. Raises ValueError for an expression with
+    dimension-generic atoms, which have no derivative by one coordinate here, and for anything but the coordinates x, y and t.
+    """
+    expr = sp.sympify(expr)
+    if not all(c in (x, y, t) for c in coordinates):
+        raise ValueError(
+            f"D differentiates by the coordinates x, y and t of pdezoo, one for every derivative, as in D(u, x, x), got {coordinates}"
+        )
+    if coordinates and (generic := sorted(expr.atoms(Atom), key=sp.default_sort_key)):
+        raise ValueError(
+            f"D differentiates u, its partial derivatives, and coefficients, got {', '.join(a.text(str) for a in generic)}; write "
+            "D(u, x, x) + D(u, y, y) for the Laplacian and D(u, t) for the time derivative"
+        )
+    if not collective.window_sums(expr):
+        return derivative(expr, *coordinates)
+    for c in coordinates:
+        inner = (derivative(expr, s) * _slope(s, c) for s in collective.window_sums(expr))
+        expr = sp.Add(derivative(expr, c), *inner)
+    return expr
+
+
+def DivGrad(a: sp.Expr, function: sp.Expr) -> sp.Expr:
+    """∇·(a∇u) for a coefficient a(x, t, u): a Δu + ∇a·∇u, in the atoms that every estimator has.
+
+    `a` is an expression in u, t, d, and window sums of single coordinates s_k = Σ_i c_i φ_k(x_i, t):
+
+        ∇a·∇u = ∂a/∂u |∇u|² + Σ_k ∂a/∂s_k Σ_i c_i φ_k'(x_i) ∂u/∂x_i,
+
+    of which each sum over i is a `Drift`, or x·∇u for |x|². `DivGrad(1 + r2, u)` is (1 + |x|²) Δu + 2 x·∇u. Raises ValueError for
+    an `a` with wider window sums, whose gradient is no weight of single coordinates, with x or y, for which `D` is there, or with
+    derivatives of u.
+    """
+    a = sp.sympify(a)
+    value = sp.Dummy("u", real=True)
+    bare = a if a.has(sp.Derivative, Atom) else a.xreplace({u: value})
+    if function != u or bare.has(x, y, sp.Derivative, Atom):
+        raise ValueError(
+            f"DivGrad(a, u) takes a in u, t and window sums, and u itself, got a = {a} and {function}; in the coordinates x, y "
+            "write D(a*D(u, x), x) + D(a*D(u, y), y)"
+        )
+    wide = [s.kernel for s in collective.window_sums(bare) if s.width > 1]
+    if wide:
+        raise ValueError(
+            f"DivGrad(a, u) takes window sums of single coordinates in a, got one of {wide[0]}: its gradient is not a weight "
+            "b_i(x_i, t) of single coordinates, which Drift needs"
+        )
+    terms = [a * Laplacian(u), derivative(bare, value).xreplace({value: u}) * GradNormSq(u)]
+    for s in collective.window_sums(bare):
+        if (weights := _gradient_sum(s)) != 0:
+            along = 2 * EulerDerivative(u) if s == collective.r2 else Drift(u, weights)
+            terms.append(derivative(bare, s).xreplace({value: u}) * along)
+    return sp.Add(*terms)
+
+
+def _gradient_sum(s: collective.WindowSum) -> sp.Expr:
+    """Σ_i ∂s/∂x_i of a window sum of single coordinates: the weights b = ∇s, as `Drift` takes them."""
+    return collective.window_sum(derivative(s.kernel, X[0]), 1, s.factors)
+
+
+def _slope(s: collective.WindowSum, c: sp.Symbol) -> sp.Expr:
+    """The derivative of a window sum by x, y or t."""
+    return Partial((c,)).calculus(s)
 
 
 def atoms_of(operator: sp.Expr) -> tuple[sp.Expr, ...]:
@@ -449,7 +516,7 @@ def exactly(atom: Atom | Partial, function: sp.Expr) -> sp.Expr:
     Raises ValueError where the calculus of the atom does not close.
     """
     if isinstance(atom, Partial) and not collective.window_sums(function):
-        return atom.definition(function, ())
+        return derivative(function, *atom.variables)
     return collective.written_out(atom.calculus(collective.as_sums(function)))
 
 

@@ -27,6 +27,8 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from .kinks import derivative
+
 d = sp.Symbol("d", integer=True, positive=True)
 """The dimension, bound to a number when an expression is lowered."""
 
@@ -177,35 +179,35 @@ def euler(u: sp.Expr) -> sp.Expr:
 def drift(u: sp.Expr, weights: sp.Expr) -> sp.Expr:
     """Σ_i b_i ∂u/∂x_i, the weights given as their sum Σ_i b_i, as `weight_terms` reads it."""
     u = as_sums(u)
-    return written_out(_total(sp.diff(u, k) * _weighted_slope(k, weights) for k in window_sums(u)))
+    return written_out(_total(derivative(u, k) * _weighted_slope(k, weights) for k in window_sums(u)))
 
 
 def time_derivative(u: sp.Expr) -> sp.Expr:
     """∂u/∂t."""
     inner = _total(
-        sp.diff(u, s) * window_sum(sp.diff(s.kernel, t), s.width, s.factors) for s in window_sums(u)
+        derivative(u, s) * window_sum(derivative(s.kernel, t), s.width, s.factors) for s in window_sums(u)
     )
-    return sp.diff(u, t) + inner
+    return derivative(u, t) + inner
 
 
 def grad_dot(u: sp.Expr, v: sp.Expr) -> sp.Expr:
     """∇u·∇v."""
     u, v = as_sums(u), as_sums(v)
     pairs = ((k, l) for k in window_sums(u) for l in window_sums(v))
-    return written_out(_total(sp.diff(u, k) * sp.diff(v, l) * _gram(k, l) for k, l in pairs))
+    return written_out(_total(derivative(u, k) * derivative(v, l) * _gram(k, l) for k, l in pairs))
 
 
 def laplacian(u: sp.Expr) -> sp.Expr:
     """Δu. Apply it twice for Δ²u."""
     u = as_sums(u)
-    first = _total(sp.diff(u, k) * _window_laplacian(k) for k in window_sums(u))
+    first = _total(derivative(u, k) * _window_laplacian(k) for k in window_sums(u))
     return written_out(first + _total(second * _gram(k, l) for k, l, second in _second_derivatives(u)))
 
 
 def diffusion(u: sp.Expr, weights: sp.Expr) -> sp.Expr:
     """Σ_i w_i ∂²u/∂x_i², the weights given as their sum Σ_i w_i, as `weight_terms` reads it."""
     u = as_sums(u)
-    first = _total(sp.diff(u, k) * _weighted_laplacian(k, weights) for k in window_sums(u))
+    first = _total(derivative(u, k) * _weighted_laplacian(k, weights) for k in window_sums(u))
     second = (f * _weighted_gram(k, l, weights) for k, l, f in _second_derivatives(u))
     return written_out(first + _total(second))
 
@@ -217,9 +219,9 @@ def _second_derivatives(u: sp.Expr) -> Iterator[tuple[WindowSum, WindowSum, sp.E
     """
     sums = window_sums(u)
     for k in sums:
-        slope = sp.diff(u, k)
+        slope = derivative(u, k)
         for l in sums:
-            if (second := sp.diff(slope, l)) != 0:
+            if (second := derivative(slope, l)) != 0:
                 yield k, l, second
 
 
@@ -231,11 +233,11 @@ def grad_norm1(u: sp.Expr) -> sp.Expr:
     u = as_sums(u)
     sums = window_sums(u)
     if sums and all(s in (as_sums(x), as_sums(y)) for s in sums):
-        return written_out(_total(sp.Abs(sp.diff(u, s)) for s in sums))
+        return written_out(_total(sp.Abs(derivative(u, s)) for s in sums))
     if len(sums) != 1 or sums[0].width != 1 or sums[0].factors:
         raise ValueError("Σ|∂u/∂x_i| has a closed form for functions of one plain sum Σ φ(x_i) only")
     (s,) = sums
-    return sp.Abs(sp.diff(u, s)) * window_sum(sp.Abs(sp.diff(s.kernel, X[0])))
+    return sp.Abs(derivative(u, s)) * window_sum(sp.Abs(derivative(s.kernel, X[0])))
 
 
 def expand(u: sp.Expr, dim: int) -> tuple[sp.Expr, tuple[sp.Symbol, ...]]:
@@ -267,7 +269,7 @@ def _total(terms: Any) -> sp.Expr:
 
 @cache
 def _window_laplacian(s: WindowSum) -> sp.Expr:
-    kernel = _total(sp.diff(s.kernel, X[j], 2) for j in range(s.width))
+    kernel = _total(derivative(s.kernel, X[j], X[j]) for j in range(s.width))
     return window_sum(kernel, s.width, s.factors)
 
 
@@ -279,7 +281,7 @@ def weight_terms(total: sp.Expr) -> tuple[tuple[sp.Expr, tuple[Factor, ...]], ..
     """
     total = sp.sympify(total)
     sums = window_sums(total)
-    slopes = [sp.diff(total, s) for s in sums]
+    slopes = [derivative(total, s) for s in sums]
     rest = total.xreplace(dict.fromkeys(sums, sp.Integer(0)))
     allowed = all(s.width == 1 for s in sums) and all(e.free_symbols <= {d, t} for e in (rest, *slopes))
     if not allowed or (rest != 0 and not rest.has(d)):
@@ -296,7 +298,7 @@ def weight_terms(total: sp.Expr) -> tuple[tuple[sp.Expr, tuple[Factor, ...]], ..
 def _weighted_slope(k: WindowSum, weights: sp.Expr) -> sp.Expr:
     """Σ_i w_i ∂s_k/∂x_i."""
     return _collected(
-        (_shift(kernel, j) * sp.diff(k.kernel, X[j]), k.width, (*k.factors, *_moved(factors, j)))
+        (_shift(kernel, j) * derivative(k.kernel, X[j]), k.width, (*k.factors, *_moved(factors, j)))
         for kernel, factors in weight_terms(weights)
         for j in range(k.width)
     )
@@ -305,7 +307,7 @@ def _weighted_slope(k: WindowSum, weights: sp.Expr) -> sp.Expr:
 def _weighted_laplacian(k: WindowSum, weights: sp.Expr) -> sp.Expr:
     """Σ_i w_i ∂²s_k/∂x_i²."""
     return _collected(
-        (_shift(kernel, j) * sp.diff(k.kernel, X[j], 2), k.width, (*k.factors, *_moved(factors, j)))
+        (_shift(kernel, j) * derivative(k.kernel, X[j], X[j]), k.width, (*k.factors, *_moved(factors, j)))
         for kernel, factors in weight_terms(weights)
         for j in range(k.width)
     )
@@ -319,7 +321,7 @@ def _weighted_gram(k: WindowSum, l: WindowSum, weights: sp.Expr) -> sp.Expr:
         width = max(a + k.width, b + l.width)
         joint = (*_moved(k.factors, a), *_moved(l.factors, b))
         for i in range(max(a, b), min(a + k.width, b + l.width)):
-            slope = _shift(sp.diff(k.kernel, X[i - a]), a) * _shift(sp.diff(l.kernel, X[i - b]), b)
+            slope = _shift(derivative(k.kernel, X[i - a]), a) * _shift(derivative(l.kernel, X[i - b]), b)
             for kernel, factors in weight_terms(weights):
                 terms.append((_shift(kernel, i) * slope, width, (*joint, *_moved(factors, i))))
     return _collected(terms)
@@ -353,7 +355,7 @@ def _overlap(k: WindowSum, l: WindowSum, offset: int) -> tuple[sp.Expr, int, tup
         )
     shared = range(max(a, b), min(a + k.width, b + l.width))
     kernel = _total(
-        _shift(sp.diff(k.kernel, X[i - a]), a) * _shift(sp.diff(l.kernel, X[i - b]), b) for i in shared
+        _shift(derivative(k.kernel, X[i - a]), a) * _shift(derivative(l.kernel, X[i - b]), b) for i in shared
     )
     return kernel, width, _moved(k.factors, a) + _moved(l.factors, b)
 

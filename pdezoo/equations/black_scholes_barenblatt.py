@@ -23,9 +23,10 @@ _RATE, _VOLATILITY = Rational(1, 20), Rational(2, 5)
 
 @register("black-scholes-barenblatt")
 def black_scholes_barenblatt(dim: int) -> PDE:
-    """u_t + (σ²/2) Σ x_i² u_ii − r (u − x·∇u) = 0, u(1, x) = |x|², r = 0.05, σ = 0.4. Raissi 2018, Shi et al. 2024.
+    """u_t + (σ²/2) Σ x_i² u_ii − r (u − x·∇u) = 0, u(1, x) = |x|², r = 0.05, σ = 0.4.
 
-    With the papers' ansatz |x|² (1 + (T − t) n) the network has a function of t alone to find.
+    Raissi 2018, Shi et al. 2024. Under the papers' ansatz u = |x|² (1 + (T − t) n), all that is left for the network n to
+    learn is a function of t.
     """
     growth = exp((_RATE + _VOLATILITY**2) * (1 - t))
     return PDE(

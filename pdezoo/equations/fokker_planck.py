@@ -1,3 +1,5 @@
+"""The Fokker-Planck equation of an Ornstein-Uhlenbeck process that starts from a mixture of four Gaussians."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -25,22 +27,24 @@ from pdezoo import (
 )
 
 _SIZES = (Rational(1, 2), Rational(3, 4), Rational(1), Rational(5, 4))
-"""How far the initial clouds lie from the origin; unequal."""
+"""Approximate distances |b_k| or |m_k| of the four initial clouds from the origin. They are unequal."""
 
 
 @register("fokker-planck", variants=("anisotropic", "log-density"))
 def fokker_planck(dim: int, variant: str = "anisotropic", seed: int = 0) -> PDE:
-    """p_t = ∇·(x p) + Σ D_i ∂²p/∂x_i²: the Ornstein-Uhlenbeck process dX = −X dt + √(2D) dW from four Gaussian clouds.
+    """p_t = ∇·(x p) + Σ D_i ∂²p/∂x_i², an Ornstein-Uhlenbeck process from four Gaussian clouds.
 
-    p itself is of the order e^−d. `anisotropic` solves for u = p/p∞, p∞ the stationary density; `log-density` for u = ln p.
+    p is the density of dX = −X dt + √(2D) dW. It is of the order e^−d, too small to be the unknown: `anisotropic` solves
+    for u = p/p∞, where p∞ is the stationary density, and `log-density` for u = ln p with D = 1.
     """
     return _ratio(dim, seed) if variant == "anisotropic" else _log_density(dim, seed)
 
 
 def _ratio(dim: int, seed: int) -> PDE:
-    """u = p/p∞ solves Kolmogorov's backward equation u_t = Σ D_i u_ii − x·∇u, p∞ ∝ exp(−Σ x_i²/2D_i), D_i = c_i².
+    """Makes the problem of u = p/p∞, which solves Kolmogorov's backward equation u_t = Σ D_i u_ii − x·∇u.
 
-    Clouds of stationary shape about m_k = D b_k have u = Σ_k w_k exp(e^−t b_k·x − e^−2t Σ D_i b_ki²/2).
+    Here p∞ ∝ exp(−Σ x_i²/2D_i) and D_i = c_i². Where the initial clouds are copies of p∞ centred at m_k = D b_k, the
+    solution is u = Σ_k w_k exp(e^−t b_k·x − e^−2t Σ D_i b_ki²/2).
     """
     diffusion = Coefficients(seed, stream=0)
     weights = window_sum(1, coefficients=((diffusion, 0), (diffusion, 0)))
@@ -57,7 +61,7 @@ def _ratio(dim: int, seed: int) -> PDE:
 
 
 def _cloud_ratio(size: Expr, diffusion: Coefficients, place: Coefficients) -> Expr:
-    """b = size · normal numbers/√d."""
+    """One term of u without its weight: exp(e^−t b·x − e^−2t Σ D_i b_i²/2), b_i = size · c_i/√d with standard normal c_i."""
     along = size / sqrt(d) * window_sum(X[0], coefficients=place)
     squares = ((place, 0), (place, 0), (diffusion, 0), (diffusion, 0))
     shift = size**2 / d * window_sum(1, coefficients=squares)
@@ -65,9 +69,10 @@ def _cloud_ratio(size: Expr, diffusion: Coefficients, place: Coefficients) -> Ex
 
 
 def _log_density(dim: int, seed: int) -> PDE:
-    """u = ln p, D = 1: u_t = Δu + |∇u|² + x·∇u + d, from clouds of variance 1/2 about m_k, |m_k| ≈ 1/2 … 5/4.
+    """Makes the problem of u = ln p with D = 1, which solves u_t = Δu + |∇u|² + x·∇u + d.
 
-    p = Σ_k w_k N(e^−t m_k, σ²), σ² = 1 − e^−2t/2.
+    The initial clouds have variance 1/2 and means m_k with |m_k| ≈ 1/2 … 5/4, so that p(t, ·) = Σ_k w_k N(e^−t m_k, σ²)
+    with σ² = 1 − e^−2t/2.
     """
     variance = 1 - exp(-2 * t) / 2
     radial = -r2 / (2 * variance) - d / 2 * log(2 * pi * variance)
@@ -84,7 +89,7 @@ def _log_density(dim: int, seed: int) -> PDE:
 
 
 def _cloud(size: Expr, place: Coefficients, variance: Expr) -> Expr:
-    """N(e^−t m, σ²) over N(0, σ²), m = size · normal numbers/√d."""
+    """The ratio of the densities N(e^−t m, σ²) and N(0, σ²), where m_i = size · c_i/√d with standard normal c_i."""
     along = size / sqrt(d) * window_sum(X[0], coefficients=place)
     shift = size**2 / d * window_sum(1, coefficients=((place, 0), (place, 0)))
     return exp((exp(-t) * along - exp(-2 * t) * shift / 2) / variance)

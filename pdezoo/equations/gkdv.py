@@ -1,3 +1,5 @@
+"""The generalised Korteweg-de Vries equation, and KdV trained with derivatives of its residual."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -10,10 +12,11 @@ from pdezoo.equations.kdv import channel, narrow
 
 @register("gkdv", variants=("p1", "p2", "p3", "gradient-enhanced"))
 def gkdv(variant: str = "p2") -> PDE:
-    """u_t + (p+1)(p+2)/2 uᵖ u_x + u_xxx = 0; `gradient-enhanced`: KdV with 0.0025 u_xxx, its residual r together with r_x and r_t.
+    """u_t + (p+1)(p+2)/2 uᵖ u_x + u_xxx = 0; `gradient-enhanced`: KdV, its residual r with r_x and r_t.
 
-    All p here are below the critical 4, where solitons cease to be stable: Weinstein 1986. The gradient-enhanced loss is
-    that of Yu et al. 2022; ∂_x r and ∂_t r are derived from the operator, and 0.01 is the weight of their squares.
+    Every p here is below the critical power 4, from which on solitons are unstable (Weinstein 1986). `gradient-enhanced`
+    is u_t + u u_x + 0.0025 u_xxx = 0 with the loss of Yu et al. 2022: r_x² and r_t², whose expressions are derived from
+    the operator, are added to r² with the weight 0.01.
     """
     if variant == "gradient-enhanced":
         return narrow(enhanced=(x, t), enhanced_weight=0.01)
@@ -30,6 +33,9 @@ def gkdv(variant: str = "p2") -> PDE:
 
 
 def soliton(p: int, speed: Any, start: Any) -> Any:
-    """(c sech²(p √c (x − c t − x₀)/2))^(1/p), as a power of sech, which is positive: no roots of negative numbers."""
+    """The soliton (c sech²(p √c (x − c t − x₀)/2))^(1/p), where c is `speed` and x₀ is `start`.
+
+    It is written as a power of sech, which is positive, so that no root of a negative number can occur.
+    """
     theta = p * sqrt(speed) / 2 * (x - speed * t - start)
     return speed ** Rational(1, p) * sech(theta) ** Rational(2, p)

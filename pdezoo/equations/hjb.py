@@ -1,3 +1,5 @@
+"""The Hamilton-Jacobi-Bellman equation with terminal value |x|₁: as it was published, and corrected."""
+
 from __future__ import annotations
 
 from sympy import Expr, Rational, erf, erfc, exp, log, pi, sqrt
@@ -35,7 +37,12 @@ _CAVEAT = (
 
 @register("hjb", variants=("corrected", "corrected-leaking", "printed", "whole-space"))
 def hjb(dim: int, variant: str = "corrected") -> PDE:
-    """u_t + Δu − |∇u|²/d = −2, u(1, x) = |x|₁: printed (Zhao et al. 2023), corrected, without its leak, on R^d."""
+    """u_t + Δu − |∇u|²/d = −2, u(1, x) = |x|₁: printed (Zhao et al. 2023), corrected, and on R^d.
+
+    `printed` has the coefficient 1/100 at every d and an ansatz that contains the solution (a leak); `corrected-leaking`
+    has 1/d and the same ansatz; `corrected` is without the leak; `whole-space` is posed on R^d, where the kinks of |x|₁
+    diffuse and u is another function.
+    """
     if variant == "whole-space":
         return _whole_space(dim)
     if variant == "printed":
@@ -48,7 +55,7 @@ def _operator(coefficient: Expr) -> Expr:
 
 
 def _on_the_box(dim: int, coefficient: Expr, ansatz: Ansatz, caveat: str = "") -> PDE:
-    """On [0, 1]^d with terminal data only, which leaves the solution without boundary values, so not unique."""
+    """Makes the problem on [0, 1]^d with terminal data only: without boundary values its solution is not unique."""
     return PDE(
         operator=_operator(coefficient),
         domain=Box(dim, horizon=1.0),
@@ -60,10 +67,11 @@ def _on_the_box(dim: int, coefficient: Expr, ansatz: Ansatz, caveat: str = "") -
 
 
 def _whole_space(dim: int) -> PDE:
-    """u = 2τ − d Σ ln h(x_i, τ), τ = 1 − t, by the transform of Hopf and Cole; v = Π h(x_i, τ) solves v_t + Δv = 0.
+    """Makes the problem on R^d, where u = 2τ − d Σ ln h(x_i, τ), τ = 1 − t, by the transform of Hopf and Cole.
 
-    The kinks of |x|₁ diffuse at once. The ansatz starts from the data so diffused, E |x + √(2τ) Z|₁: on |x|₁ itself every
-    residual sampled off the kinks would be that of |x|₁ + 1 − t.
+    v = Π h(x_i, τ) solves v_t + Δv = 0. The kinks of |x|₁ diffuse at once, so the offset of the ansatz is the diffused
+    data E |x + √(2τ) Z|₁, Z standard normal. With the offset |x|₁, residuals sampled off the kinks would not see them:
+    they would be those of the wrong solution |x|₁ + 1 − t.
     """
     data = window_sum(_diffused(X[0], 1 - t))
     return PDE(
@@ -76,11 +84,11 @@ def _whole_space(dim: int) -> PDE:
 
 
 def _transformed(x: Expr, time: Expr, k: Expr) -> Expr:
-    """h = E exp(−k |x + √(2τ) Z|) = e^{k²τ} [e^{−kx} erfc((2kτ − x)/2√τ) + e^{kx} erfc((2kτ + x)/2√τ)]/2."""
+    """The average h = E exp(−k |x + √(2τ) Z|) = e^{k²τ} [e^{−kx} erfc((2kτ − x)/2√τ) + e^{kx} erfc((2kτ + x)/2√τ)]/2."""
     left, right = ((2 * k * time + sign * x) / (2 * sqrt(time)) for sign in (-1, 1))
     return exp(k**2 * time) * (exp(-k * x) * erfc(left) + exp(k * x) * erfc(right)) / 2
 
 
 def _diffused(x: Expr, time: Expr) -> Expr:
-    """E |x + √(2τ) Z| = x erf(x/2√τ) + 2 √(τ/π) e^{−x²/4τ}."""
+    """The average E |x + √(2τ) Z| = x erf(x/2√τ) + 2 √(τ/π) e^{−x²/4τ}."""
     return x * erf(x / (2 * sqrt(time))) + 2 * sqrt(time / pi) * exp(-(x**2) / (4 * time))

@@ -5,7 +5,10 @@ from pdezoo import PDE, Dt, Exact, Gaussian, GradNorm1, Laplacian, X, d, registe
 
 @register("hjb-lin")
 def hjb_lin(dim: int) -> PDE:
-    """u_t + Δu − (1/d) Σ|∂u/∂x_i| = −2, u(1, x) = Σ x_i. Hu et al. 2024, Shi et al. 2024 (with the exponent 1)."""
+    """u_t + Δu − (1/d) Σ|∂u/∂x_i| = −2, u(1, x) = Σ x_i. Hu et al. 2024, Shi et al. 2024.
+
+    The exponent of |∂u/∂x_i| is 1.
+    """
     data = window_sum(X[0])
     return PDE(
         operator=Dt(u) + Laplacian(u) - GradNorm1(u) / d,

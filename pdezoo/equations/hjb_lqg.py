@@ -1,3 +1,5 @@
+"""Hamilton-Jacobi-Bellman equations of linear-quadratic-Gaussian control, with four kinds of terminal cost."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -32,12 +34,15 @@ from pdezoo.references import log_cost_value
 _OPERATOR = Dt(u) + Laplacian(u) - GradNormSq(u)
 _TO_GO = 1 - t
 _SLOPES = tuple(Rational(1, 2) + Rational(2 * k, 7) for k in range(8))
-"""|p_k| of the planes: unequal, since with equal ones u = g − |p|² τ."""
+"""Sizes a_k ≈ |p_k| of the slopes. They are unequal: with equal ones the solution would be g − |p|² τ, known from the data."""
 
 
 @register("hjb-lqg", variants=("soft-min", "mixture", "quadratic", "log"))
 def hjb_lqg(dim: int, variant: str = "soft-min", seed: int = 0) -> PDE:
-    """u_t + Δu − |∇u|² = 0, u(1, x) a cost: linear-quadratic control with Gaussian noise. E, Han and Jentzen 2017."""
+    """u_t + Δu − |∇u|² = 0, u(1, x) a cost: linear-quadratic-Gaussian control. E, Han and Jentzen 2017.
+
+    The variants are terminal costs; that of the paper is `log`.
+    """
     if variant == "log":
         return _log_cost(dim)
     if variant == "quadratic":
@@ -47,7 +52,7 @@ def hjb_lqg(dim: int, variant: str = "soft-min", seed: int = 0) -> PDE:
 
 
 def _closed_form(dim: int, value: Callable[[Expr], Expr], size: Expr = Integer(1)) -> PDE:  # noqa: B008
-    """u* = value(T − t) and u(T, x) = value(0); `size` is the magnitude of u."""
+    """Makes the problem with u* = value(T − t), and so u(T, x) = value(0). `size` is the order of magnitude of u."""
     return PDE(
         operator=_OPERATOR,
         domain=Gaussian(dim, horizon=1.0, scale=float(size.xreplace({d: Integer(dim)}))),
@@ -63,17 +68,18 @@ def _terminal(cost: Expr, size: Expr) -> Ansatz:
 
 
 def _quadratic(time: Expr) -> Expr:
-    """g = |x|²/2."""
+    """The value |x|²/(2(1 + 2τ)) + (d/2) ln(1 + 2τ) at the time to go τ, for the terminal cost g = |x|²/2."""
     return r2 / (2 * (1 + 2 * time)) + d / 2 * log(1 + 2 * time)
 
 
 def _soft_min(seed: int, curvatures: tuple[int, ...], time: Expr) -> Expr:
-    """−ln Σ_k w_k exp(−q_k), where e^{−q_k} solves v_t + Δv = 0 and q_k = A_k |x|²/2 − p_k·x at the end, A_k = α_k/d:
+    """The value −ln Σ_k w_k exp(−q_k), where e^{−q_k} solves v_t + Δv = 0 and q_k = A_k |x|²/2 − p_k·x at τ = 0:
 
         q_k = (A_k |x|²/2 − p_k·x − τ |p_k|²)/(1 + 2 A_k τ) + (d/2) ln(1 + 2 A_k τ).
 
-    p_k = a_k c^(k)/√d with normal c^(k), so that |p_k| ≈ a_k, and w_k ∝ exp(−a_k²/2): every part counts somewhere.
-    With slopes and d·A_k of order 1 no exponent grows with d: it stays within ±25, and the sum needs no rescaling.
+    Here A_k = α_k/d with the given curvatures α_k; p_k = a_k c^(k)/√d with standard normal c^(k), so that |p_k| ≈ a_k; and
+    w_k ∝ exp(−a_k²/2), so that every term dominates somewhere. Since |p_k| and d A_k are of order 1, the exponents do not
+    grow with d: they stay within ±25, and the sum needs no rescaling.
     """
     parts = (_part(seed, k, alpha, time) for k, alpha in enumerate(curvatures))
     return log(Add(*(exp(-(a**2) / 2) for a in _SLOPES))) - log(Add(*parts))
@@ -89,9 +95,9 @@ def _part(seed: int, k: int, alpha: int, time: Expr) -> Expr:
 
 
 def _log_cost(dim: int) -> PDE:
-    """g = ln((1 + |x|²)/2), on paths √2 W_t from the origin, where the papers want u(0, 0).
+    """Makes the problem with the cost g = ln((1 + |x|²)/2), sampled on paths √2 W_t from the origin: papers report u(0, 0).
 
-    Declares u ≈ ln((1 + |x|² + 2dτ)/2), the cost of the mean of |X_T|², as a null predictor.
+    The null predictor `mean-cost` is u ≈ ln((1 + |x|² + 2dτ)/2), the cost of the mean of |X_T|².
     """
 
     def value(x: np.ndarray, time: np.ndarray) -> np.ndarray:

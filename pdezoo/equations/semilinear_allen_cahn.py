@@ -1,3 +1,5 @@
+"""The Allen-Cahn equation as a semilinear parabolic problem with a terminal condition."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -17,7 +19,10 @@ def semilinear_allen_cahn(dim: int, variant: str = "soft", seed: int = 0) -> PDE
 
 
 def _largest_coordinate(dim: int) -> PDE:
-    """u(T, x) = arctan max x_i: known at x = 0, t = 0, and in the tabulated dimensions only."""
+    """Makes the problem with u(T, x) = arctan max x_i, whose solution is known at x = 0, t = 0 only.
+
+    Raises BadDimension where u(0, 0) is not tabulated for `dim`.
+    """
     if dim not in ALLEN_CAHN_VALUES:
         known = ", ".join(f"{n:,}" for n in ALLEN_CAHN_VALUES)
         raise BadDimension(

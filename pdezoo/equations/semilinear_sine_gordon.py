@@ -6,7 +6,7 @@ from pdezoo import PDE, d, register, u
 from pdezoo.families.semilinear import Semilinear, manufactured, radial
 from pdezoo.references import SINE
 
-# u is of the order 1/d: the papers solve for d·u, which is the same problem
+# u is of the order 1/d, so the network's output is divided by d; the papers solve for d·u, which is the same problem
 _SINE_GORDON = Semilinear("semilinear Sine-Gordon", sin(u), lambda v: 4 * atan(exp(v)) - pi, size=1 / d)
 
 

@@ -1,9 +1,9 @@
-"""Null predictors: what no training at all achieves, and so what an error means.
+"""Null predictors: the errors that are reached without any training, against which a solver's errors are judged.
 
-They use the solution, which no solver may: `zero` (u = b), `constant` (u = b + C a), `affine`
-(u = b + a (C + w·x)), C and w by least squares on the test set itself, and the closed forms a problem declares.
-With a handful of parameters against thousands of points, fitting on the test set flatters a null by less
-than a part in a thousand, and errs on the side that asks more of a solver.
+With the ansatz u = b + a n they are `zero` (u = b), `constant` (u = b + C a), `affine` (u = b + a (C + w·x)), and the
+closed forms that a problem declares. C and w are fitted to the solution, which no solver may use, by least squares on the
+test set itself. With a handful of parameters and thousands of points that flatters a null predictor by less than a part in a
+thousand, and so asks slightly more of a solver.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DEGENERATE = 1e-2
 
 @dataclass(frozen=True)
 class Null:
-    """A null predictor: u ≈ expr, a SymPy expression or a Formula; `parameters` were fitted."""
+    """A null predictor u ≈ `expr`, a SymPy expression or a `Formula`; `parameters` is the number of fitted coefficients."""
 
     name: str
     pde: PDE
@@ -35,7 +35,7 @@ class Null:
     parameters: int
 
     def predict(self, points: Points) -> np.ndarray:
-        """Its values, float64, shape (B,)."""
+        """Evaluates the predictor at points in double precision; returns float64 of shape (B,)."""
         if isinstance(self.expr, Formula):
             return self.expr.values(points)
         function = lower((self.expr,), self.pde.dim)
@@ -43,17 +43,17 @@ class Null:
 
 
 def fit_nulls(test: TestSet) -> dict[str, Null]:
-    """All null predictors of the test set's problem, by name."""
+    """Fits all null predictors of the test set's problem, and returns them by name."""
     return {name: null for name, (null, _) in _fitted(test).items()}
 
 
 def null_errors(test: TestSet) -> dict[str, dict[str, float]]:
-    """Their relative L2 and L1 errors, by name."""
+    """Computes the relative L2 and L1 errors of all null predictors on the test set: {name: {error: value}}."""
     return {name: test.errors_of(values) for name, (_, values) in _fitted(test).items()}
 
 
 def degenerate(errors: dict[str, dict[str, float]]) -> bool:
-    """Whether an affine function, or less, solves the problem for practical purposes."""
+    """Whether `constant` or `affine` has a relative L2 error below `DEGENERATE`: no network is needed to solve the problem."""
     return min(errors["constant"]["relative_l2"], errors["affine"]["relative_l2"]) < DEGENERATE
 
 
@@ -62,17 +62,17 @@ def _fitted(test: TestSet) -> dict[str, tuple[Null, np.ndarray]]:
     factor, offset = pde.ansatz.factor, pde.ansatz.offset
     affine = [(sp.Integer(1), np.ones(test.size))]
     affine += [(e, table[k]) for k, e in columns(pde).items() if k.startswith("affine")]
-    found = {}
+    fitted = {}
     for name, features in (("zero", []), ("constant", affine[:1]), ("affine", affine)):
         weights, fit = _least_squares(
             [table["factor"] * f for _, f in features], test.exact - table["offset"]
         )
         shape = sp.Add(*(sp.Float(w, 17) * e for w, (e, _) in zip(weights, features, strict=True)))
         null = Null(name, pde, offset + factor * shape, len(features))
-        found[name] = (null, table["offset"] + fit)
+        fitted[name] = (null, table["offset"] + fit)
     for name, expr in pde.exact_nulls.items():
-        found[name] = (Null(name, pde, expr, 0), table[f"null {name}"])
-    return found
+        fitted[name] = (Null(name, pde, expr, 0), table[f"null {name}"])
+    return fitted
 
 
 def _least_squares(features: list[np.ndarray], target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

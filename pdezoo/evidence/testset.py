@@ -1,13 +1,16 @@
 """The fixed test set of an instance, and errors measured on it.
 
-Points are drawn by the domain's measure from a key derived of the problem's fingerprint, one key per point, so
-that the set does not depend on how it is cut into chunks; x of size (points × d) is never held. Exact values are
-float64 at the float32 points, computed once: at high d what matters of u lies below float32's resolution.
+Points are drawn from the domain's measure with a key that is derived from the problem's fingerprint. Each point has its own
+key, so that the set does not depend on how it is cut into chunks, and the array of all points (size × d) is never held. The
+generator and the number format are named here, so that the points are the same under all settings of JAX. Exact values are
+computed once, in float64 at the float32 points: at high d, differences that matter lie below float32's resolution.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator
@@ -24,16 +27,19 @@ from ..calculus.collective import X, t, window_sum, window_sums
 from ..domain import Domain
 from ..lowering.lowered import lower
 from ..lowering.points import Points, in_float64
-from ..pde import PDE
+from ..pde import PDE, canonical_value
 from ..solution import Formula, Reference
 
 _ELEMENTS = 2**22  # of x in a chunk: 16 MB in float32
+_GENERATOR = "threefry2x32"
+_SAMPLE = 8  # points at either end of the set by which a cache knows that its values belong to it
 
 
 class TestSet:
-    """`size` test points of `pde` with exact values; `cache` is a folder that keeps the values between processes.
+    """`size` fixed test points of the problem `pde` with exact values; `cache` is a folder that keeps the values on disk.
 
-    `errors(predict)` gives relative L2 and L1 errors of a prediction: √Σ(û−u)²/Σu² and Σ|û−u|/Σ|u|. Where the problem
+    A problem whose solution is known at one point only has that one test point. Raises ValueError where `size` is less
+    than 1. `errors(predict)` gives relative L2 and L1 errors of a prediction: √Σ(û−u)²/Σu² and Σ|û−u|/Σ|u|. Where the problem
     declares a probe point, it also gives |û−u|/|u| there, as `relative_point`.
     """
 
@@ -47,27 +53,41 @@ class TestSet:
         self.rows = max(1, min(size, _ELEMENTS // pde.dim))
 
     def chunks(self) -> Iterator[tuple[slice, Points]]:
-        """The test points, a chunk at a time, float32. The last chunk may repeat points of the one before.
+        """Yields the test points chunk by chunk, float32: a slice of the test set's rows, and the points of these rows.
 
-        A problem whose solution is known at one point has that point alone.
+        All chunks have the same shape, so the last one may repeat points of the one before.
         """
         if isinstance(self.pde.solution, Reference) and self.pde.solution.at is not None:
             yield slice(0, 1), single_point(self.pde, self.pde.solution.at)
             return
-        key = jax.random.key(int(self.pde.fingerprint[:8], 16))
         for start in range(0, self.size, self.rows):
             first = min(start, self.size - self.rows)  # every chunk has the same shape: one compilation
-            yield slice(first, first + self.rows), _draw(self.pde.domain, self.rows, key, first)
+            yield slice(first, first + self.rows), self._drawn(self.rows, first)
+
+    def _drawn(self, rows: int, first: int) -> Points:
+        """Points `first` … `first + rows` of the set, whatever the settings of JAX: they depend on the fingerprint alone."""
+        with (
+            jax.threefry_partitionable(True),
+            jax.enable_x64(False),
+            jax.numpy_rank_promotion("allow"),
+            jax.numpy_dtype_promotion("standard"),
+            jax.disable_jit(False),
+        ):
+            key = jax.random.key(int(self.pde.fingerprint[:8], 16), impl=_GENERATOR)
+            return _draw(self.pde.domain, rows, key, jnp.int32(first))
 
     def predict(self, function: Callable[[Points], Any]) -> np.ndarray:
-        """A function's values on all test points, float64, shape (size,)."""
+        """Evaluates a function `Points -> (B,)` at all test points; returns float64 of shape (size,)."""
         values = np.empty(self.size)
         for where, points in self.chunks():
             values[where] = np.asarray(function(points), np.float64)
         return values
 
     def errors(self, predict: Callable[[Points], Any]) -> dict[str, float]:
-        """`relative_l2`, `relative_l1` and, at a declared probe, `relative_point` of a prediction `Points -> (B,)`."""
+        """Computes the errors of a prediction `Points -> (B,)`, by name.
+
+        They are `relative_l2`, `relative_l1` and, where the problem declares a probe point, `relative_point` there.
+        """
         return self.errors_of(self.predict(predict)) | self._point_error(predict)
 
     def _point_error(self, predict: Callable[[Points], Any]) -> dict[str, float]:
@@ -77,7 +97,7 @@ class TestSet:
         return {"relative_point": float(abs(value - self.probed) / abs(self.probed))}
 
     def errors_of(self, values: np.ndarray) -> dict[str, float]:
-        """The same, of values at all test points."""
+        """Computes `relative_l2` and `relative_l1` of predicted values at all test points, shape (size,)."""
         difference, exact = values - self.exact, self.exact
         return {
             "relative_l2": float(np.linalg.norm(difference) / np.linalg.norm(exact)),
@@ -102,7 +122,7 @@ class TestSet:
 
     @cached_property
     def table(self) -> dict[str, np.ndarray]:
-        """Float64 columns at the test points: exact, factor, offset, the affine features, the declared nulls."""
+        """The columns of `columns` at the test points by name, float64 of shape (size,), computed or read from the cache."""
         exprs = columns(self.pde)
         path = self._cache_file(exprs)
         if path is not None and (stored := _load(path, tuple(exprs), self.size)) is not None:
@@ -128,11 +148,36 @@ class TestSet:
     def _cache_file(self, exprs: dict[str, Any]) -> Path | None:
         if self.cache is None:
             return None
-        return Path(self.cache) / f"test-{self.pde.fingerprint[:24]}-{self.size}-{len(exprs)}.npz"
+        return (
+            Path(self.cache) / f"test-{self.pde.fingerprint[:24]}-{self.size}-{self._digest(exprs)[:24]}.npz"
+        )
+
+    def _digest(self, exprs: dict[str, Any]) -> str:
+        """SHA-256 of what the table is made of: points at both ends of the set, and the content of every expression.
+
+        A formula is known by its name, which is given to one function for good.
+        """
+        content = {
+            name: ["formula", e.name] if isinstance(e, Formula) else canonical_value(sp.sympify(e))
+            for name, e in exprs.items()
+        }
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+        if isinstance(self.pde.solution, Reference) and self.pde.solution.at is not None:
+            ends = [single_point(self.pde, self.pde.solution.at)]
+        else:
+            rows = min(_SAMPLE, self.size)
+            ends = [self._drawn(rows, first) for first in (0, self.size - rows)]
+        for array in jax.tree.leaves(ends):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
 
 def columns(pde: PDE) -> dict[str, Any]:
-    """The expressions tabulated on a test set, by name."""
+    """The expressions that are tabulated on a test set, by name.
+
+    They are `exact`, the `factor` and `offset` of the ansatz, `affine 0`, `affine 1`, … (functions of which linear
+    combinations are the affine null predictors), and `null NAME` for every null predictor that the problem declares.
+    """
     affine = {f"affine {k}": e for k, e in enumerate(_coordinate_features(pde))}
     declared = {f"null {name}": e for name, e in pde.exact_nulls.items()}
     exact = pde.solution.formula if isinstance(pde.solution, Reference) else pde.exact
@@ -141,17 +186,17 @@ def columns(pde: PDE) -> dict[str, Any]:
 
 
 def single_point(pde: PDE, at: tuple[float, float]) -> Points:
-    """The point (x, t) with all coordinates x equal."""
+    """A batch of one point: `at` is (x, t), where x is the value of all d coordinates."""
     position, time = at
-    return Points(jnp.full((1, pde.dim), position), jnp.full(1, time))
+    return Points(jnp.full((1, pde.dim), position, jnp.float32), jnp.full(1, time, jnp.float32))
 
 
 def _coordinate_features(pde: PDE) -> list[Any]:
-    """Linear functions that span the best affine predictor.
+    """Linear functions of x and t whose span contains the best affine predictor.
 
-    Of a low-dimensional problem: its coordinates. Of a window-sum solution: Σ_p c_p x_{p+j} for every place j of every window.
-    Where the measure is symmetric under sign flips of coordinates that is no restriction: the weight that least squares
-    gives to x_i depends on the windows that hold i alone, through the coefficients c_{i−j}.
+    For a low-dimensional problem they are its coordinates. For a solution made of window sums they are Σ_p c_p x_{p+j}, for
+    every place j in every window. Where the measure is symmetric under sign flips of coordinates, that is no restriction:
+    the weight that least squares gives to x_i depends only on the windows that hold i, through the coefficients c_{i−j}.
     """
     from ..calculus.atoms import x, y
 
@@ -170,7 +215,7 @@ def _draw(domain: Domain, rows: int, key: jax.Array, first: jax.Array) -> Points
 
 
 def _load(path: Path, names: tuple[str, ...], size: int) -> dict[str, np.ndarray] | None:
-    """What an earlier process computed; None where there is nothing, or nothing usable."""
+    """Reads the columns that an earlier process stored. Returns None where there is no such file or it is not usable."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             values = {name: stored[name] for name in names}
@@ -181,7 +226,7 @@ def _load(path: Path, names: tuple[str, ...], size: int) -> dict[str, np.ndarray
 
 
 def _save(path: Path, values: dict[str, np.ndarray]) -> None:
-    """Best effort: the cache saves time, nothing depends on it."""
+    """Stores the columns by an atomic rename. A folder that cannot be written to is no error: the cache only saves time."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

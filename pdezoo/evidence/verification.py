@@ -23,6 +23,7 @@ import numpy as np
 import sympy as sp
 
 from ..calculus import atoms, collective
+from ..condition import BoundaryCondition, Condition
 from ..domain import kolmogorov_smirnov_bound
 from ..lowering.autodiff import nested_autodiff
 from ..lowering.lowered import lower
@@ -30,6 +31,7 @@ from ..lowering.points import Points, in_float64
 from ..pde import PDE
 from ..problem import ClosedForms, ClosedPartials, Problem
 from ..solution import Reference
+from .boundary import boundary_deviation, misplaced
 from .nulls import degenerate, null_errors
 from .testset import TestSet
 
@@ -107,6 +109,11 @@ CONDITION = Claim(
     "condition",
     "the ansatz is the solution wherever the condition holds, for any network",
     "evaluate both there: often the factor belongs to another radius or another time",
+)
+BOUNDARY = Claim(
+    "condition",
+    "the solution meets the soft condition on the boundary",
+    "compare the target with α u* + β ∂u*/∂n there, n the outward normal, or leave it out: it is then derived",
 )
 INSIDE = Claim("inside", "samples lie in the domain", "compare `sample` and `contains` of your domain")
 MEASURE = Claim(
@@ -219,8 +226,11 @@ def _calculus(pde: PDE) -> Check:
     source, _ = collective.expand(sp.sympify(pde.exact_source), pde.dim)
     values = {a: atoms.meaning(a).definition(explicit, x) for a in atoms.atoms_of(pde.operator)}
     point = _rational_point(x, pde.dim)
-    left = pde.operator.xreplace({a: sp.N(v.xreplace(point), _DIGITS) for a, v in values.items()})
-    left = left.xreplace({collective.d: sp.Integer(pde.dim)})
+    named = {a: sp.Dummy(real=True) for a in values}
+    coefficients, _ = collective.expand(pde.operator.xreplace(named), pde.dim)
+    left = coefficients.xreplace(
+        point | {named[a]: sp.N(v.xreplace(point), _DIGITS) for a, v in values.items()}
+    )
     right = sp.N(source.xreplace(point), _DIGITS)
     terms = (explicit, *values.values())  # u too: a harmonic function has Δu = 0
     size = max([sp.Abs(right), *(sp.Abs(sp.N(v.xreplace(point), _DIGITS)) for v in terms)])
@@ -234,7 +244,8 @@ def _rational_point(x: tuple[Any, ...], dim: int) -> dict[Any, Any]:
     rng = np.random.default_rng(dim)
     draw = lambda: sp.Rational(*Fraction(int(rng.integers(-99, 100)), 200).as_integer_ratio())
     time = sp.Rational(int(rng.integers(1, 20)), 80)
-    return {c: draw() for c in (*x, atoms.x, atoms.y)} | {collective.t: time}
+    space = {c: draw() for c in x}
+    return space | {atoms.x: space[x[0]], atoms.y: space[x[-1]], collective.t: time}
 
 
 def _autodiff(pde: PDE) -> Check:
@@ -244,7 +255,7 @@ def _autodiff(pde: PDE) -> Check:
 
     def both(p: Points) -> tuple[Any, ...]:
         values = nested_autodiff(lambda q: lowered(q)[0], p, pde.atoms)
-        left = jnp.stack(problem.operator(*(values[a] for a in pde.atoms)))
+        left = jnp.stack(problem.operator(*(values[a] for a in pde.atoms), points=p))
         sizes = [jnp.max(jnp.abs(v)) for v in values.values()] + [jnp.ptp(lowered(p)[0])]
         return left, jnp.stack(problem.source(p)), jnp.stack(sizes)
 
@@ -366,8 +377,27 @@ def _conditions(pde: PDE) -> list[Check]:
         _agreement(pde, p.project(_some(pde)), pde.ansatz.offset, pde.ansatz.factor, repr(p))
         for p in pde.ansatz.holds
     ]
-    soft = [_agreement(pde, _some(pde, c.time), c.target, 0, f"t = {c.time:g}, soft") for c in pde.conditions]
+    soft = [
+        _agreement(pde, _some(pde, c.time), c.target, 0, f"t = {c.time:g}, soft")
+        if isinstance(c, Condition)
+        else _on_boundary(pde, number)
+        for number, c in enumerate(pde.conditions)
+    ]
     return hard + soft
+
+
+def _on_boundary(pde: PDE, number: int) -> Check:
+    """A soft condition on the boundary, at u*."""
+    condition: Any = pde.conditions[number]
+    method = f"{condition.place}, soft"
+    points = condition.draw(pde.domain, jax.random.key(2), 64)
+    outside = misplaced(pde.domain, points, unit=isinstance(condition, BoundaryCondition))
+    if outside:
+        return BOUNDARY.check(False, method, float("inf"), f"{outside}: see `boundary` of your domain")
+    if pde.exact is None:
+        return BOUNDARY.check(True, method, 0.0, "given: the solution is no closed form")
+    deviation = boundary_deviation(pde, number, points)
+    return BOUNDARY.check(deviation < 1e-5, method, deviation)
 
 
 def _some(pde: PDE, time: float | None = None) -> Points:
@@ -417,7 +447,7 @@ def _difference_residual(pde: PDE, reference: Reference, step: float) -> float:
         atoms.Dt(atoms.u): first,
     }
     problem = pde.lower()
-    left = np.asarray(problem.operator(*(jnp.asarray(values[a]) for a in pde.atoms))[0])
+    left = np.asarray(problem.operator(*(jnp.asarray(values[a]) for a in pde.atoms), points=points)[0])
     right = np.asarray(problem.source(points)[0])
     return _relative(np.abs(left - right).max(), np.abs(first).max())
 

@@ -1,1 +1,1 @@
-"""Solutions that several equations share: few-body sums, semilinear evolutions, solitons."""
+"""Families of exact solutions that several equations share: few-body sums, semilinear evolutions, solitons."""

@@ -1,8 +1,8 @@
-"""Few-body solutions on the ball: u = (1 − |x|²/R²) S(x), S a window sum of neighbouring coordinates.
+"""Few-body solutions on the ball: u = (1 − |x|²/R²) S(x), where S sums a kernel over windows of neighbouring coordinates.
 
-`two-body` and `three-body` are the problems of Hu et al. 2024 and Shi et al. 2024 on the unit ball. Their targets
-are nearly affine at high d (a constant or an affine null predictor reaches errors that the papers report as results), so each
-has sisters on the ball of radius √d, where kernels are evaluated at coordinates of size one:
+`two-body` and `three-body` are the problems of Hu et al. 2024 and Shi et al. 2024 on the unit ball. Their solutions are
+nearly affine at high d: a constant or an affine null predictor reaches errors that the papers report as results. So there
+are two further variants on the ball of radius √d, where single coordinates are of size one and the kernels nonlinear:
 `two-body-wide` (non-trivial, but its gradients span few directions) and `sin-three-body` (recommended: no affine or
 quadratic predictor helps, and its gradients span about 0.6 d directions).
 """
@@ -42,9 +42,10 @@ _VARIANTS = {
 
 
 def few_body(operator: Any, dim: int, variant: str, seed: int, clamped: bool = False) -> PDE:
-    """operator[u] = g on the ball with u = 0 on its surface and u* = (1 − |x|²/R²) S.
+    """Makes the problem operator[u] = g on the ball with u = 0 on its surface and the solution u* = (1 − |x|²/R²) S.
 
-    Declares the source leak u ≈ −R² (1 − |x|²/R²) g/(2d) as a further null predictor: Δu* = −(2d/R²) S + O(S).
+    `variant` is one of `FEW_BODY`; `seed` draws the coefficients of S. Since Δu* = −(2d/R²) S + O(S), the source gives the
+    solution away at high d: the problem declares u ≈ −R² (1 − |x|²/R²) g/(2d) as the null predictor `source-leak`.
     `clamped` is for operators of fourth order: u = ∂u/∂n = 0 on the surface, u* = (1 − |x|²/R²)² S, and the leak is
     u ≈ R⁴ (1 − |x|²/R²)² g/(8d(d + 2)).
     """

@@ -1,8 +1,9 @@
-"""Semilinear parabolic problems u_t + Δu + f(u) = g, u(T, x) given, T = 0.3: terminal form, so that t runs as in the papers.
+"""Semilinear parabolic problems u_t + Δu + f(u) = g with u(T, x) given, T = 0.3: the terminal form of the papers.
 
 The papers' problems (E, Han and Jentzen 2017; Hu et al. 2024; Shi et al. 2024) have no source, and are usually judged by
-u(0, 0) alone. For radial data the solution is computed here on the whole domain (`references.radial_solution`). The `manufactured`
-variants have sources and closed forms; neither their initial values nor their sources give the solution away.
+u(0, 0) alone. For radial data the solution is computed here on the whole domain (`references.radial_solution`). The
+`manufactured` variants have sources and closed forms; neither their terminal values nor their sources give the solution
+away.
 """
 
 from __future__ import annotations
@@ -25,14 +26,18 @@ from ..solution import Exact, Formula, Reference
 
 HORIZON = 0.3
 RADIAL_ERROR = 1e-12
-"""Stated relative accuracy of the radial references: above their measured bound for every dimension up to 10⁶."""
+"""The stated relative error of the radial references, larger than their measured bound in every dimension up to 10⁶."""
 
 _TO_GO = sp.Rational(3, 10) - t
 
 
 @dataclass(frozen=True)
 class Semilinear:
-    """A reaction f(u); `from_wave(v)` makes a manufactured solution of any v; `size` is u's magnitude for radial data."""
+    """A semilinear equation u_t + Δu + f(u) = g, with what makes its problems.
+
+    `rate` is f(u), an expression in the unknown u. `from_wave` maps any expression v to a manufactured solution. `size` is
+    the order of magnitude of u for radial data; it may contain d.
+    """
 
     name: str
     rate: Any
@@ -41,20 +46,20 @@ class Semilinear:
 
     @property
     def operator(self) -> Any:
-        """u_t + Δu + f(u)."""
+        """The left-hand side u_t + Δu + f(u), an expression in the atoms of u."""
         return Dt(u) + Laplacian(u) + self.rate
 
 
 def soft_condition(target: Any, size: float = 1.0) -> Condition:
-    """The papers' terminal term, 20 mean (u − g)² + 0.05 mean |∇(u − g)|², of u in units of its size."""
+    """The terminal term of the papers' loss for v = u/size: 20 mean (v − g/size)² + 0.05 mean |∇(v − g/size)|²."""
     return Condition(HORIZON, target, weight=20 / size**2, gradient_weight=0.05 / size**2)
 
 
 def radial(problem: Semilinear, reaction: Reaction, dim: int, hard: bool) -> PDE:
-    """u(T, x) = 5/(10 + 2|x|²), soft as in the papers or hard.
+    """Makes the problem with u(T, x) = 5/(10 + 2|x|²): held by the ansatz if `hard`, else a term of the loss as in the papers.
 
-    Points follow paths √2 W_t from the origin, where u(0, 0) is wanted: it is the probe. Declares the mean-field formula
-    Φ_{T−t}(P_{T−t} g), which averages first and reacts then, as a null predictor.
+    Points follow paths √2 W_t from the origin, and the papers report u(0, 0), so (0, 0) is the probe. The null predictor
+    `mean-field` is the formula Φ_{T−t}(P_{T−t} g), which first averages over the Gaussian and then lets the mean react.
     """
     data = 5 / (10 + 2 * r2)
     size = float(sp.sympify(problem.size).xreplace({d: sp.Integer(dim)}))
@@ -85,15 +90,15 @@ def _radial_formulas(name: str, reaction: Reaction, dim: int) -> tuple[Formula, 
 
 
 def to_go(horizon: float, time: np.ndarray) -> np.ndarray:
-    """T − t, not below zero: the last float32 time may round up beyond T."""
+    """The time to go max(T − t, 0), float64. It is cut off at zero because a float32 time may be rounded up beyond T."""
     return np.maximum(horizon - time, 0.0)
 
 
 def manufactured(problem: Semilinear, dim: int, seed: int) -> PDE:
-    """u* made of v = cos(ωτ) S₁ + sin(ωτ) S₂, τ = T − t, ω = π/2T, S_k = (2/√d) Σ c_i sin(x_i x_{i+1} x_{i+2}).
+    """Makes the problem whose solution is u* = `from_wave`(v) with v = cos(ωτ) S₁ + sin(ωτ) S₂, τ = T − t, ω = π/2T.
 
-    The coefficients of S₁ and S₂ are independent: the terminal value, which is that of S₁, does not tell u(0, x),
-    which is that of S₂.
+    S_k = (2/√d) Σ c_i sin(x_i x_{i+1} x_{i+2}) with independent coefficients for S₁ and S₂. The terminal value depends on
+    S₁ only and u(0, x) on S₂ only, so that neither gives the other away.
     """
     first, second = (_wave(Coefficients(seed, stream)) for stream in (0, 1))
     angle = sp.pi / sp.Rational(6, 10) * _TO_GO

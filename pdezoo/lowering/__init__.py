@@ -1,1 +1,1 @@
-"""From SymPy to JAX: code, coefficients, batches of points, boundary data."""
+"""From SymPy expressions to JAX functions: generated code, coefficients, batches of points, boundary data."""

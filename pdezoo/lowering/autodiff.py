@@ -1,4 +1,4 @@
-"""Atoms of any function of points by nested automatic differentiation: what everything faster is held to."""
+"""Atoms, such as Δu, of any function of points by nested automatic differentiation: the reference for faster methods."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from .points import Points
 def nested_autodiff(
     value: Callable[[Points], Float[Array, " batch"]], points: Points, wanted: tuple[Any, ...]
 ) -> dict[Any, Float[Array, " batch"]]:
-    """Every atom of a function `Points -> (B,)`, at points whose x is an array: O(d²) and more.
+    """Evaluates the `wanted` atoms of u = `value`, a function `Points -> (B,)`, at points whose x is an array.
 
-    Raises ValueError for what is no atom, and for a function that does not give one number for every point.
+    Returns an array of shape (B,) for every atom. Already Δu costs O(d²). Raises ValueError for an expression that is no
+    atom, and for a function that does not give one number for every point.
     """
     given = jax.eval_shape(value, points)
     if getattr(given, "shape", None) != (points.x.shape[0],):

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from ..calculus.collective import t
 from ..calculus.collective import x as _x
 from ..calculus.collective import y as _y
+from ..calculus.kinks import derivative
 from .codegen import compile_expressions
 from .lowered import Lowered, lower
 from .points import Points
@@ -96,7 +97,7 @@ def partial_derivative(f: sp.Expr, coordinates: tuple[Any, ...], index: tuple[in
         return f
     last = max(k for k, order in enumerate(index) if order)
     below = tuple(order - (k == last) for k, order in enumerate(index))
-    return sp.diff(partial_derivative(f, coordinates, below), coordinates[last])
+    return derivative(partial_derivative(f, coordinates, below), coordinates[last])
 
 
 def _place(datum: BoundaryDerivative) -> Position:

@@ -1,8 +1,8 @@
-"""Coordinates that are no array: held directions and their lengths, or columns made from a key wherever they are needed.
+"""Lazy batches of coordinates: factored as scale × direction, or regenerated from a key.
 
-Every use of x in a training step is a sum over coordinates or a gather of a few of them. So the length of a point can wait until
-the sum is there, and x itself is never written; and at d = 10⁷, where a hundred points are 4 GB, blocks of x suffice, each made
-again by every pass over the coordinates.
+A training step uses x only in sums over coordinates, or in gathers of a few of them. So a sum can be taken over the directions
+and multiplied by the scale afterwards, and x itself is never written. At d = 10⁷, where a hundred points are 4 GB, not even the
+directions are held: every pass over the coordinates generates x again, block by block.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 from .prng import mix
 
 Block = Callable[[Any, int], Any]
-"""(start, n) ↦ something of coordinates start … start + n; n is static."""
+"""A function (start, n) ↦ arrays computed from coordinates start … start + n − 1, where n is a static integer."""
 
-# Cores share a large kernel in equal parts; another one that is busy then keeps them all waiting for its part. With pieces of
-# one kernel they wait for less.
+# XLA divides a large kernel equally among the cores, and if one of them is busy with something else, all others wait for its
+# part. With the sum in pieces, each a kernel of its own, they wait for less.
 _PIECES = 2
-_MANY = 2**22  # numbers above which held coordinates are summed over in pieces
-_HELD = 2**25  # numbers of training points that are held at a time: 128 MB
-_BLOCK = 2**16  # coordinates in a block of those that are not
+_MANY = 2**22  # the size B·d above which sums over held coordinates are taken in pieces
+_HELD = 2**25  # the largest size B·d of training points that are held: 128 MB
+_BLOCK = 2**16  # the most coordinates in a block where they are not held
 
 
 class Coordinates(eqx.Module):
-    """x of shape (B, d) as x[b, i] = scale_b·g(b, i). `squares` is |x|² where it is known."""
+    """A batch x of shape (B, d) in the form x[b, i] = scale_b·g(b, i). `squares` is |x|², shape (B,), where it is known."""
 
     scale: Float[Array, " batch"]
     squares: Float[Array, " batch"] | None
@@ -39,57 +39,57 @@ class Coordinates(eqx.Module):
     @property
     @abstractmethod
     def shape(self) -> tuple[int, int]:
-        """(B, d)."""
+        """The number of points B and the dimension d."""
 
     @property
     def dtype(self) -> Any:
-        """That of a column."""
+        """The floating-point type of the coordinates."""
         return self.scale.dtype
 
     @abstractmethod
     def columns(self, indices: Int[Array, "*axes"]) -> Float[Array, batch * axes]:
-        """The coordinates of the given numbers."""
+        """Returns the coordinates numbered `indices`, shape (B, *indices.shape)."""
 
     @abstractmethod
     def block(self, start: Any, count: int) -> Float[Array, "batch count"]:
-        """Coordinates start … start + count."""
+        """Returns coordinates start … start + count − 1, shape (B, count)."""
 
     @abstractmethod
     def accumulate(self, part: Block, count: int | None = None) -> Any:
-        """Σ_j part(start_j, n_j) over blocks of the first `count` coordinates (all of them, if not given)."""
+        """Computes Σ_j part(start_j, n_j) over blocks j that cover the first `count` coordinates, or all without `count`."""
 
     @abstractmethod
     def __matmul__(self, weight: Any) -> Any:
-        """x @ weight."""
+        """Computes x @ weight, shape (B, h) for a weight of shape (d, h)."""
 
     def __mul__(self, factor: Float[Array, "batch 1"]) -> Coordinates:
-        """Every point times a number of its own."""
+        """Multiplies every point by a number of its own."""
         length = factor[:, 0]
         squares = None if self.squares is None else self.squares * length**2
         return replace(self, scale=self.scale * length, squares=squares)
 
 
 class FactoredCoordinates(Coordinates):
-    """Held rows g and a factor for each, which sums over the coordinates are multiplied by, not the rows."""
+    """Held directions g, the `rows`, of which each point has one. Its scale multiplies sums over coordinates, not the row."""
 
     rows: Float[Array, "batch dim"]
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(B, d)."""
+        """The number of points B and the dimension d."""
         batch, dim = self.rows.shape
         return batch, dim
 
     def columns(self, indices: Int[Array, "*axes"]) -> Float[Array, batch * axes]:
-        """A gather."""
+        """Gathers columns of the held rows, and scales them."""
         return self.scale.reshape(-1, *(1,) * jnp.ndim(indices)) * self.rows[:, indices]
 
     def block(self, start: Any, count: int) -> Float[Array, "batch count"]:
-        """A slice."""
+        """Slices the held rows, and scales the slice."""
         return self.scale[:, None] * slice_axis(self.rows, start, count, axis=1)
 
     def accumulate(self, part: Block, count: int | None = None) -> Any:
-        """All at once, or in a few pieces where they are many numbers."""
+        """Computes the sum as one block, or as `_PIECES` blocks where the rows hold many numbers."""
         batch, dim = self.rows.shape
         count = dim if count is None else count
         size = -(-count // _PIECES) if batch * count > _MANY else count
@@ -97,25 +97,25 @@ class FactoredCoordinates(Coordinates):
         return jax.tree.map(lambda *terms: sum(terms[1:], terms[0]), *parts)
 
     def __matmul__(self, weight: Any) -> Any:
-        """x @ weight, for any weight that an array can be multiplied by."""
+        """Computes x @ weight, for any weight that an array can be multiplied by."""
         return self.scale[:, None] * (self.rows @ weight)
 
 
 class Blockwise(Coordinates):
-    """Coordinates that are made where they are needed, `size` at a time, and never held. Abstract in how."""
+    """Coordinates that are never held: generated where they are needed, `size` at a time. Subclasses say how."""
 
     size: int = eqx.field(static=True)
 
     def in_blocks(self, size: int) -> Blockwise:
-        """The same numbers, `size` at a time."""
+        """Returns the same coordinates, to be generated `size` at a time."""
         return replace(self, size=size)
 
     def block(self, start: Any, count: int) -> Float[Array, "batch count"]:
-        """Made anew."""
+        """Generates coordinates start … start + count − 1 again."""
         return self.columns(start + jnp.arange(count))
 
     def accumulate(self, part: Block, count: int | None = None) -> Any:
-        """A loop over blocks."""
+        """Computes the sum by a loop over blocks of `size` coordinates, and one of the remaining ones."""
         blocks, rest = divmod(self.shape[1] if count is None else count, self.size)
         zero = lambda: jax.tree.map(
             lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(lambda: part(0, self.size))
@@ -125,14 +125,14 @@ class Blockwise(Coordinates):
         return jax.lax.fori_loop(0, blocks, add, total)
 
     def __matmul__(self, weight: Any) -> Any:
-        """x @ weight, block by block; a factor that is no array takes the product over."""
+        """Computes x @ weight block by block. A weight that is no array defines the product itself (`__rmatmul__`)."""
         if not isinstance(weight, jax.Array):
             return NotImplemented
         return streamed_product(self.block, weight, self.size)
 
 
 class Streamed(Blockwise):
-    """g standard normal, a hash of a key, b and i, made again at every use, `size` coordinates at a time."""
+    """Coordinates whose g(b, i) is standard normal, a hash of key, b and i: generated at every use, and always the same."""
 
     column_word: UInt32[Array, ""]
     row_words: UInt32[Array, " batch"]
@@ -140,52 +140,55 @@ class Streamed(Blockwise):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(B, d)."""
+        """The number of points B and the dimension d."""
         return self.scale.shape[0], self.dim
 
     def columns(self, indices: Int[Array, "*axes"]) -> Float[Array, batch * axes]:
-        """Made from the key."""
+        """Hashes the key's words and `indices` to standard normal numbers, and scales them."""
         wide = lambda a: a.reshape(-1, *(1,) * jnp.ndim(indices))
         word = mix(mix(jnp.asarray(indices).astype(jnp.uint32) + self.column_word) ^ wide(self.row_words))
         return wide(self.scale) * _normal(word)
 
 
 def stream_normals(key: PRNGKeyArray, count: int, dim: int, size: int) -> Streamed:
-    """Standard normal coordinates, `size` at a time (or the whole, if it has fewer)."""
+    """Makes `count` points with `dim` standard normal coordinates, generated `size` at a time (all at once if dim < size)."""
     words = jax.random.bits(key, (count + 1,), jnp.uint32)
     return Streamed(jnp.ones(count), None, min(size, dim), words[0], mix(words[1:]), dim)
 
 
 def can_be_held(count: int, dim: int) -> bool:
-    """Whether `count` points in `dim` coordinates are so few numbers (2²⁵, or 128 MB) that a domain may hold them."""
+    """Whether `count` points in `dim` dimensions are at most 2²⁵ numbers (128 MB), so that a domain may hold them."""
     return count * dim <= _HELD
 
 
 def block_size(dim: int) -> int:
-    """How many coordinates are made at a time where they are not held: a divisor of `dim` if there is a large one."""
+    """The number of coordinates to generate at a time: the largest divisor of `dim` between 2¹² and 2¹⁶, or 2¹⁶ if none."""
     divisors = (k for k in range(_BLOCK, _BLOCK // 16, -1) if dim % k == 0)
     return next(divisors, _BLOCK)
 
 
 def columns_of(x: Coordinates | Float[Array, "batch dim"], indices: Any) -> Array:
-    """The coordinates of the given numbers, of an array or of what is none."""
+    """Returns the coordinates numbered `indices`, shape (B, *indices.shape), of an array or of lazy coordinates."""
     return x.columns(jnp.asarray(indices)) if isinstance(x, Coordinates) else x[:, indices]
 
 
 def block_of(
     x: Coordinates | Float[Array, "batch dim"], start: Any, count: int
 ) -> Float[Array, "batch count"]:
-    """Coordinates start … start + count of an array or of what is none."""
+    """Returns coordinates start … start + count − 1, shape (B, count), of an array or of lazy coordinates."""
     return x.block(start, count) if isinstance(x, Coordinates) else slice_axis(x, start, count, axis=1)
 
 
 def materialize(x: Coordinates | Float[Array, "batch dim"]) -> Float[Array, "batch dim"]:
-    """x as an array."""
+    """Returns x as an array of shape (B, d), and an array unchanged."""
     return x.block(0, x.shape[1]) if isinstance(x, Coordinates) else x
 
 
 def streamed_product(block: Block, weight: Float[Array, "dim width"], size: int) -> Array:
-    """Σ_j block(start_j, n_j) @ weight[start_j : start_j + n_j]; blocks are made again for the gradient."""
+    """Computes Σ_j block(start_j, n_j) @ weight[start_j : start_j + n_j], shape (B, h), over blocks of `size` coordinates.
+
+    For the gradient, blocks are generated again instead of kept.
+    """
     count, rest = divmod(weight.shape[0], size)
     total = block(count * size, rest) @ weight[count * size :] if rest else jnp.zeros(())
 
@@ -203,21 +206,24 @@ def streamed_product(block: Block, weight: Float[Array, "dim width"], size: int)
 
 
 def joined(block: Block, dim: int, size: int) -> Array:
-    """The blocks side by side: all `dim` coordinates, held."""
+    """Concatenates the blocks of all `dim` coordinates, each of `size` but for the last, along the last axis."""
     count, rest = divmod(dim, size)
     parts = [block(j * size, size) for j in range(count)]
     return jnp.concatenate(parts + ([block(count * size, rest)] if rest else []), axis=-1)
 
 
 def slice_axis(array: Any, start: Any, count: int, axis: int = 0) -> Any:
-    """array[start : start + count] along an axis; None, and what is whole already, as they are."""
+    """Returns array[start : start + count] along an axis; `start` may be traced.
+
+    Returns `array` unchanged if it is None or already `count` long.
+    """
     if array is None or array.shape[axis] == count:
         return array
     return jax.lax.dynamic_slice_in_dim(jnp.asarray(array), start, count, axis)
 
 
 def _normal(word: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Standard normal numbers from 23 of the bits each, by the inverse distribution function."""
+    """Maps random words to standard normal numbers, each by 23 of its bits and the inverse distribution function."""
     mantissa = (word >> 9) | jnp.uint32(0x3F800000)
     uniform = jax.lax.bitcast_convert_type(mantissa, jnp.float32) - 1.0
     centred = 2 * (uniform + 2.0**-24) - 1  # symmetric, and never ±1

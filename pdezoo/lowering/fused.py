@@ -12,6 +12,7 @@ import sympy as sp
 from jaxtyping import Array, Float
 
 from ..calculus.collective import WindowSum, X, d, t, window_sums
+from ..calculus.kinks import KINKED
 from .codegen import compile_expressions
 from .coordinates import slice_axis
 from .lowered import Lowered, contract, lower, over_windows, times_of, windows_of
@@ -84,7 +85,10 @@ def lower_fused(exprs: tuple[sp.Expr, ...], dim: int) -> Fused:
 def _linear_sums(expr: sp.Expr) -> list[WindowSum]:
     """A large set of window sums in which the expression is jointly affine, costly kernels first."""
     chosen: list[WindowSum] = []
+    bent = set().union(*(kink.free_symbols for kink in expr.atoms(*KINKED)))  # slopes say too little there
     for s in sorted(window_sums(expr), key=lambda s: (-sp.count_ops(s.kernel), s.name)):
+        if s in bent:
+            continue
         slope = sp.diff(expr, s)
         if s not in slope.free_symbols and not any(c in slope.free_symbols for c in chosen):
             chosen.append(s)

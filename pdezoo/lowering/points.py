@@ -21,7 +21,10 @@ class Points(NamedTuple):
 
 
 def require_points(points: Points, dim: int, has_time: bool) -> Points:
-    """The points, x as an array. Raises ValueError where they are not those of a problem in `dim` dimensions, or lack its time."""
+    """Returns the points with x as an array, and without t where the problem has no time.
+
+    Raises ValueError where x does not have the shape (B, `dim`), or t is not of shape (B,) in a problem with time.
+    """
     x = materialize(points.x)
     if jnp.ndim(x) != 2 or jnp.shape(x)[1] != dim:
         raise ValueError(f"points of this problem have x of shape (B, {dim}), got {jnp.shape(x)}")
@@ -32,7 +35,7 @@ def require_points(points: Points, dim: int, has_time: bool) -> Points:
 
 
 def jet2(function: Callable[[Array], Any], s: Array) -> tuple[Any, Any, Any]:
-    """Value, first and second derivative of an elementwise function."""
+    """Computes the value, first and second derivative of an elementwise function at s, by nested forward mode."""
     one = jnp.ones_like(s)
     first = lambda q: jax.jvp(function, (q,), (one,))
     (value, slope), (_, curvature) = jax.jvp(first, (s,), (one,))
@@ -40,7 +43,7 @@ def jet2(function: Callable[[Array], Any], s: Array) -> tuple[Any, Any, Any]:
 
 
 def in_float64(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a JAX function in double precision on host arrays; returns NumPy arrays."""
+    """Calls a JAX function in double precision: converts all arrays among the arguments to float64, and returns NumPy arrays."""
     with jax.enable_x64(True):
         result = function(*jax.tree.map(lambda a: jnp.asarray(np.asarray(a), jnp.float64), arguments))
         return jax.tree.map(np.asarray, result)

@@ -1,11 +1,10 @@
-"""A counter-based generator of random bits that costs a few operations a word: `mix32`.
+"""`mix32`, a counter-based generator of random bits that costs a few operations per 32-bit word.
 
-Drawing points is the largest part of a training step at high d, and with JAX's default generator (threefry, 20
-rounds of a cipher) most of that is the making of bits. `mix32` hashes a counter with two multiply-xorshift rounds
-of full avalanche, each keyed
-(the finaliser family of MurmurHash3, multipliers by Wellons' search), which vectorises on every back end. It is meant for
-Monte Carlo points and directions, not for secrets. Keys are split and folded by threefry, so that streams of different keys
-are as independent as JAX's own. `tests/pdezoo/test_prng.py` holds it to statistical tests.
+Drawing points is the largest part of a training step at high d, and with JAX's default generator (threefry, 20 rounds of a
+cipher) most of that time is spent on random bits. `mix32` hashes a counter by two keyed mixing functions, each of full
+avalanche (the multiply-xorshift finaliser of MurmurHash3, with multipliers from Wellons' search), which vectorises on every
+back end. It is meant for Monte Carlo points and directions, not for secrets. Keys are split and folded by threefry, so that
+streams of different keys are as independent as JAX's own. `tests/pdezoo/test_prng.py` holds it to statistical tests.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from jaxtyping import Array, PRNGKeyArray, UInt32
 NAME = "mix32"
 
 _WORDS = 2**32
-"""How many words one key gives: as many as its counter has values."""
+"""The number of words that one key gives, which is the number of values of its counter."""
 
 _ROUNDS = ((16, 0x21F0AAAD), (15, 0x735A2D97), (15, None))
 
 
 def key(seed: int) -> PRNGKeyArray:
-    """A key of this generator, for use with every function of `jax.random`."""
+    """Makes a key of this generator from a seed, for use with every function of `jax.random`."""
     return jax.random.key(seed, impl=_implementation())
 
 
 def mix(word: UInt32[Array, ...]) -> UInt32[Array, ...]:
-    """A bijection of 32-bit words in which every input bit flips every output bit about half the time."""
+    """Mixes 32-bit words elementwise, by a bijection in which each input bit flips each output bit about half the time."""
     for shift, multiplier in _ROUNDS:
         word = word ^ (word >> shift)
         if multiplier is not None:
@@ -84,7 +83,7 @@ def _random_bits(words: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
 
 
 def _by_rows(words: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
-    """More numbers than a counter has values: a key for each row, else the numbers would begin again."""
+    """Draws more numbers than a counter has values, with a key for each row; with one key they would repeat."""
     if len(shape) == 1:
         raise ValueError(
             f"a key of {NAME} gives at most {_WORDS:,} numbers in a row, got {shape[0]:,}; fold in the place of each block"
@@ -94,5 +93,5 @@ def _by_rows(words: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
 
 
 def _stream(words: Array) -> Array:
-    """Two well-mixed words of a key: neighbouring keys must not give overlapping counters."""
+    """Derives two well-mixed words from a key, so that neighbouring keys do not give overlapping counters."""
     return jax.random.key_data(jax.random.fold_in(_threefry(words), 0x6D6978))

@@ -1,9 +1,9 @@
-"""Sine and cosine that vectorise.
+"""Sine and cosine in plain arithmetic, which the compiler vectorises.
 
-XLA's CPU back end calls a scalar library routine for `sin`; a range reduction and a Taylor polynomial written
-in plain arithmetic run several times faster there and cost nothing on a GPU. Cody-Waite reduction to
-|r| ≤ π/4 (arguments up to about 10⁴ in float32 keep full accuracy), then Taylor polynomials whose truncation
-error at π/4 is below the type's rounding: 2.4e-8 with 5 terms (float32), below 1e-17 with 9 (float64).
+XLA's CPU back end calls a scalar library routine for `sin`; a range reduction and a Taylor polynomial written in plain
+arithmetic run several times faster there and cost nothing on a GPU. Cody and Waite's method reduces the argument to
+|r| ≤ π/4, with full accuracy up to arguments of about 10⁴ in float32. The truncation error of the Taylor polynomials at
+π/4 is below the type's rounding: 2.4e-8 with 5 terms (float32), below 1e-17 with 9 (float64).
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _TERMS = {np.dtype(np.float32): 5, np.dtype(np.float64): 9}
 
 
 def sin(x: Float[Array, ...]) -> Float[Array, ...]:
-    """sin x, elementwise, float32 or float64."""
+    """Computes sin x elementwise, in the type of x, float32 or float64."""
     quadrant, s, c = _reduced(x)
     return _pick(quadrant, s, c)
 
 
 def cos(x: Float[Array, ...]) -> Float[Array, ...]:
-    """cos x, elementwise, float32 or float64."""
+    """Computes cos x elementwise, in the type of x, float32 or float64."""
     quadrant, s, c = _reduced(x)
     return _pick(quadrant + 1, s, c)
 
 
 def _reduced(x: Array) -> tuple[Array, Array, Array]:
-    """The quadrant k of x, and sin and cos of x − kπ/2."""
+    """Returns the quadrant k of x, as an integer, and sin and cos of x − kπ/2."""
     dtype = np.dtype(jnp.result_type(x))
     k = jnp.round(x * (2 / math.pi))
     r = x

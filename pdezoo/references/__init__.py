@@ -1,8 +1,8 @@
-"""Reference solutions that have no elementary closed form, in float64 by NumPy and SciPy alone.
+"""Reference solutions that have no elementary closed form, in float64 by NumPy and SciPy alone. Its modules are:
 
-``radial``      u_t = Δu + f(u) with radial data, on the whole domain, with an error bound
-``mean_field``  reactions and their exact flows, Gaussian averages, mean-field formula, Allen-Cahn's values
-``control``     Hamilton-Jacobi-Bellman values that need one quadrature or a scaled error function
+``radial``      u_t = Δu + f(u) with radial data, on the whole domain, with an error bound.
+``mean_field``  reactions and their exact flows, Gaussian averages, mean-field formula, Allen-Cahn's values.
+``control``     Hamilton-Jacobi-Bellman values that need one quadrature or a scaled error function.
 """
 
 from pdezoo.references.control import hopf_cole_coordinate, hopf_cole_l1, log_cost_value

@@ -48,9 +48,9 @@ def _heat_slope(u: Array) -> Array:
 
 
 def _heat_flow(u: ArrayLike, t: ArrayLike) -> Array:
-    """Φ = tanh ξ where 2ξ - tanh ξ = 2 artanh u - u + t; |u| < 1.
+    """Computes Φ = tanh ξ, where ξ solves 2ξ - tanh ξ = 2 artanh u - u + t. Raises ValueError unless |u| < 1.
 
-    In ξ the left side has slopes in [1, 2] for every ξ, so Newton's method needs no safeguard.
+    The slope of the left side lies in [1, 2] for every ξ, so Newton's method needs no safeguard.
     """
     start, t = np.asarray(u, float), np.asarray(t, float)
     if np.any(np.abs(start) >= 1):
@@ -65,20 +65,20 @@ def _heat_flow(u: ArrayLike, t: ArrayLike) -> Array:
 
 
 def _heat_curvature(u: ArrayLike, t: ArrayLike) -> Array:
-    """From ∂Φ/∂u = f(Φ)/f(u), true for every autonomous flow, differentiated once more."""
+    """Computes ∂²Φ/∂u² as the derivative of ∂Φ/∂u = f(Φ)/f(u), which holds for every autonomous flow."""
     start, end = np.asarray(u, float), _heat_flow(u, t)
     return _heat_rate(end) / _heat_rate(start) ** 2 * (_heat_slope(end) - _heat_slope(start))
 
 
 def _sine_flow(u: ArrayLike, t: ArrayLike) -> Array:
-    """tan(Φ/2) = eᵗ tan(u/2), as an increment: it holds on every branch, and small u keep their digits."""
+    """Solves tan(Φ/2) = eᵗ tan(u/2) for Φ - u, which is right on every branch of arctan and accurate for small u."""
     start, t = np.asarray(u, float), np.asarray(t, float)
     sine, cosine = np.sin(start / 2), np.cos(start / 2)
     return start + 2 * np.arctan(np.expm1(t) * sine * cosine / (cosine**2 + np.exp(t) * sine**2))
 
 
 def _sine_curvature(u: ArrayLike, t: ArrayLike) -> Array:
-    """Derivative of ∂Φ/∂u = eᵗ/(cos²(u/2) + e²ᵗ sin²(u/2))."""
+    """Computes ∂²Φ/∂u² as the derivative of ∂Φ/∂u = eᵗ/(cos²(u/2) + e²ᵗ sin²(u/2))."""
     start, t = np.asarray(u, float), np.asarray(t, float)
     below = np.cos(start / 2) ** 2 + np.exp(2 * t) * np.sin(start / 2) ** 2
     return -np.exp(t) * np.expm1(2 * t) * np.sin(start) / 2 / below**2
@@ -106,7 +106,10 @@ ALLEN_CAHN = Reaction(
 
 
 def check_point(dim: int, x_norm_sq: ArrayLike, t: ArrayLike) -> tuple[Array, Array]:
-    """|x|² and t as float64 arrays of one shape; ValueError unless dim ≥ 1, and both finite and ≥ 0."""
+    """Returns |x|² and t as float64 arrays broadcast to one shape.
+
+    Raises ValueError unless dim ≥ 1, and both are finite and not negative.
+    """
     if dim < 1:
         raise ValueError(f"expected a dimension of at least 1, got {dim}")
     square, time = np.broadcast_arrays(np.asarray(x_norm_sq, float), np.asarray(t, float))
@@ -119,15 +122,17 @@ def check_point(dim: int, x_norm_sq: ArrayLike, t: ArrayLike) -> tuple[Array, Ar
 def power_average(
     dim: int, power: float, scale: float, x_norm_sq: ArrayLike, t: ArrayLike
 ) -> tuple[Array, Array]:
-    """E (1 + b|x + √(2t) Z|²)^-μ = C λ^-μ with λ = 1 + b(|x|² + 2td), the base's mean; returns (ln C, λ).
+    """Computes the average E (1 + b|x + √(2t) Z|²)^-μ = C λ^-μ, and returns (ln C, λ).
 
-    C ≥ 1 (Jensen), and C → 1 as d grows: nothing overflows or underflows at any dimension.
+    μ is ``power`` and b is ``scale``; λ = 1 + b(|x|² + 2td) is the mean of the base.  C ≥ 1 (Jensen), and C → 1 as d
+    grows, so that nothing overflows or underflows at any dimension.
     Laplace's trick turns the average over R^d into one integral,
 
         C = (1/Γ(μ)) ∫₀^∞ z^(μ-1) exp(-φ(z/λ)) dz,   φ(l) = l + (d/2) ln(1+αl) + b|x|² l/(1+αl),   α = 4tb,
 
     where φ(l) ≤ λl is concave.  The trapezoidal rule in y, z = exp(y - e^-y), converges like exp(-π²/step).
-    Absolute error of ln C ≤ 2e-15 against 30-digit quadrature (μ ≤ 2, d = 2..10⁶); ``power`` μ in (0, 100].
+    Absolute error of ln C ≤ 2e-15 against 30-digit quadrature (μ ≤ 2, d = 2..10⁶).
+    Raises ValueError unless μ is in (0, 100], and as ``check_point`` does.
     """
     square, time = check_point(dim, x_norm_sq, t)
     if not 0 < power <= 100:
@@ -144,9 +149,9 @@ def power_average(
 
 
 def _laplace_rule(power: float, spread: float) -> tuple[Array, Array]:
-    """Nodes z and log weights, Γ(μ) included.
+    """Returns the nodes z of the trapezoidal rule and the logarithms of its weights, which include 1/Γ(μ).
 
-    They end where φ has reached the cut-off c for every d and |x|, at z ≤ c(1 + bt(4c + 80)): the |x|² term
+    The nodes end where φ has reached the cut-off c for every d and |x|, at z ≤ c(1 + bt(4c + 80)): the |x|² term
     saturates below c only if b|x|² ≤ 4btc, and for d > 40 the logarithm reaches c by itself.
     """
     cutoff = _CUTOFF + 3 * power
@@ -167,12 +172,12 @@ def _exponent(dim: int, scale: float, nodes: Array, square: Array, time: Array) 
 
 
 def initial_value(x_norm_sq: ArrayLike) -> Array:
-    """g(|x|²) = 5/(10 + 2|x|²), the initial value of the semilinear heat and Sine-Gordon problems."""
+    """Computes g = 5/(10 + 2|x|²) from |x|²: the initial value of the semilinear heat and Sine-Gordon problems."""
     return 5 / (10 + 2 * np.asarray(x_norm_sq, float))
 
 
 def gaussian_average(dim: int, x_norm_sq: ArrayLike, t: ArrayLike) -> Array:
-    """P_t g(x) = E g(x + √(2t) Z) for g = 5/(10 + 2|x|²); shapes of ``x_norm_sq`` and ``t`` broadcast.
+    """Computes the average P_t g(x) = E g(x + √(2t) Z) for g = 5/(10 + 2|x|²); shapes of ``x_norm_sq`` and ``t`` broadcast.
 
     Relative error ≤ 3e-15.  Equals (1/a) e^(2/a) E_{d/2}(2/a) with a = 8t/5 at x = 0.
     """
@@ -181,16 +186,19 @@ def gaussian_average(dim: int, x_norm_sq: ArrayLike, t: ArrayLike) -> Array:
 
 
 def gaussian_average_slope(dim: int, x_norm_sq: ArrayLike, t: ArrayLike) -> Array:
-    """∂/∂|x|² of P_t g: the same average two dimensions up and one power higher, by the Laplace integral."""
+    """Computes the derivative of P_t g with respect to |x|², shapes as in ``gaussian_average``.
+
+    By the Laplace integral it is an average of the same kind, in two more dimensions and with the power 2 in place of 1.
+    """
     log_factor, base = power_average(dim + 2, 2.0, 0.2, x_norm_sq, t)
     return -0.1 * np.exp(log_factor) / base**2
 
 
 def mean_field(dim: int, reaction: Reaction, x_norm_sq: ArrayLike, t: ArrayLike) -> Array:
-    """Φ_t(P_t g(x)), the closed-form approximation of u(t, x) for g = 5/(10 + 2|x|²).
+    """Computes Φ_t(P_t g(x)), the mean-field approximation of u(t, x) for g = 5/(10 + 2|x|²); shapes broadcast.
 
-    Evaluated to a relative 2e-15.  As an approximation of u its relative error at t = 0.3, x = 0 falls like
-    d^-3, but its largest over the domain, near x = 0 at early times, only like d^-2: docs/references.md.
+    The formula is evaluated to a relative 2e-15.  As an approximation of u its relative error at t = 0.3, x = 0 falls
+    like d^-3; the largest error over the domain, near x = 0 at early times, falls like d^-2 only: docs/references.md.
     """
     return reaction.flow(gaussian_average(dim, x_norm_sq, t), t)
 
@@ -223,10 +231,11 @@ ALLEN_CAHN_VALUES: Mapping[int, Value] = MappingProxyType(
 
 
 def allen_cahn_mean(dim: int, t: float = 0.3) -> float:
-    """E arctan(√(2t) max Z_i) over d standard normals: ∫ arctan(√(2t) m) d N'(m) N(m)^(d-1) dm, N their cdf.
+    """Computes E arctan(√(2t) max Z_i) over d standard normal Z_i: ∫ arctan(√(2t) m) d N'(m) N(m)^(d-1) dm, N their cdf.
 
-    The integrand is analytic and decays at both ends: the trapezoidal rule is exact to rounding.  Logarithms
-    keep N^(d-1) at any d.  ``t`` up to 1 (the poles of arctan at m = ±i/√(2t) set the step).
+    The integrand is analytic and decays at both ends, so the trapezoidal rule is exact to rounding.  N^(d-1) is
+    evaluated by logarithms, which do not underflow at any d.  Raises ValueError for t > 1: the poles of arctan at
+    m = ±i/√(2t) would need a smaller step.
     """
     check_point(dim, 0.0, t)
     if t > 1:
@@ -237,5 +246,8 @@ def allen_cahn_mean(dim: int, t: float = 0.3) -> float:
 
 
 def allen_cahn_mean_field(dim: int, t: float = 0.3) -> float:
-    """Φ_t(E g(X_t)) at x = 0, an upper bound of u(t, 0) up to the event that u < 0, which has weight 2^-d."""
+    """Computes Φ_t(E g(X_t)) at x = 0 for g = arctan(max x_i), the mean-field approximation of u(t, 0).
+
+    It is an upper bound of u(t, 0) up to the event that u < 0, which has probability 2^-d.
+    """
     return float(ALLEN_CAHN.flow(allen_cahn_mean(dim, t), t))

@@ -1,4 +1,4 @@
-"""u_t = Δu + f(u), u(0, x) = 5/(10 + 2|x|²), on the whole of R^d × [0, T]: a solver of the radial equation.
+"""A solver of u_t = Δu + f(u), u(0, x) = 5/(10 + 2|x|²), on the whole of R^d × [0, T], by the radial equation.
 
 In s = |x|² the equation is u_t = 4 s u_ss + 2 d u_s + f(u).  Collocation for u itself loses digits as d grows
 (1e-7 of the Sine-Gordon value at d = 10⁵).  So it is solved for the *defect* of the mean-field formula
@@ -46,7 +46,7 @@ _POINTS = 4096  # points a block in evaluation
 
 @dataclass(frozen=True)
 class Resolution:
-    """Chebyshev degree in space, Radau stages, time steps."""
+    """The resolution of a solution: Chebyshev degree in space, Radau stages of a time step, number of time steps."""
 
     degree: int
     stages: int
@@ -59,14 +59,18 @@ FINE = Resolution(degree=96, stages=8, steps=24)
 
 @dataclass(frozen=True, eq=False)
 class Defect:
-    """e(s, t) as Chebyshev × Legendre coefficients, ``coefficients[step, time degree, space degree]``."""
+    """The defect e(s, t), s = |x|², as a piecewise polynomial in time with values in Chebyshev polynomials.
+
+    ``coefficients[step, time degree, space degree]`` multiply Legendre polynomials on the time step, between two of the
+    ``times``, and Chebyshev polynomials in y = (s - L)/(s + L), where L is ``length``.
+    """
 
     length: float
     times: Array
     coefficients: Array
 
     def __call__(self, x_norm_sq: Array, t: Array) -> Array:
-        """Values at flat arrays of points."""
+        """Evaluates e at points given by |x|² and t, both of shape (N,)."""
         out = np.empty(t.size)
         for first in range(0, t.size, _POINTS):
             block = slice(first, first + _POINTS)
@@ -103,7 +107,7 @@ class RadialReference:
     defect: Defect
 
     def value(self, x_norm_sq: ArrayLike, t: ArrayLike) -> Array:
-        """u at |x|² = ``x_norm_sq`` and time ``t``; shapes broadcast.
+        """Evaluates u at |x|² = ``x_norm_sq`` and time ``t``, in float64; shapes broadcast.
 
         Raises ValueError for a negative |x|² or a time outside [0, horizon].
         """
@@ -118,8 +122,8 @@ class RadialReference:
 def radial_solution(dim: int, reaction: Reaction, horizon: float = 0.3) -> RadialReference:
     """Solve u_t = Δu + f(u), u(0, x) = 5/(10 + 2|x|²) for f = ``HEAT`` or ``SINE``, in about 0.3 s.
 
-    Dimensions from 1 to 10⁷ go through the same solver.  From d = 10⁵ on the mean-field formula alone is good
-    to 1e-13 at x = 0, t = 0.3, but over the whole domain only to 1.6 d^-2; the defect makes up the rest.
+    The same solver serves dimensions from 1 to 10⁷.  From d = 10⁵ on the mean-field formula alone is good
+    to 1e-13 at x = 0, t = 0.3, but over the whole domain only to 1.6 d^-2; the defect is the difference.
 
     Raises ValueError for dim < 1 or a horizon outside (0, 1].
     """
@@ -133,13 +137,13 @@ def radial_solution(dim: int, reaction: Reaction, horizon: float = 0.3) -> Radia
 
 
 def _sample(dim: int, horizon: float) -> tuple[Array, Array]:
-    """|x|² and t at which two resolutions are compared, from below the layer's scales to the far field."""
+    """The values of |x|² and of t at which two resolutions are compared, from below the layer's scales to the far field."""
     s = np.concatenate([[0.0], np.geomspace(1e-2, 100.0 * max(dim, 10), 60)])
     return s, np.geomspace(1e-3 * horizon / dim, horizon, 50)
 
 
 def solve_defect(dim: int, reaction: Reaction, horizon: float, resolution: Resolution) -> Defect:
-    """March the defect through the Radau IIA steps at one resolution."""
+    """Solves the equation of the defect (see the module) at one resolution, step by step, from e = 0 at t = 0."""
     length = 1.3 * np.sqrt(dim)
     y, operator = _radial_laplacian(dim, length, resolution.degree)
     nodes, integrate = _radau(resolution.stages)
@@ -158,7 +162,7 @@ def solve_defect(dim: int, reaction: Reaction, horizon: float, resolution: Resol
 
 
 def _forcing(dim: int, reaction: Reaction, s: Array, t: Array) -> tuple[Array, Array]:
-    """The mean field m = Φ_t(V) and its residual Φ_t''(V) |∇V|², |∇V|² = 4 s V_s², at s × t."""
+    """The mean field m = Φ_t(V) and its residual Φ_t''(V) |∇V|², |∇V|² = 4 s V_s², at all pairs of s and t."""
     average, slope = gaussian_average(dim, s, t), gaussian_average_slope(dim, s, t)
     return reaction.flow(average, t), reaction.curvature(average, t) * 4 * s * slope**2
 
@@ -166,10 +170,10 @@ def _forcing(dim: int, reaction: Reaction, s: Array, t: Array) -> tuple[Array, A
 def _radau_step(
     start: Array, operator: Array, integrals: Array, reaction: Reaction, mean: Array, source: Array
 ) -> Array:
-    """Stage values E = e₀ + hA [ΔE + f(m + E) - f(m) + source], shape (stages, space).
+    """Solves E = e₀ + hA [ΔE + f(m + E) - f(m) + source] for the stage values E, shape (stages, space).
 
-    Newton's method with one space Jacobian J for all stages, so that the eigenvectors of hA decouple them:
-    one inverse of I - λJ per eigenvalue λ instead of one of all stages together.
+    Newton's method is simplified to one space Jacobian J for all stages, so that the eigenvectors of hA decouple them:
+    one inverse of I - λJ for each eigenvalue λ replaces one of the system of all stages.
     """
     scales, vectors = np.linalg.eig(integrals)
     jacobian = operator + np.diag(reaction.slope(mean).mean(axis=0))
@@ -184,7 +188,10 @@ def _radau_step(
 
 
 def _radial_laplacian(dim: int, length: float, degree: int) -> tuple[Array, Array]:
-    """Nodes y (1 first) and 4 s ∂_ss + 2 d ∂_s in y at all of them but y = 1, where the function is zero."""
+    """Returns the nodes y, of which the first is 1, and the matrix of 4 s ∂_ss + 2 d ∂_s in y.
+
+    The matrix acts on values at all nodes but y = 1 (s = ∞), where the function is zero.
+    """
     y, derivative = _chebyshev(degree)
     first, second = derivative[1:, 1:], (derivative @ derivative)[1:, 1:]
     inner = y[1:, None]
@@ -192,7 +199,10 @@ def _radial_laplacian(dim: int, length: float, degree: int) -> tuple[Array, Arra
 
 
 def _chebyshev(degree: int) -> tuple[Array, Array]:
-    """Chebyshev-Lobatto nodes and differentiation matrix: differences by sines, the diagonal by row sums."""
+    """Returns the Chebyshev-Lobatto nodes and the differentiation matrix.
+
+    Against rounding, differences of nodes are products of sines, and each row's diagonal entry makes the row sum zero.
+    """
     index = np.arange(degree + 1)
     scale = np.where((index == 0) | (index == degree), 2.0, 1.0) * (-1.0) ** index
     half = np.pi / (2 * degree)
@@ -205,7 +215,7 @@ def _chebyshev(degree: int) -> tuple[Array, Array]:
 
 
 def _radau(stages: int) -> tuple[Array, Array]:
-    """Nodes 0, c₁ … c_s = 1 of Radau IIA and its matrix A = (∫₀^{c_i} ℓ_j)."""
+    """Returns the nodes 0, c₁, …, c_s = 1 of Radau IIA, and its matrix A = (∫₀^{c_i} ℓ_j), ℓ_j the Lagrange polynomials."""
     nodes = np.append((1 + roots_jacobi(stages - 1, 1, 0)[0]) / 2, 1.0)
     powers = np.arange(1, stages + 1)
     integrals = nodes[:, None] ** powers / powers
@@ -213,7 +223,7 @@ def _radau(stages: int) -> tuple[Array, Array]:
 
 
 def _graded_times(dim: int, horizon: float, steps: int) -> Array:
-    """Steps that grow geometrically beyond t = 1/(2d); the first is of the order 0.1/d."""
+    """Returns the ends of the time steps, which grow geometrically beyond t = 1/(2d). The first step is of the order 0.1/d."""
     scale = 0.5 / dim
     times = scale * np.expm1(np.log1p(horizon / scale) * np.linspace(0.0, 1.0, steps + 1))
     times[-1] = horizon

@@ -1,4 +1,7 @@
-"""Sets of K directions shared by all points of a batch, and what they look like to a network and to an ansatz."""
+"""Sets of K directions in R^d, shared by all points of a batch, along which derivatives are taken.
+
+A set says how a network's first map projects its directions, and how an ansatz varies along them.
+"""
 
 from __future__ import annotations
 
@@ -20,29 +23,35 @@ BLOCK = 4096
 
 
 class Directions(eqx.Module):
-    """K directions v_k in R^d with Σ_k E[v_k v_kᵀ]·weight = I."""
+    """K directions v_k in R^d, shared by all points of a batch, with weight · Σ_k E[v_k v_kᵀ] = I.
+
+    So weight · Σ_k v_kᵀ H v_k is an unbiased estimate of the trace of any matrix H.
+    """
 
     @property
     @abstractmethod
     def number(self) -> int:
-        """K."""
+        """The number K of directions."""
 
     @property
     @abstractmethod
     def weight(self) -> float:
-        """What a sum over the directions is multiplied by to estimate a trace."""
+        """The factor that turns a sum over the directions into an unbiased estimate of a trace."""
 
     @abstractmethod
     def rows(self, network: RidgeNetwork, params: Params) -> Float[Array, "directions width"]:
-        """Their projections by the network's first map."""
+        """Projects the directions by the first map of `network`: the rows Wᵀv_k, shape (K, h)."""
 
     @abstractmethod
     def line(self, functions: Lowered, points: Points) -> Callable[[Array], tuple[Array, ...]]:
-        """Functions along the lines x + s v_k: s of shape (K, B) ↦ values (K, B), right to second order in s."""
+        """Returns s ↦ `functions` at x + s v_k, right to second order in s.
+
+        s has shape (K, B), one number for every direction and point, and so has the value of each of the functions.
+        """
 
     @abstractmethod
     def vectors(self) -> Float[Array, "directions dim"]:
-        """The directions themselves: K·d numbers, for networks without a linear first map."""
+        """Forms the directions as one array of shape (K, d), for networks without a linear first map."""
 
 
 class Axes(Directions):
@@ -53,34 +62,37 @@ class Axes(Directions):
 
     @classmethod
     def draw(cls, key: PRNGKeyArray, count: int, dim: int) -> Axes:
-        """min(count, dim) axes, every set equally likely."""
+        """Draws min(count, dim) different axes, every set of them equally likely."""
         return cls(distinct(key, min(count, dim), dim), dim)
 
     @property
     def number(self) -> int:
-        """K, at most d."""
+        """The number K of axes, at most d."""
         return self.indices.shape[0]
 
     @property
     def weight(self) -> float:
-        """d/K."""
+        """The factor d/K, since each axis is drawn with probability K/d."""
         return self.dim / self.number
 
     def rows(self, network: RidgeNetwork, params: Params) -> Array:
-        """Rows of W: a gather."""
+        """Gathers rows of W: the projections of coordinate axes, shape (K, h)."""
         return network.rows(params, self.indices)
 
     def line(self, functions: Lowered, points: Points) -> Callable[[Array], tuple[Array, ...]]:
-        """Only the windows that hold an axis are evaluated."""
+        """Returns s ↦ `functions` at x + s e_i, exactly; only the windows that contain coordinate i are evaluated again."""
         return functions.along_axes(points, self.indices)
 
     def vectors(self) -> Array:
-        """One-hot vectors."""
+        """Forms the axes as one-hot vectors, shape (K, d)."""
         return jax.nn.one_hot(self.indices, self.dim)
 
 
 class Dense(Directions):
-    """K random vectors with independent coordinates, made block by block from a key."""
+    """K random vectors with independent coordinates of mean 0 and variance 1, made block by block from `key`.
+
+    Subclasses say how a block is drawn.
+    """
 
     key: PRNGKeyArray
     count: int = eqx.field(static=True)
@@ -88,33 +100,33 @@ class Dense(Directions):
 
     @abstractmethod
     def block(self, start: Any, size: int) -> Float[Array, "directions size"]:
-        """Coordinates start … start + size."""
+        """Draws coordinates start … start + size of every vector, shape (K, size); the same block each time it is asked for."""
 
     @property
     def number(self) -> int:
-        """K."""
+        """The number K of vectors."""
         return self.count
 
     @property
     def weight(self) -> float:
-        """1/K."""
+        """The factor 1/K, since every vector has E[v vᵀ] = I."""
         return 1 / self.count
 
     @property
     def size(self) -> int:
-        """Of a block."""
+        """The number of coordinates in a block: `BLOCK`, or d if that is less."""
         return min(BLOCK, self.dim)
 
     def rows(self, network: RidgeNetwork, params: Params) -> Array:
-        """One matrix product, shared by all points."""
+        """Projects the vectors block by block: the rows Wᵀv_k, shape (K, h), one matrix product that all points share."""
         return network.blocks(params, self.dim, self.block, self.size)
 
     def line(self, functions: Lowered, points: Points) -> Callable[[Array], tuple[Array, ...]]:
-        """To second order, from first and second derivatives of the window sums."""
+        """Returns s ↦ `functions` at x + s v_k to second order, from first and second derivatives of their window sums."""
         return functions.along_directions(points, self.block, self.size)
 
     def vectors(self) -> Array:
-        """The same blocks side by side."""
+        """Joins the blocks to one array of shape (K, d)."""
         return joined(self.block, self.dim, self.size)
 
 
@@ -122,7 +134,7 @@ class Rademacher(Dense):
     """Random signs: the dense directions of HTE."""
 
     def block(self, start: Any, size: int) -> Float[Array, "directions size"]:
-        """Signs."""
+        """Draws random signs ±1, shape (K, size)."""
         return jax.random.rademacher(jax.random.fold_in(self.key, start), (self.count, size), jnp.float32)
 
 
@@ -130,14 +142,15 @@ class Normal(Dense):
     """Standard normal vectors: the directions of Gaussian smoothing and of the biharmonic estimator."""
 
     def block(self, start: Any, size: int) -> Float[Array, "directions size"]:
-        """Standard normal numbers."""
+        """Draws standard normal numbers, shape (K, size)."""
         return jax.random.normal(jax.random.fold_in(self.key, start), (self.count, size), jnp.float32)
 
 
 def distinct(key: PRNGKeyArray, count: int, dim: int) -> Int[Array, " count"]:
-    """`count` different numbers below `dim`, every set equally likely, in O(count²) work and O(count) memory (Floyd 1987).
+    """Draws `count` different integers from 0 … dim − 1, every set equally likely (Bentley and Floyd 1987).
 
-    `jax.random.choice(replace=False)` shuffles all d.
+    Floyd's algorithm takes O(count²) work and O(count) memory, where `jax.random.choice(replace=False)` shuffles all
+    `dim` numbers.
     """
     draws = jax.random.randint(key, (count,), 0, jnp.arange(dim - count, dim) + 1)
 

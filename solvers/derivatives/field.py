@@ -1,7 +1,7 @@
-"""The trial function u_θ = b + a·n_θ as values and derivatives, using the network's structure.
+"""The trial function u_θ = b + a·n_θ and its derivatives, by the structure of the network n_θ and of the ansatz' parts a and b.
 
-d appears in one matrix product. The tangent of an axis is a row of the first weight matrix; those of the ansatz
-are closed forms; after the first layer everything lives in R^h.
+The dimension d appears in one matrix product: the derivative of the first map along an axis is a row of its weight
+matrix, the derivatives of a and b are closed forms, and after the first layer everything lives in R^h.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .planner import Index, plan
 
 
 class SecondOrder(NamedTuple):
-    """u (B,), ∂u/∂v_k (K, B) and Σ_k w_k ∂²u/∂v_k² (B,)."""
+    """A function at B points and its derivatives along K directions: u (B,), ∂u/∂v_k (K, B) and the sum Σ_k w_k ∂²u/∂v_k² (B,)."""
 
     value: Float[Array, " batch"]
     first: Float[Array, "directions batch"]
@@ -32,7 +32,10 @@ class SecondOrder(NamedTuple):
 
 
 class Field(eqx.Module):
-    """u_θ for one problem, network and parameters."""
+    """The trial function u_θ = b + a·n_θ of one problem, one network n and its parameters θ.
+
+    The problem's ansatz gives the factor a and the offset b. Derivatives are exact, up to rounding.
+    """
 
     problem: Problem
     params: Params
@@ -40,11 +43,11 @@ class Field(eqx.Module):
 
     @property
     def dim(self) -> int:
-        """Number of space dimensions."""
+        """The number d of space dimensions."""
         return self.problem.domain.dim
 
     def value(self, points: Points) -> Float[Array, " batch"]:
-        """u_θ(x, t)."""
+        """Evaluates u_θ(x, t) at a batch of points, shape (B,)."""
         factor, offset = self.problem.ansatz(points)
         if not isinstance(self.network, RidgeNetwork):
             return offset + factor * self.network.value(self.params, points)
@@ -52,35 +55,47 @@ class Field(eqx.Module):
         return offset + factor * self.network.head(self.params, stream).value[:, 0]
 
     def features(self, points: Points, offset: Float[Array, " batch"]) -> Float[Array, "batch width"]:
-        """What enters a ridge network's head: Wᵀx + w_t t, and w_b b where it reads the offset b."""
+        """Computes what enters a ridge network's head, shape (B, h): Wᵀx + w_t t, plus w_b b where the network reads
+        the offset b.
+
+        `offset` holds b at the points, shape (B,).
+        """
         assert isinstance(self.network, RidgeNetwork)
         return self._with_offset(self.network.features(self.params, points), offset)
 
     @property
     def offset_row(self) -> Float[Array, " width"]:
-        """∂z/∂b: w_b over the scale of the solution, the unit in which a network reads b."""
+        """The derivative ∂z/∂b of the features z, shape (h,): w_b over the scale of the solution, the unit in which a
+        network reads b.
+        """
         assert isinstance(self.network, OffsetNetwork)
         return self.network.offset_row(self.params) / self.problem.domain.scale
 
     def _with_offset(self, z: Array, offset: Array) -> Array:
-        """z, or a derivative of z, and what the same of b adds to it."""
+        """Adds the offset's share w_b b to the features z, or that of a derivative of b to the same derivative of z.
+
+        Returns z unchanged for a network that does not read b.
+        """
         if not isinstance(self.network, OffsetNetwork):
             return z
         return z + offset[..., None] * self.offset_row
 
     def time_derivative(self, points: Points, order: int = 1) -> Float[Array, " batch"]:
-        """∂u_θ/∂t, or ∂²u_θ/∂t²."""
+        """Computes ∂u_θ/∂t for `order` 1, or ∂²u_θ/∂t² for `order` 2, shape (B,), exactly. The points must carry a time."""
         assert points.t is not None  # an operator with time derivatives belongs to a domain with time
         _, *derivatives = jet2(lambda time: self.value(points._replace(t=time)), points.t)
         return derivatives[order - 1]
 
     def euler_derivative(self, points: Points) -> Float[Array, " batch"]:
-        """x·∇u_θ, exactly."""
+        """Computes x·∇u_θ, shape (B,), exactly, by one tangent along x."""
         one = jnp.ones(points.x.shape[0])
         return jax.jvp(lambda s: self.value(points._replace(x=points.x * s[:, None])), (one,), (one,))[1]
 
     def drift(self, points: Points, atom: Drift) -> Float[Array, " batch"]:
-        """b·∇u_θ for a Drift of the problem's operator, exactly: the slope along b(x), for a ridge network one projection Wᵀb."""
+        """Computes b·∇u_θ, shape (B,), for an atom `Drift(u, b)` of the problem's operator: exactly, by one tangent along b(x).
+
+        For a ridge network that is one more projection, Wᵀb.
+        """
         weights = self.problem.weights_of(atom)
         still, one = (f(points.x.shape[0], points.x.dtype) for f in (jnp.zeros, jnp.ones))
         return jax.jvp(lambda s: self.value(displaced(points, weights, s)), (still,), (one,))[1]
@@ -88,9 +103,9 @@ class Field(eqx.Module):
     def second_order(
         self, points: Points, directions: Directions, weights: Float[Array, "directions batch"] | None = None
     ) -> SecondOrder:
-        """First and (summed) second derivatives along directions: collapsed Taylor mode, one pass for both.
+        """Computes first derivatives and the sum of second derivatives along directions, in one pass of collapsed Taylor mode.
 
-        In the sum every direction counts with its weight, of any sign, point by point; with 1 where there are none.
+        With `weights`, shape (K, B) and of any sign, the sum counts direction k at point i weights[k, i] times.
         """
         line = directions.line(self.problem.ansatz, points)
         (a, b), (a1, b1), (a2, b2) = jet2(line, jnp.zeros((directions.number, points.x.shape[0])))
@@ -103,14 +118,17 @@ class Field(eqx.Module):
         )
 
     def fourth_order(self, points: Points, directions: Dense) -> Float[Array, "directions batch"]:
-        """∂⁴u/∂v_k⁴ by 4-jets, for an ansatz of quadratic window sums (a direction's `line` is right to second order)."""
+        """Computes ∂⁴u_θ/∂v_k⁴ along every direction, shape (K, B), by jets of order 4.
+
+        The ansatz must be made of window sums that are quadratic, since a direction's `line` is right to second order only.
+        """
         n = self._network_fourth_order(points, directions)
         line = directions.line(self.problem.ansatz, points)
         a, b = zip(*_line_derivatives(line, n[0], 4), strict=True)
         return b[4] + sum(math.comb(4, k) * a[4 - k] * n[k] for k in range(5))
 
     def _network_fourth_order(self, points: Points, directions: Dense) -> list[Array]:
-        """n and its derivatives along every direction, each (K, B)."""
+        """Returns n and its first four derivatives along every direction, each (K, B)."""
         if not isinstance(self.network, RidgeNetwork):
             moved = lambda s: jax.vmap(
                 lambda step, v: self.network.value(
@@ -138,7 +156,7 @@ class Field(eqx.Module):
     def _by_nested_jvp(
         self, points: Points, vectors: Float[Array, "directions dim"], weights: Array | None
     ) -> SecondOrder:
-        """For a network that is only a function of its coordinates."""
+        """Differentiates along full vectors by nested forward mode, for a network that has no linear first map."""
 
         def along(v: Array) -> tuple[Array, Array, Array]:
             moved = lambda s: self.network.value(self.params, points._replace(x=points.x + s[:, None] * v))
@@ -148,9 +166,10 @@ class Field(eqx.Module):
         return SecondOrder(value[0], first, jnp.sum(second if weights is None else weights * second, 0))
 
     def partials(self, points: Points, indices: tuple[Index, ...]) -> dict[Index, Float[Array, " batch"]]:
-        """∂^α u_θ for multi-indices α over the coordinates (x, y, t) that the problem has, by one planned jet.
+        """Computes ∂^α u_θ, each (B,), for multi-indices α over the coordinates (x, y, t) that the problem has.
 
-        Leibniz' rule joins the network's partials, ∂^γ n for all γ ≤ α, with the ansatz' closed forms.
+        One planned jet gives the network's partials ∂^γ n for all γ ≤ α; Leibniz' rule joins them with the closed forms
+        of a and b.
         """
         closed = self.problem.closed_partials(points)
         n = self._network_partials(points, down_closure(indices))
@@ -166,8 +185,8 @@ class Field(eqx.Module):
     def _network_partials(self, points: Points, indices: tuple[Index, ...]) -> dict[Index, Array]:
         if not isinstance(self.network, RidgeNetwork):
             return {alpha: self._nested_partial(points, alpha) for alpha in indices}
-        found = plan(indices)
-        (jet,) = found.jets
+        planned = plan(indices)
+        (jet,) = planned.jets
         rows = self.network.rows(self.params, jnp.arange(self.dim))
         time = self.network.time_row(self.params) if self.problem.has_time else jnp.zeros_like(rows[0])
         rows = jnp.concatenate([rows, time[None]])
@@ -177,7 +196,7 @@ class Field(eqx.Module):
         stream = Taylor((z, *(slots.get(k, jnp.zeros_like(z)) for k in jet.active)), (0, *jet.active))
         out = self.network.head(self.params, stream)
         partials = {n: c[:, 0] for n, c in zip(out.numbers, out.coefficients, strict=True)}
-        return found.evaluate([partials])
+        return planned.evaluate([partials])
 
     def _nested_partial(self, points: Points, alpha: Index) -> Array:
         def step(f: Callable, axis: int) -> Callable:
@@ -196,7 +215,9 @@ class Field(eqx.Module):
     def along_axis(
         self, points: Points, axis: Int[Array, ""], s: Float[Array, " batch"]
     ) -> Float[Array, " batch"]:
-        """u_θ(x + s e_axis), for derivatives in s by reverse mode."""
+        """Evaluates u_θ(x + s e_axis), shape (B,), with a number s for every point; made to be differentiated in s by
+        reverse mode.
+        """
         factor, offset = (v[0] for v in Axes(axis[None], self.dim).line(self.problem.ansatz, points)(s[None]))
         if isinstance(self.network, RidgeNetwork):
             z = self.features(points, offset) + s[:, None] * self.network.rows(self.params, axis[None])
@@ -207,7 +228,7 @@ class Field(eqx.Module):
 
 
 def _line_derivatives(line: Callable, like: Array, order: int) -> list[Any]:
-    """line(0), line'(0), … for every direction and point on its own, by nested forward mode."""
+    """Returns line(0), line'(0), … up to `order`, for every direction and point on its own, by nested forward mode."""
 
     def slope(f: Callable) -> Callable:
         return lambda s: jax.jvp(f, (s,), (jnp.ones_like(s),))[1]

@@ -73,12 +73,12 @@ class Jet:
         object.__setattr__(self, "active", active)
 
     def row(self, number: int) -> Combination:
-        """The normalised Taylor coefficient `number` as {multi-index: factor}."""
+        """Returns the normalised Taylor coefficient `number` as a combination of partials, {multi-index: factor}."""
         return _expansion(self.directions, self.order)[number]
 
     @property
     def products(self) -> int:
-        """Pairs (k, n−k), k > 0, in the convolutions Σ_k a_k b_{n−k} of all active n: K(K+1)/2 if all are active."""
+        """The number of pairs (k, n−k), k > 0, in the convolutions Σ_k a_k b_{n−k} of all active n: K(K+1)/2 if all are active."""
         present = {0, *self.active}
         return sum(n - k in present for n in self.active for k in self.active if k <= n)
 
@@ -118,20 +118,19 @@ class Plan:
 
     @property
     def streams(self) -> int:
-        """Rows that go through each linear layer per point: every active coefficient once, and the shared value."""
+        """The number of vectors that go through each linear layer per point: every active coefficient, and the shared value."""
         return 1 + sum(len(jet.active) for jet in self.jets)
 
     @property
     def products(self) -> int:
-        """Elementwise products per nonlinearity and point, up to the constant factor of its rule."""
+        """The number of elementwise products per nonlinearity and point, up to the constant factor of its rule."""
         return sum(jet.products for jet in self.jets)
 
     @cached_property
     def amplification(self) -> Mapping[Index, float]:
-        """Per partial Σ |weight| · Σ_β |factor of ∂^β u in that coefficient|.
+        """For every partial, Σ |weight| · Σ_β |factor of ∂^β u in that coefficient|.
 
-        Times the unit roundoff it bounds the rounding error of the combination when all partials are of size one;
-        1 is ideal.
+        Times the unit roundoff it bounds the rounding error of the combination when all partials are of size one; 1 is ideal.
         """
         return {
             index: float(sum(abs(w) * _size(self.jets[j].row(n)) if n else abs(w) for j, n, w in terms))
@@ -139,10 +138,10 @@ class Plan:
         }
 
     def evaluate(self, coefficients: Sequence[Any]) -> dict[Index, Any]:
-        """The wanted partials from coefficients[j][n], the n-th normalised Taylor coefficient of jet j.
+        """Computes the wanted partials from coefficients[j][n], the n-th normalised Taylor coefficient of jet j.
 
-        coefficients[j] is a sequence or a mapping by n; only 0 and the jet's active numbers are read.
-        Raises ValueError if the number of jets differs from the plan's.
+        coefficients[j] is a sequence or a mapping by n; only 0 and the jet's active numbers are read. Raises ValueError
+        if the number of jets differs from the plan's.
         """
         if len(coefficients) != len(self.jets):
             raise ValueError(
@@ -164,11 +163,11 @@ class Plan:
 
 
 def plan(indices: Iterable[Index], coordinates: Sequence[str] = (), cost: Cost = SPARSE) -> Plan:
-    """The cheapest plan found for the partials ∂^α u, α in `indices`, over the named coordinates; cached.
+    """Returns the cheapest plan found for the partials ∂^α u, α in `indices`, over the named coordinates.
 
-    `SPARSE` (the default) plans one clean jet, `DENSE` several short ones; pass a `Cost` to weigh them otherwise.
-    The same arguments always give the same plan.
-    Raises ValueError for no indices, indices of different lengths, negative entries, and names that do not fit.
+    `SPARSE` (the default) plans one clean jet, `DENSE` several short ones; pass a `Cost` to weigh them otherwise. Plans
+    are cached, and the same arguments always give the same plan. Raises ValueError for no indices, indices of different
+    lengths, negative entries, and names that do not fit.
     """
     wanted = tuple(sorted({tuple(int(a) for a in index) for index in indices}, key=lambda a: (sum(a), a)))
     if not wanted or len({len(a) for a in wanted}) != 1 or not wanted[0] or min(min(a) for a in wanted) < 0:
@@ -188,9 +187,9 @@ def _plan(wanted: tuple[Index, ...], names: tuple[str, ...], cost: Cost) -> Plan
     partials = tuple(a for a in wanted if any(a))
     if not partials:
         return Plan((Jet((), 0),), MappingProxyType({wanted[0]: ((0, 0, Fraction(1)),)}), 0.0, names)
-    found = _clean(partials, names, cost) if cost.sparse else _short(partials, names, cost)
+    planned = _clean(partials, names, cost) if cost.sparse else _short(partials, names, cost)
     value = {a: ((0, 0, Fraction(1)),) for a in wanted if not any(a)}  # u itself: coefficient 0 of any jet
-    return replace(found, combination=MappingProxyType({**value, **found.combination}))
+    return replace(planned, combination=MappingProxyType({**value, **planned.combination}))
 
 
 # --- coefficients as combinations of partials ---
@@ -250,10 +249,11 @@ def _clean(wanted: tuple[Index, ...], names: tuple[str, ...], cost: Cost) -> Pla
 
 @lru_cache(maxsize=256)
 def clean_slots(wanted: tuple[Index, ...]) -> tuple[int, ...]:
-    """Distinct slots p for which every wanted p·α has the one representation α.
+    """Returns distinct slots p, one for each coordinate, such that every wanted number p·α is a sum of slots in one way
+    only, by α.
 
-    They are of the least order wherever that order can be reached with slots up to 141 (two coordinates),
-    27 (three) or 11 (four); a closed form serves beyond.
+    They are of the least order wherever that order can be reached with slots up to 141 (two coordinates), 27 (three) or
+    11 (four); a closed form serves beyond.
     """
     size = len(wanted[0])
     limit = max(int(_SLOTS ** (1 / size)), size) if size > 1 else 1
@@ -308,23 +308,23 @@ def _short(wanted: tuple[Index, ...], names: tuple[str, ...], cost: Cost) -> Pla
 
 
 def candidates(wanted: Sequence[Index], reach: int) -> dict[Curve, int]:
-    """The family of short jets {curve: highest useful order}.
+    """Lists the curves of candidate short jets, {curve: highest useful order}.
 
-    For each wanted α: straight lines along primitive directions supported in α's coordinates, entries at most
-    `reach` (one less for three coordinates or more); and, where α_i = 1, lines of entries at most 1 in α's other
-    coordinates bent by ± axis i in slot 2 or 3, up to the order |α| + slot − 1 where ∂^α u shows through the bend.
+    For each wanted α: straight lines along primitive directions supported in α's coordinates, entries at most `reach`
+    (one less for three coordinates or more); and, where α_i = 1, lines of entries at most 1 in α's other coordinates
+    bent by ± axis i in slot 2 or 3, up to the order |α| + slot − 1 where ∂^α u shows through the bend.
     """
-    found: dict[Curve, int] = {}
+    orders: dict[Curve, int] = {}
     for a in wanted:
         support = [i for i, n in enumerate(a) if n]
         for v in _directions(support, len(a), reach - (len(support) > 2)):
-            found[(v,)] = max(found.get((v,), 0), sum(a))
+            orders[(v,)] = max(orders.get((v,), 0), sum(a))
         for i, slot, sign in itertools.product(support, (2, 3), (1, -1)):
             if a[i] == 1 and len(support) > 1:
                 bend = (*((0,) * len(a),) * (slot - 2), tuple(sign * (j == i) for j in range(len(a))))
                 for v in _directions([j for j in support if j != i], len(a), 1):
-                    found[(v, *bend)] = max(found.get((v, *bend), 0), sum(a) + slot - 1)
-    return found
+                    orders[(v, *bend)] = max(orders.get((v, *bend), 0), sum(a) + slot - 1)
+    return orders
 
 
 def _directions(support: Sequence[int], size: int, reach: int) -> Iterator[Index]:
@@ -456,8 +456,8 @@ def _weights(rows: Mapping[tuple[int, int], Combination], wanted: Index) -> Term
             matrix[columns[a], r] = f
     size = np.array([float(_size(row)) for row in rows.values()])
     unit = np.eye(len(columns))[columns[wanted]]
-    found = linprog(np.tile(size, 2), A_eq=np.hstack([matrix, -matrix]), b_eq=unit, method="highs-ds")
-    weight = np.abs(found.x.reshape(2, -1)).sum(axis=0) if found.success else np.zeros(len(labels))
+    optimum = linprog(np.tile(size, 2), A_eq=np.hstack([matrix, -matrix]), b_eq=unit, method="highs-ds")
+    weight = np.abs(optimum.x.reshape(2, -1)).sum(axis=0) if optimum.success else np.zeros(len(labels))
     ranked = sorted(range(len(labels)), key=lambda r: (weight[r] < 1e-9, size[r], r))
     exact = _solve([rows[labels[r]] for r in ranked], wanted)
     return tuple((*labels[ranked[r]], w) for r, w in sorted(exact.items()))

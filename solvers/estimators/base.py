@@ -8,37 +8,56 @@ from typing import Any, ClassVar
 import sympy as sp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pdezoo import PDE, Drift, Dt, EulerDerivative, GradNormSq, Laplacian, Points, atom_text, u
+from pdezoo import (
+    PDE,
+    Atom,
+    Drift,
+    Dt,
+    EulerDerivative,
+    GradNormSq,
+    Laplacian,
+    Points,
+    WeightedAtom,
+    atom_text,
+    u,
+)
 
 from ..derivatives.field import Field
 from ..networks.base import Network
 
 Atoms = tuple[Any, ...]
+"""The terms in which an operator depends on u, such as u itself, Δu and |∇u|²."""
 Values = dict[Any, Float[Array, " batch"]]
+"""The value of every atom at a batch of points."""
 
 
 class Estimator(ABC):
-    """Estimates the operator's atoms at a batch of points; every atom gets one array of shape (B,)."""
+    """Estimates the atoms of an operator at a batch of points, from the field u_θ and a random key.
+
+    An estimator is a frozen dataclass of hyperparameters; it says which atoms it can estimate, and whether it is unbiased.
+    """
 
     unbiased: ClassVar[bool]
-    """Whether every atom's expectation over keys is its value."""
+    """Whether the expectation over keys of every estimate is the atom's value."""
 
     accepts_lazy_coordinates: ClassVar[bool] = False
-    """Whether it leaves x to the field, so that x need not be an array but can be `Coordinates`."""
+    """Whether x may be `Coordinates` instead of an array, since the estimator leaves it to the field."""
 
     atoms: ClassVar[tuple[type, ...]] = (Dt, EulerDerivative, Drift, Laplacian, GradNormSq)
     """The kinds of atoms that it can estimate, besides u itself, which every estimator gives."""
 
     @abstractmethod
     def __call__(self, field: Field, atoms: Atoms, points: Points, key: PRNGKeyArray) -> Values:
-        """The atoms' estimates. All in one call, so that one pass serves several."""
+        """Returns an estimate of every atom, {atom: (B,)}. All are asked for in one call, so that one pass may serve several."""
 
     def value(self, field: Field, points: Points) -> Float[Array, " batch"]:
-        """u as it is to be tested: u_θ, unless the estimator belongs to another function of θ."""
+        """Evaluates u as it is to be tested, shape (B,): u_θ, unless the estimator means another function of θ, such as
+        a smoothed one.
+        """
         return field.value(points)
 
     def unsupported(self, pde: PDE, network: Network) -> str | None:
-        """Why this estimator cannot work on this problem; None if it can."""
+        """Returns the reason why this estimator cannot work on a problem with this network; None if it can."""
         beyond = [a for a in pde.atoms if a != u and not isinstance(a, self.atoms)]
         if beyond:
             has, can = ", ".join(map(atom_text, beyond)), ", ".join(map(_kind_text, self.atoms))
@@ -47,14 +66,21 @@ class Estimator(ABC):
 
 
 def _kind_text(kind: Any) -> str:
-    """A kind of atom by its first member, Δu for Laplacian; by its name where it needs more than u."""
+    """A kind of atom as a person writes it: Δu for Laplacian, b·∇u for Drift; its class name where no form is known."""
     if kind is sp.Derivative:
         return "partial derivatives in x, y, t"
+    if kind is Atom:
+        return "every atom"
+    if issubclass(kind, WeightedAtom):
+        return kind.general
     return atom_text(kind(u)) if 1 in kind.nargs else kind.__name__
 
 
 def cheap_atoms(field: Field, atoms: Atoms, points: Points) -> Values:
-    """u, its time derivatives, x·∇u and b·∇u: exact at the cost of a tangent, for every estimator."""
+    """Computes those of the atoms that every estimator has exactly, at the cost of a tangent: u, ∂u/∂t, ∂²u/∂t², x·∇u and b·∇u.
+
+    Returns {atom: (B,)}; other atoms are left out.
+    """
     values = {}
     for atom in atoms:
         if atom == u:
@@ -69,5 +95,5 @@ def cheap_atoms(field: Field, atoms: Atoms, points: Points) -> Values:
 
 
 def is_low_dimensional(atoms: Atoms) -> bool:
-    """Whether an operator is made of partial derivatives in x, y, t."""
+    """Returns whether an operator is made of partial derivatives in x, y, t."""
     return any(isinstance(a, sp.Derivative) for a in atoms)

@@ -1,4 +1,4 @@
-"""Exact derivatives: the reference for every estimator."""
+"""Exact derivatives: the reference that every estimator is compared with."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from .directional import COORDINATEWISE, by_directions
 
 @dataclass(frozen=True)
 class Exact(Estimator):
-    """All second derivatives by forward-over-reverse mode: the reference.
+    """Takes all second derivatives by forward-over-reverse mode: the reference.
 
     For a ridge network n = head(Wᵀx) the Hessian H_z of the head is contracted with WᵀW, so that the cost is that of
     min(d, h) Hessian-vector products: Δn = ⟨H_z, WᵀW⟩. With u = b + a n,
 
         Δu = Δb + a Δn + 2 ∇a·∇n + n Δa,      |∇u|² = |∇b + a∇n + n∇a|².
 
-    An operator with any other atom, such as partial derivatives in low dimensions, Δ², or an atom of a contribution's own, is taken
-    by nested automatic differentiation as the atom defines it, at O(d²) and more.
+    An operator with any other atom, such as partial derivatives in low dimensions, Δ², or an atom that a plug-in
+    defines, is evaluated by nested automatic differentiation as the atom defines it, at O(d²) and more.
     """
 
     unbiased: ClassVar[bool] = True
@@ -39,23 +39,23 @@ class Exact(Estimator):
     atoms: ClassVar[tuple[type, ...]] = (Atom, sp.Derivative)
 
     def __call__(self, field: Field, atoms: Atoms, points: Points, key: PRNGKeyArray) -> Values:
-        """The atoms, exactly; `key` is not used."""
+        """Computes the atoms exactly, {atom: (B,)}; `key` is not used."""
         if not all(a == u or isinstance(a, _KNOWN) for a in atoms):
             return nested_autodiff(field.value, points._replace(x=materialize(points.x)), atoms)
         return exact_atoms(field, atoms, points, _hessian_trace)
 
 
 _KNOWN = (*Estimator.atoms, *COORDINATEWISE)
-"""The kinds of atoms that `exact_atoms` gives, at O(d) but for those that see every coordinate for itself."""
+"""The kinds of atoms that `exact_atoms` computes, at O(d) but for those that treat every coordinate by itself."""
 
 Trace = Callable[[Field, RidgeNetwork, Array], tuple[Array, Array]]
-"""(field, network, z) ↦ (Δn, |∇n|²), each (B,)."""
+"""A function (field, network, z) ↦ (Δn, |∇n|²), each (B,), with z = Wᵀx + w_t t (+ w_b b) of shape (B, h)."""
 
 
 def exact_atoms(field: Field, atoms: Atoms, points: Points, trace: Trace) -> Values:
-    """All atoms exactly, from the network's Laplacian and squared gradient as `trace` computes them.
+    """Computes all atoms exactly, {atom: (B,)}, from the network's Laplacian and squared gradient as `trace` computes them.
 
-    Atoms that need every coordinate for itself, and networks without a linear first map, cost d jets.
+    Atoms that need every coordinate by itself, and networks without a linear first map, cost d jets.
     """
     single = tuple(a for a in atoms if isinstance(a, COORDINATEWISE))
     every = Axes(jnp.arange(field.dim), field.dim)
@@ -92,9 +92,11 @@ def _second_order_atoms(field: Field, network: RidgeNetwork, points: Points, tra
 def _through_offset(
     head: Callable, z: Array, row: Array, along: Array, lap_b: Array, bb: Array
 ) -> tuple[Array, Array]:
-    """What Δn and |∇n|² gain where z = Wᵀx + w b has the Jacobian Wᵀ + w ∇bᵀ: with the head's gradient g and Hessian H, p = Wᵀ∇b,
+    """Returns what Δn and |∇n|² gain, each (B,), where the network reads b: z = Wᵀx + w b has the Jacobian Wᵀ + w ∇bᵀ.
 
-    2 wᵀH p + |∇b|² wᵀH w + Δb g·w   and   2 (g·w)(g·p) + |∇b|² (g·w)².
+    With the head's gradient g and Hessian H, and p = Wᵀ∇b, the gains are
+
+        2 wᵀH p + |∇b|² wᵀH w + Δb g·w   and   2 (g·w)(g·p) + |∇b|² (g·w)².
     """
     along_row = lambda q: jax.jvp(head, (q,), (row,))[1]
     g_w, curvature = jax.jvp(along_row, (z,), (2 * along + bb[:, None] * row,))
@@ -103,7 +105,10 @@ def _through_offset(
 
 
 def _projected_gradients(field: Field, network: RidgeNetwork, points: Points) -> tuple[Array, Array]:
-    """Wᵀ∇a and Wᵀ∇b, each (B, h): 2 ∂a/∂|x|² Wᵀx for the radial part, a product of its own for any other window sum."""
+    """Returns Wᵀ∇a and Wᵀ∇b, each (B, h).
+
+    The window sum |x|² contributes 2 ∂a/∂|x|² Wᵀx, which is known; any other one contributes a product of its own with W.
+    """
     projected = network.project(field.params, points.x)
     along = [jnp.zeros_like(projected), jnp.zeros_like(projected)]
     for radial, slopes, gradient in field.problem.ansatz.slopes(points):
@@ -113,7 +118,7 @@ def _projected_gradients(field: Field, network: RidgeNetwork, points: Points) ->
 
 
 def _hessian_trace(field: Field, network: RidgeNetwork, z: Array) -> tuple[Array, Array]:
-    """Δn = tr(H_z WᵀW) and |∇n|² = g_zᵀ WᵀW g_z, H_z by forward-over-reverse."""
+    """Returns Δn = tr(H_z WᵀW) and |∇n|² = g_zᵀ WᵀW g_z, each (B,), with H_z by forward-over-reverse mode."""
     gradient = jax.grad(lambda q: jnp.sum(network.head(field.params, Value(q)).value))
     product = lambda row: jax.jvp(gradient, (z,), (jnp.broadcast_to(row, z.shape),))[1]
     slope = gradient(z)

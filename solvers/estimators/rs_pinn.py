@@ -31,10 +31,11 @@ from .directional import dense_unsupported, shifts_unsupported
 
 @dataclass(frozen=True)
 class RSPINN(Estimator):
-    """u and Δu of the smoothed trial function from `samples` pairs f(x ± σδ), δ shared by the batch.
+    """Estimates u and Δu of the smoothed trial function from `samples` pairs f(x ± σδ), with σ = `sigma` and δ shared
+    by the batch.
 
-    Unbiased for the smoothed function, and so biased by O(σ²) for u_θ itself. `test_samples` pairs, always the same, smooth it
-    when it is tested.
+    The estimates are unbiased for the smoothed function, and so biased by O(σ²) for u_θ itself. `test_samples` pairs, always
+    the same, smooth it when it is tested. Raises ValueError for numbers of samples below 1 and a `sigma` that is not positive.
     """
 
     samples: int = 128
@@ -49,7 +50,9 @@ class RSPINN(Estimator):
             raise ValueError(f"samples and test_samples are at least 1 and sigma positive, got {self}")
 
     def __call__(self, field: Field, atoms: tuple, points: Points, key: PRNGKeyArray) -> dict:
-        """The atoms' estimates; time derivatives, x·∇u and b·∇u are those of the network itself."""
+        """Estimates the atoms, {atom: (B,)}; time derivatives, x·∇u and b·∇u are those of the network itself, without
+        smoothing.
+        """
         directions = Normal(key, self.samples, field.dim)
         even, odd = self._pairs(field, points, directions)
         base = field.network.value(field.params, points)
@@ -67,18 +70,20 @@ class RSPINN(Estimator):
         }
 
     def value(self, field: Field, points: Points) -> Float[Array, " batch"]:
-        """The smoothed u."""
+        """Evaluates the smoothed u, shape (B,), by `test_samples` pairs that are always the same."""
         even, _ = self._pairs(field, points, Normal(prng.key(0), self.test_samples, field.dim))
         factor, offset = field.problem.ansatz(points)
         return offset + factor * (field.network.value(field.params, points) + jnp.mean(even, axis=0))
 
     def unsupported(self, pde: PDE, network: Network) -> str | None:
-        """The protocol's reasons, and what rules out dense directions."""
+        """Returns a reason where the operator has other atoms, the ansatz rules out dense directions, or the network
+        cannot be shifted; else None.
+        """
         reason = super().unsupported(pde, network) or dense_unsupported(pde, network)
         return reason or shifts_unsupported(network)
 
     def _pairs(self, field: Field, points: Points, directions: Normal) -> tuple[Array, Array]:
-        """(f(x+σδ) + f(x−σδ))/2 − f(x) and (f(x+σδ) − f(x−σδ))/2, each (samples, B)."""
+        """Returns (f(x+σδ) + f(x−σδ))/2 − f(x) and (f(x+σδ) − f(x−σδ))/2, each (samples, B)."""
         network, params = field.network, field.params
         assert isinstance(network, RidgeNetwork)
         z = network.features(params, points)
@@ -89,7 +94,7 @@ class RSPINN(Estimator):
 
 
 def squared_norms(directions: Normal) -> Float[Array, " directions"]:
-    """|δ_k|², block by block."""
+    """Computes |δ_k|² of every direction, shape (K,), block by block."""
     count, rest = divmod(directions.dim, directions.size)
     norms = lambda start, n: jnp.sum(directions.block(start, n) ** 2, axis=1)
     total = norms(count * directions.size, rest) if rest else jnp.zeros(directions.count)

@@ -18,12 +18,16 @@ from ..derivatives.field import Field
 from .base import Estimator, cheap_atoms
 
 Line = Callable[[Array], Array]
-"""s (B,) ↦ u(x + s e_i) (B,), point by point."""
+"""A function s ↦ u(x + s e_i), both of shape (B,): every point has its own s and its own value."""
 
 
 @dataclass(frozen=True)
 class _SDGD(Estimator):
-    """Δu ≈ (d/K) Σ_{i∈I} ∂²_i u, I a random set of K axes shared by the batch. Abstract in how derivatives are taken."""
+    """Estimates Δu ≈ (d/K) Σ_{i∈I} ∂²_i u, with I a random set of K axes shared by the batch. Subclasses say how
+    derivatives are taken.
+
+    Raises ValueError for fewer than one sample.
+    """
 
     samples: int = 16
     unbiased: ClassVar[bool] = True
@@ -35,16 +39,16 @@ class _SDGD(Estimator):
 
     @abstractmethod
     def derivatives(self, line: Line, s: Array) -> tuple[Array, Array]:
-        """∂_i u and ∂²_i u at s, each (B,)."""
+        """Computes ∂_i u and ∂²_i u at s, each (B,), from u along axis i."""
 
     @abstractmethod
     def over_axes(
         self, one: Callable[[Array], tuple[Array, Array]], axes: Int[Array, " axes"]
     ) -> tuple[Array, Array]:
-        """`one` applied to every axis, results stacked (K, B)."""
+        """Applies `one` to every axis and stacks the results, each (K, B)."""
 
     def __call__(self, field: Field, atoms: tuple, points: Points, key: PRNGKeyArray) -> dict:
-        """The atoms' estimates."""
+        """Estimates the atoms, {atom: (B,)}, along `samples` axes that `key` draws."""
         axes = Axes.draw(key, self.samples, field.dim)
         start = jnp.zeros(points.x.shape[0])
         one = lambda axis: self.derivatives(lambda s: field.along_axis(points, axis, s), start)
@@ -56,44 +60,44 @@ class _SDGD(Estimator):
 
 
 def _slope(line: Line) -> Line:
-    """The derivative of every point's own line, by reverse mode."""
+    """Returns the derivative of every point's own line, by reverse mode."""
     return jax.grad(lambda s: jnp.sum(line(s)))
 
 
 @dataclass(frozen=True)
 class SDGDBackward(_SDGD):
-    """Reverse over reverse, one axis after the other."""
+    """SDGD by reverse mode over reverse mode, one axis after the other."""
 
     def derivatives(self, line: Line, s: Array) -> tuple[Array, Array]:
-        """grad of grad."""
+        """Takes both derivatives by reverse mode, the second through the first."""
         return _slope(line)(s), _slope(_slope(line))(s)
 
     def over_axes(self, one: Callable, axes: Array) -> tuple[Array, Array]:
-        """A loop."""
+        """Goes through the axes one after the other, so that memory does not grow with their number."""
         return jax.lax.map(one, axes)
 
 
 @dataclass(frozen=True)
 class SDGDParallel(_SDGD):
-    """Reverse over reverse, all axes at once."""
+    """SDGD by reverse mode over reverse mode, all axes at once."""
 
     def derivatives(self, line: Line, s: Array) -> tuple[Array, Array]:
-        """grad of grad."""
+        """Takes both derivatives by reverse mode, the second through the first."""
         return _slope(line)(s), _slope(_slope(line))(s)
 
     def over_axes(self, one: Callable, axes: Array) -> tuple[Array, Array]:
-        """vmap."""
+        """Maps over all axes at once, by `jax.vmap`."""
         return jax.vmap(one)(axes)
 
 
 @dataclass(frozen=True)
 class SDGDForwardOverBackward(_SDGD):
-    """Forward over reverse, all axes at once."""
+    """SDGD by forward mode over reverse mode, all axes at once."""
 
     def derivatives(self, line: Line, s: Array) -> tuple[Array, Array]:
-        """jvp of grad."""
+        """Takes the first derivative by reverse mode, and the second through it by forward mode."""
         return jax.jvp(_slope(line), (s,), (jnp.ones_like(s),))
 
     def over_axes(self, one: Callable, axes: Array) -> tuple[Array, Array]:
-        """vmap."""
+        """Maps over all axes at once, by `jax.vmap`."""
         return jax.vmap(one)(axes)

@@ -18,10 +18,13 @@ from .directional import COORDINATEWISE, by_directions, partial_derivatives
 
 @dataclass(frozen=True)
 class STDE(Estimator):
-    """Δu ≈ (d/K) Σ_{i∈I} ∂²_i u, I a random set of K axes shared by the batch.
+    """Estimates Δu ≈ (d/K) Σ_{i∈I} ∂²_i u, with I a random set of K axes shared by the batch.
 
-    Unbiased; its variance is that of a sample without replacement of the numbers d ∂²_i u:
-    (1 − K/d)/K · Σ_i (d ∂²_i u − Δu)² / (d − 1).
+    It is unbiased. Its variance is that of a sample, without replacement, of K of the d numbers d ∂²_i u:
+
+        (1 − K/d)/K · Σ_i (d ∂²_i u − Δu)² / (d − 1).
+
+    Raises ValueError for fewer than one sample.
     """
 
     samples: int = 16
@@ -34,7 +37,7 @@ class STDE(Estimator):
             raise ValueError(f"samples is the number of sampled axes, at least 1, got {self.samples}")
 
     def __call__(self, field: Field, atoms: tuple, points: Points, key: PRNGKeyArray) -> dict:
-        """The atoms' estimates; partial derivatives in x, y, t are exact."""
+        """Estimates the atoms, {atom: (B,)}; partial derivatives in x, y, t are exact."""
         if is_low_dimensional(atoms):
             return partial_derivatives(field, atoms, points)
         return by_directions(field, atoms, points, Axes.draw(key, self.samples, field.dim))

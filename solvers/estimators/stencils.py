@@ -8,8 +8,9 @@ Stein's identity gives derivatives of the network smoothed by a Gaussian of widt
 
     n = f + E e,      ∇n = E[ξ o]/σ,      Δn = E[(|ξ|² − d) e]/σ²,      ∂²n/∂t² = E[(ξ_t² − 1) e]/σ²,
 
-|ξ|² over the d space coordinates. The network alone is smoothed: u = b + a·n, with the derivatives of a and b in closed form.
-Smoothing u itself would smooth the kinks of |x|₁ in the data of `hjb`. Increments are formed as `Pairs`, to keep float32 usable.
+with |ξ|² over the d space coordinates. The network alone is smoothed: u = b + a·n, with the derivatives of a and b in
+closed form. Smoothing u itself would smooth the kinks of |x|₁ in the data of `hjb`. The parts e and o are computed as
+`SymmetricIncrements`, since differences of values lose most of their digits in float32.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ from .base import Estimator
 from .directional import dense_unsupported, shifts_unsupported
 
 LARGEST = 2**26
-"""Coordinates of a stencil: a quarter of a gigabyte."""
+"""The largest number of coordinates that a stencil may have: a quarter of a gigabyte in float32."""
 
-_BLOCK = 2**18  # numbers of one layer, at all shifted points of a block of pairs: a megabyte
+_BLOCK = 2**18  # numbers of one layer at the shifted points of one block of pairs, at most: a megabyte
 
 
 class Derivatives(NamedTuple):
-    """Of a network, or of its smoothing, at points; `gradient` is over all D inputs."""
+    """Derivatives of a network, or of its smoothing, at B points. `gradient` is over all D inputs, time being the last."""
 
     value: Float[Array, " batch"]
     gradient: Float[Array, "batch inputs"]
@@ -53,9 +54,11 @@ class Derivatives(NamedTuple):
 
 
 class Stencil(NamedTuple):
-    """J pairs of points, and weights: n = f + mean·e, ∇n = Σ slope_j δ_j o_j, Δn = space·e, ∂²n/∂t² = time·e.
+    """J pairs of points x ± offsets_j, and the weights that make derivatives of the even and odd parts e_j and o_j there:
 
-    A pair of which all numbers are zero adds nothing.
+        n = f + Σ mean_j e_j,   ∇n = Σ slope_j offsets_j o_j,   Δn = Σ space_j e_j,   ∂²n/∂t² = Σ time_j e_j.
+
+    A pair all of whose numbers are zero adds nothing.
     """
 
     offsets: Float[Array, "pairs inputs"]
@@ -65,7 +68,7 @@ class Stencil(NamedTuple):
     time: Float[Array, " pairs"]
 
     def blocks(self, count: int) -> Stencil:
-        """Its pairs in `count` parts of one size, on a new leading axis; pairs of zeros fill the last."""
+        """Returns the pairs in `count` parts of one size, along a new leading axis; pairs of zeros fill up the last part."""
         size = -(-self.mean.shape[0] // count)
         short = size * count - self.mean.shape[0]
         filled = (jnp.pad(a, [(0, short), *[(0, 0)] * (a.ndim - 1)]) for a in self)
@@ -77,32 +80,34 @@ class Stencil(NamedTuple):
         even: Float[Array, "pairs batch"],
         odd: Float[Array, "pairs batch"],
     ) -> Derivatives:
-        """From f, and the parts e and o."""
+        """Computes the derivatives at B points from f, shape (B,), and its even and odd parts at every pair, each (J, B)."""
         gradient = jnp.einsum("jb,j,ji->bi", odd, self.slope, self.offsets)
         return Derivatives(value + self.mean @ even, gradient, self.space @ even, self.time @ even)
 
 
 @dataclass(frozen=True)
 class ByStencil(Estimator):
-    """u, its gradient, Laplacian and time derivatives by a stencil on the network."""
+    """Estimates u, its gradient, Laplacian and time derivatives by a stencil on the network. Subclasses give the stencil."""
 
     unbiased: ClassVar[bool] = False
 
     @abstractmethod
     def pairs(self, inputs: int) -> int:
-        """How many pairs of points a stencil in so many inputs has."""
+        """Returns how many pairs of points a stencil in `inputs` inputs has, in space and time together."""
 
     @abstractmethod
     def stencil(self, dim: int, has_time: bool, key: PRNGKeyArray) -> Stencil:
-        """Points and weights for `dim` space coordinates, and time as the last input."""
+        """Returns points and weights for `dim` space coordinates, with time, if there is any, as the last input."""
 
     def __call__(self, field: Field, atoms: tuple, points: Points, key: PRNGKeyArray) -> dict:
-        """The atoms' estimates."""
+        """Estimates the atoms, {atom: (B,)}, from the derivatives of the network by the product rule."""
         stencil = self.stencil(field.dim, field.problem.has_time, key)
         return _under_ansatz(field, atoms, points, self._derivatives(field, points, stencil))
 
     def unsupported(self, pde: PDE, network: Network) -> str | None:
-        """The protocol's reasons, and what rules out dense directions."""
+        """Returns a reason where the stencil is too large, the operator has other atoms, the ansatz rules out dense
+        directions, or the network cannot be shifted; else None.
+        """
         numbers = self.pairs(pde.dim + 1) * pde.dim
         if numbers > LARGEST:
             return f"its stencil at d = {pde.dim} has {numbers:,} coordinates, more than {LARGEST:,}; use hte or stde"
@@ -110,7 +115,9 @@ class ByStencil(Estimator):
         return reason or shifts_unsupported(network)
 
     def _derivatives(self, field: Field, points: Points, stencil: Stencil) -> Derivatives:
-        """Block by block where pairs are many, so that memory does not grow with their number."""
+        """Computes the network's derivatives; block by block where pairs are many, so that memory does not grow with
+        their number.
+        """
         network, params = field.network, field.params
         assert isinstance(network, RidgeNetwork)
         z = network.features(params, points)
@@ -118,22 +125,25 @@ class ByStencil(Estimator):
 
         def part(stencil: Stencil) -> Derivatives:
             odd = network.features(params, _as_points(stencil.offsets, field.dim))[:, None]
-            found = network.head(params, SymmetricIncrements(z, jnp.zeros_like(odd), odd))
-            return stencil.apply(zero, found.even[..., 0], found.odd[..., 0])
+            parts = network.head(params, SymmetricIncrements(z, jnp.zeros_like(odd), odd))
+            return stencil.apply(zero, parts.even[..., 0], parts.odd[..., 0])
 
         count = -(-stencil.mean.shape[0] * z.size // _BLOCK)
         total = _sum(part, stencil.blocks(count)) if count > 1 else part(stencil)
         return total._replace(value=total.value + network.head(params, Value(z)).value[:, 0])
 
     def _smoothed(self, field: Field, points: Points, stencil: Stencil) -> Array:
-        """u with the network's mean over the stencil."""
+        """Evaluates u with the network's mean over the stencil in place of the network, shape (B,)."""
         factor, offset = field.problem.ansatz(points)
         return offset + factor * self._derivatives(field, points, stencil).value
 
 
 @dataclass(frozen=True)
 class FiniteDifference(ByStencil):
-    """Central differences of the network along every input, 2D + 1 values a point: biased by O(step²)."""
+    """Central differences of the network along every input, biased by O(step²); they take 2D + 1 values a point.
+
+    Raises ValueError for a `step` that is not positive.
+    """
 
     step: float = 0.01
 
@@ -142,11 +152,13 @@ class FiniteDifference(ByStencil):
             raise ValueError(f"step is the distance of neighbours, positive, got {self.step}")
 
     def pairs(self, inputs: int) -> int:
-        """One for every input."""
+        """Returns one pair for every input."""
         return inputs
 
     def stencil(self, dim: int, has_time: bool, key: PRNGKeyArray) -> Stencil:
-        """Neighbours along the axes."""
+        """Returns the neighbours at distance `step` along every axis, with the weights of central differences; `key` is
+        not used.
+        """
         inputs = dim + has_time
         weight = jnp.full(inputs, 1 / self.step**2)
         in_space = jnp.arange(inputs) < dim
@@ -161,10 +173,12 @@ class FiniteDifference(ByStencil):
 
 @dataclass(frozen=True)
 class SteinMC(ByStencil):
-    """Stein's identity with `samples` pairs x ± σξ, ξ standard normal and shared by the batch: 2·samples + 1 values a point.
+    """Stein's identity by Monte Carlo: `samples` pairs x ± σξ, with ξ standard normal and shared by the batch,
+    2·samples + 1 values a point.
 
-    Unbiased for the smoothed function's value, gradient and Laplacian, which differ from the network's by O(σ²).
-    `test_samples` pairs, always the same, smooth u when it is tested.
+    It is unbiased for the smoothed function's value, gradient and Laplacian, which differ from the network's by O(σ²).
+    `test_samples` pairs, always the same, smooth u when it is tested. Raises ValueError for numbers of samples below 1
+    and a `sigma` that is not positive.
     """
 
     samples: int = 1024
@@ -176,15 +190,15 @@ class SteinMC(ByStencil):
             raise ValueError(f"samples and test_samples are at least 1 and sigma positive, got {self}")
 
     def pairs(self, inputs: int) -> int:
-        """Whatever the dimension."""
+        """Returns `samples`, whatever the number of inputs."""
         return self.samples
 
     def stencil(self, dim: int, has_time: bool, key: PRNGKeyArray) -> Stencil:
-        """Random points."""
+        """Draws `samples` random pairs from `key`, of equal weights."""
         return self._drawn(key, self.samples, dim, has_time)
 
     def value(self, field: Field, points: Points) -> Float[Array, " batch"]:
-        """The smoothed u."""
+        """Evaluates u with a smoothed network, shape (B,), by `test_samples` pairs that are always the same."""
         drawn = self._drawn(prng.key(0), self.test_samples, field.dim, field.problem.has_time)
         return self._smoothed(field, points, drawn)
 
@@ -197,8 +211,9 @@ class SteinMC(ByStencil):
 class SteinSparseGrid(ByStencil):
     """Stein's identity by the Smolyak rule of Gauss-Hermite rules of this level: at level 3, 2D² + 2D + 1 values a point.
 
-    Exact for networks that are polynomials of degree 2·level − 3 for Δn, one more for ∇n; the nodes are symmetric, so that pairs
-    share values. The rule of `test_level` smooths u when it is tested.
+    It is exact for networks that are polynomials of degree 2·level − 3 for Δn, one more for ∇n; the nodes are
+    symmetric, so that pairs share values. The rule of `test_level` smooths u when it is tested. Raises ValueError for a
+    level below 2, a `test_level` below 1 and a `sigma` that is not positive.
     """
 
     level: int = 3
@@ -210,15 +225,15 @@ class SteinSparseGrid(ByStencil):
             raise ValueError(f"level is at least 2, test_level at least 1 and sigma positive, got {self}")
 
     def pairs(self, inputs: int) -> int:
-        """Those of the nodes with most coordinates off zero, ±1 on level − 1 axes: D² of D² + D pairs at level 3."""
+        """Counts the pairs of nodes that differ from zero on level − 1 axes, which are most: D² − D of D² + D pairs at level 3."""
         return 2 ** (self.level - 2) * math.comb(inputs, self.level - 1)
 
     def stencil(self, dim: int, has_time: bool, key: PRNGKeyArray) -> Stencil:
-        """One of every pair of nodes, with the weights of both."""
+        """Returns one node of every pair ±ξ of the rule, with the weights of both; `key` is not used."""
         return self._grid(self.level, dim, has_time)
 
     def value(self, field: Field, points: Points) -> Float[Array, " batch"]:
-        """The smoothed u."""
+        """Evaluates u with a network smoothed by the rule of `test_level`, shape (B,)."""
         return self._smoothed(field, points, self._grid(self.test_level, field.dim, field.problem.has_time))
 
     def _grid(self, level: int, dim: int, has_time: bool) -> Stencil:
@@ -231,7 +246,7 @@ class SteinSparseGrid(ByStencil):
 def stein(
     nodes: Float[Array, "pairs inputs"], weights: Float[Array, " pairs"], dim: int, sigma: float
 ) -> Stencil:
-    """The stencil of Stein's identity: pairs ±σξ_j of standard normal nodes, each with the weight of both."""
+    """Returns the stencil of Stein's identity for pairs ±σξ_j of standard normal nodes ξ_j, each with the weight of both."""
     excess = jnp.sum(nodes[:, :dim] ** 2, axis=1) - dim
     in_time = jnp.sum(nodes[:, dim:] ** 2 - 1, axis=1)
     second = weights / sigma**2
@@ -240,10 +255,13 @@ def stein(
 
 @lru_cache(maxsize=16)
 def smolyak(dim: int, level: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes (n, dim) and weights (n,) of the level-k Smolyak rule for the standard normal measure, by the combination technique.
+    """Returns nodes (n, dim) and weights (n,) of the level-k Smolyak rule for the standard normal measure, by the
+    combination technique.
 
-    A = Σ_q (−1)^{k−1−q} C(dim−1, k−1−q) Σ_{|l| = dim+q} V_{l_1} ⊗ ⋯ ⊗ V_{l_dim}, V_l the Gauss-Hermite rule of l nodes
-    (Wasilkowski and Woźniakowski 1995). Exact for polynomials of total degree 2k − 1. Nodes that rules share are merged.
+        A = Σ_q (−1)^{k−1−q} C(dim−1, k−1−q) Σ_{|l| = dim+q} V_{l_1} ⊗ ⋯ ⊗ V_{l_dim},
+
+    with V_l the Gauss-Hermite rule of l nodes (Wasilkowski and Woźniakowski 1995). It is exact for polynomials of total
+    degree 2k − 1. Nodes that rules share are merged.
     """
     merged: dict[tuple[tuple[int, float], ...], float] = defaultdict(float)
     for q in range(max(0, level - dim), level):
@@ -261,7 +279,7 @@ def smolyak(dim: int, level: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _hermite(count: int) -> list[tuple[float, float]]:
-    """(node, weight) of the Gauss rule for the standard normal measure; its middle node is 0 and not nearly so."""
+    """Returns (node, weight) of the Gauss rule for the standard normal measure, rounded so that its middle node is exactly 0."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(count)
     return [
         (round(x, 12), w) for x, w in zip(nodes.tolist(), (weights / weights.sum()).tolist(), strict=True)
@@ -269,7 +287,7 @@ def _hermite(count: int) -> list[tuple[float, float]]:
 
 
 def _sum(part: Callable[[Stencil], Derivatives], blocks: Stencil) -> Derivatives:
-    """Σ_k part(k-th block), one after the other; each block is made again for the gradient."""
+    """Returns Σ_k part(k-th block), one block after the other; each is computed again for the gradient instead of being stored."""
     again = jax.checkpoint(part, prevent_cse=False)
     add = lambda total, block: (jax.tree.map(jnp.add, total, again(block)), None)
     shapes = jax.eval_shape(part, jax.tree.map(lambda a: a[0], blocks))
@@ -281,7 +299,7 @@ def _as_points(vectors: Array, dim: int) -> Points:
 
 
 def _under_ansatz(field: Field, atoms: tuple, points: Points, n: Derivatives) -> dict:
-    """The atoms of u = b + a·n by the product rule."""
+    """Computes the atoms of u = b + a·n, {atom: (B,)}, from the derivatives of n by the product rule."""
     ansatz, dim = field.problem.ansatz, field.dim
     factor, offset = ansatz(points)
     closed = field.problem.closed(points)

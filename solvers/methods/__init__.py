@@ -1,1 +1,1 @@
-"""One file per method: the estimator, trainer or network that is its own, and its named rows."""
+"""One file for each method: its registered rows, and the estimator, trainer or network that no other method has."""

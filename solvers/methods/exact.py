@@ -1,3 +1,5 @@
+"""The reference row: exact derivatives, trained with Adam."""
+
 from __future__ import annotations
 
 from solvers import Exact, NeuralSolver, Solver, register

@@ -26,31 +26,32 @@ from solvers import (
     register,
 )
 
-# Of the mean eigenvalue of WᵀW: above the float32 rounding of the factorisation even where W has rank one.
+# Added to the diagonal of WᵀW, in units of its mean eigenvalue. It is above the float32 rounding of the factorisation even
+# where W has rank one.
 _JITTER = 1e-5
 
 
 @dataclass(frozen=True)
 class ForwardLaplacian(Estimator):
-    """Δu and |∇u|², exactly, in forward mode with the second-order stream collapsed."""
+    """Computes Δu and |∇u|² exactly, in forward mode with the second-order stream collapsed."""
 
     unbiased: ClassVar[bool] = True
     accepts_lazy_coordinates: ClassVar[bool] = True
     atoms: ClassVar[tuple[type, ...]] = (*Estimator.atoms, *COORDINATEWISE)
 
     def __call__(self, field: Field, atoms: tuple, points: Points, key: PRNGKeyArray) -> dict:
-        """The atoms, exactly; `key` is not used."""
+        """Computes the atoms exactly, {atom: (B,)}; `key` is not used."""
         return exact_atoms(field, atoms, points, forward_trace)
 
 
 def forward_trace(field: Field, network: RidgeNetwork, z: Array) -> tuple[Array, Array]:
-    """(Δn, |∇n|²), each (B,), by one collapsed pass along min(d, h) directions."""
+    """Returns (Δn, |∇n|²), each (B,), by one collapsed pass along the rows of a matrix R with RᵀR = WᵀW."""
     jets = network.head(field.params, CollapsedJets(z, _rows(field, network)[:, None], jnp.zeros_like(z)))
     return jets.second[:, 0], jnp.sum(jets.first[..., 0] ** 2, axis=0)
 
 
 def _rows(field: Field, network: RidgeNetwork) -> Array:
-    """R with RᵀR = WᵀW and min(d, h) rows."""
+    """Returns R with RᵀR = WᵀW, shape (K, h): W itself for d < 2h, and otherwise a Cholesky factor, K = h."""
     gram = network.gram(field.params, field.dim)
     width = gram.shape[0]
     if field.dim < 2 * width:

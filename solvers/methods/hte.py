@@ -8,7 +8,7 @@ from solvers.estimators.hte import HTE, DenseSTDE
 
 @register("hte")
 def hte() -> Solver:
-    """Hutchinson trace estimation with dense Rademacher directions, collapsed Taylor mode; Adam. Hu et al. 2024."""
+    """Hutchinson trace estimation with dense random signs, collapsed Taylor mode; Adam. Hu et al. 2024."""
     return NeuralSolver("hte", HTE())
 
 

@@ -20,20 +20,22 @@ class NullSolver(Solver):
     sees_solution: ClassVar[bool] = True
 
     def hyperparameters(self) -> dict[str, Any]:
-        """Which predictor."""
+        """Returns which null predictor it is, {"null": name}."""
         return {"null": self.null}
 
     def with_hyperparameters(self, **changes: Any) -> Self:
-        """There is nothing to change: another predictor has another name."""
+        """Raises BadHyperparameter for any change, since another predictor has another name; without one, returns the
+        solver itself.
+        """
         require_known(self.name, changes, ())
         return self
 
     def unsupported(self, pde: PDE) -> str | None:
-        """A null predictor exists for every problem."""
+        """Returns None: a null predictor exists for every problem."""
         return None
 
     def fit(self, pde: PDE, *, steps: int = 0, test: TestSet | None = None, **_: Any) -> Result:
-        """Fit it on the test set (by default one of the usual size)."""
+        """Fits the predictor on a test set, by default one of the usual size, and measures its errors there."""
         begin = time.perf_counter()
         test = test or TestSet(pde)
         null = fit_nulls(test)[self.null]

@@ -11,7 +11,7 @@ from solvers.trainers.subspace import SubspaceZO
 
 @register("sdze")
 def sdze() -> Solver:
-    """Sparse STDE trained by zeroth-order descent in random low-rank subspaces, common random numbers on both sides."""
+    """Sparse STDE, zeroth-order descent in random low-rank subspaces, common random numbers on both sides."""
     return NeuralSolver("sdze", STDE(), SubspaceZO())
 
 
@@ -19,7 +19,7 @@ def sdze() -> Solver:
 def sdze_no_crns() -> Solver:
     """The ablation without common random numbers: each side of a difference has its own points and axes.
 
-    With ε as small as `sdze` has it, the noise of ρ drowns everything; at ε = 0.1 it learns a small problem.
+    With ε as small as in `sdze` the noise of ρ drowns everything; at ε = 0.1 it learns a small problem.
     """
     return NeuralSolver("sdze-no-crns", STDE(), SubspaceZO(common=False, epsilon=0.1))
 
@@ -32,13 +32,13 @@ def sdze_adam() -> Solver:
 
 @register("sdze-replay")
 def sdze_replay() -> Solver:
-    """SDZE whose first weight is made again from its seed at every use, and past subspaces from theirs: memory ∝ √d."""
+    """SDZE that makes its first weight and its past subspaces again from seeds at every use: memory ∝ √d."""
     return NeuralSolver("sdze-replay", STDE(), SubspaceZO(refresh=500), SeededMLP())
 
 
 @register("sdze-full-space")
 def sdze_full_space() -> Solver:
-    """The ablation without subspaces: sparse STDE, symmetric differences along a Gaussian direction of all parameters."""
+    """Ablation without subspaces: sparse STDE, symmetric differences along a Gaussian in all parameters."""
     return NeuralSolver(
         "sdze-full-space", STDE(), ZORGE(mu=1e-3, symmetric=True, queries=1, learning_rate=1e-4)
     )
@@ -54,5 +54,5 @@ def sdgd_mixed_zo() -> Solver:
 
 @register("rs-pinn-zo")
 def rs_pinn_zo() -> Solver:
-    """Randomised smoothing in space, zeroth-order descent in all parameters: no automatic differentiation at all."""
+    """Randomised smoothing in space, zeroth-order descent in all parameters: no automatic differentiation."""
     return NeuralSolver("rs-pinn-zo", RSPINN(), ZORGE(mu=1e-3, symmetric=True, queries=1, learning_rate=1e-4))

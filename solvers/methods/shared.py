@@ -16,7 +16,7 @@ from solvers.estimators.stde import STDE
 class SharedMLP(RidgeNetwork):
     """An MLP whose first map has rows W[i] = f[i mod b]·V[i div b]: a filter f of b numbers and ⌈d/b⌉ rows V.
 
-    It has b + h·d/b numbers where a dense layer has h·d.
+    It has b + h·d/b numbers where a dense layer has h·d. Raises ValueError for a block of less than one coordinate.
     """
 
     width: int = 128
@@ -31,34 +31,36 @@ class SharedMLP(RidgeNetwork):
 
     @property
     def dense(self) -> MLP:
-        """The network behind the filter."""
+        """The dense network on ⌈d/b⌉ inputs that follows the filter."""
         return MLP(self.width, self.depth)
 
     def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
-        """The dense network's parameters on ⌈d/b⌉ inputs, and the "filter"; together of variance 1/d."""
+        """Draws the dense network's parameters on ⌈d/b⌉ inputs, and the "filter", shape (b,); together they give W a
+        variance of 1/d.
+        """
         here, behind = jax.random.split(key)
         params = self.dense.init(behind, -(-dim // self.block), has_time)
         return params | {"filter": jax.random.normal(here, (self.block,)) / jnp.sqrt(self.block)}
 
     def project(self, params: Params, x: Array) -> Array:
-        """(f applied to every block of x) @ V; the last block is padded with zeros."""
+        """Computes Wᵀx, shape (B, h): f applied to every block of x, times V. The last block is padded with zeros."""
         padded = jnp.pad(x, ((0, 0), (0, -x.shape[1] % self.block)))
         return (padded.reshape(x.shape[0], -1, self.block) @ params["filter"]) @ params["first"]
 
     def rows(self, params: Params, axes: Array) -> Array:
-        """f[axes mod b]·V[axes div b]."""
+        """Gathers rows of W, f[i mod b]·V[i div b] for the axes i, shape (K, h)."""
         return params["filter"][axes % self.block, None] * params["first"][axes // self.block]
 
     def time_row(self, params: Params) -> Array:
-        """w_t."""
+        """Returns w_t, the projection of the time axis, shape (h,)."""
         return self.dense.time_row(params)
 
     def head(self, params: Params, stream: S) -> S:
-        """The dense network's."""
+        """Applies the layers of the dense network after its first map."""
         return self.dense.head(params, stream)
 
 
 @register("stde-shared")
 def stde_shared() -> Solver:
-    """Sparse STDE on a network whose first layer shares one filter over blocks of 16 coordinates; Adam. Shi et al. 2024."""
+    """Sparse STDE, first layer with one filter shared by blocks of 16 coordinates; Adam. Shi et al. 2024."""
     return NeuralSolver("stde-shared", STDE(), network=SharedMLP())

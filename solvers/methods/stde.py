@@ -30,10 +30,10 @@ from solvers.estimators.stde import STDE
 
 @dataclass(frozen=True)
 class ExactGradientSTDE(Estimator):
-    """Only Δn is sampled: Δu = Δb + a (d/K) Σ_{i∈I} ∂²_i n + 2 ∇a·∇n + n Δa, with ∇a·∇n exact by one tangent along Wᵀ∇a.
+    """STDE of the network alone: Δu = Δb + a (d/K) Σ_{i∈I} ∂²_i n + 2 ∇a·∇n + n Δa, with ∇a·∇n exact by one tangent along Wᵀ∇a.
 
-    On a ball ∇a = −2x/R², and Wᵀx is known. STDE as published samples that term too, d·∂_i a ∂_i n, at more variance. |∇u|² has
-    its exact cross terms, and |∇n|² by the same axes.
+    On a ball ∇a = −2x/R², and Wᵀx is known. STDE as published samples that term too, d·∂_i a ∂_i n, at more variance. |∇u|²
+    has its exact cross terms, and |∇n|² is estimated along the same axes. Raises ValueError for fewer than one sample.
     """
 
     samples: int = 16
@@ -45,7 +45,7 @@ class ExactGradientSTDE(Estimator):
             raise ValueError(f"samples is the number of sampled axes, at least 1, got {self.samples}")
 
     def __call__(self, field: Field, atoms: tuple, points: Points, key: PRNGKeyArray) -> dict:
-        """The atoms' estimates."""
+        """Estimates the atoms, {atom: (B,)}, along `samples` axes that `key` draws."""
         axes = Axes.draw(key, self.samples, field.dim)
 
         def trace(field: Field, network: RidgeNetwork, z: Array) -> tuple[Array, Array]:
@@ -57,7 +57,9 @@ class ExactGradientSTDE(Estimator):
         return exact_atoms(field, atoms, points, trace)
 
     def unsupported(self, pde: PDE, network: Network) -> str | None:
-        """The protocol's reasons; a network without a linear first map, whose ∇a·∇n is not cheap."""
+        """Returns a reason where the network has no linear first map, so that ∇a·∇n is not cheap, or the operator has
+        other atoms; else None.
+        """
         if not isinstance(network, RidgeNetwork):
             return "it takes ∇a·∇n from the first linear map of a ridge network; this network has none"
         return super().unsupported(pde, network)
@@ -89,7 +91,7 @@ def stde_unbiased() -> Solver:
 
 @register("stde-unbiased-one-factor")
 def stde_unbiased_one_factor() -> Solver:
-    """The unbiased loss with the gradient through one of its two factors: half the memory of a reverse pass; Adam."""
+    """The unbiased loss, gradient through one factor only: half the memory of a reverse pass; Adam."""
     return NeuralSolver("stde-unbiased-one-factor", STDE(), loss=DoubleSampledLoss(both_factors=False))
 
 

@@ -15,36 +15,39 @@ PUBLISHED = {
     (21, 768): ((7, 8), (1, 6), (3, 16)),
     (768, 768): ((12, 12), (8, 4), (8, 16)),
 }
+"""For the shape (m, n) of a matrix of the paper, its folding ((m_1, n_1), (m_2, n_2), (m_3, n_3))."""
 
 
 @dataclass(frozen=True)
 class PublishedTTMLP(TTMLP):
     """A TTMLP folded so that it has the paper's parameters in 20 dimensions and time: 7,745 at rank 8 and 3,209 at rank 2.
 
-    The paper does not give its foldings. Of all into two to four factors for each of both matrices, with biases and a dense
-    read-out, this is the only one in three that gives both numbers at integer ranks.
+    The paper does not give its foldings. Of all into two to four factors for each of both matrices, with biases and a
+    dense read-out, this is the only one in three that gives both numbers at integer ranks.
     """
 
     def fold(self, shape: tuple[int, int]) -> tuple[tuple[int, int], ...]:
-        """The folding of a matrix of the paper's; any other as evenly as possible."""
+        """Returns the folding that gives the paper's numbers for a matrix of the paper's; others are folded as evenly
+        as possible.
+        """
         return PUBLISHED.get(shape) or super().fold(shape)
 
 
 @register("tt-zo")
 def tt_zo() -> Solver:
-    """Tensor-train network, Stein's identity on a sparse grid, zeroth-order hybrid training. Zhao et al. 2023."""
+    """Tensor-train network, Stein's identity on a sparse grid, zeroth-order hybrid. Zhao et al. 2023."""
     return NeuralSolver("tt-zo", SteinSparseGrid(), ZOHybrid(), PublishedTTMLP(rank=2))
 
 
 @register("tt-zo-fd")
 def tt_zo_fd() -> Solver:
-    """Tensor-train network, finite differences, zeroth-order hybrid training. Zhao et al. 2023."""
+    """Tensor-train network, finite differences, zeroth-order hybrid. Zhao et al. 2023."""
     return NeuralSolver("tt-zo-fd", FiniteDifference(), ZOHybrid(), PublishedTTMLP(rank=2))
 
 
 @register("tt-zo-se")
 def tt_zo_se() -> Solver:
-    """Tensor-train network, Stein's identity by Monte Carlo, zeroth-order hybrid training. Zhao et al. 2023."""
+    """Tensor-train network, Stein's identity by Monte Carlo, zeroth-order hybrid. Zhao et al. 2023."""
     return NeuralSolver("tt-zo-se", SteinMC(), ZOHybrid(), PublishedTTMLP(rank=2))
 
 
@@ -74,25 +77,25 @@ def tt_fo_sg() -> Solver:
 
 @register("fc-zo")
 def fc_zo() -> Solver:
-    """Dense network, Stein's identity on a sparse grid, zeroth-order hybrid training: what tensor trains are to beat."""
+    """Dense network, Stein's identity on a sparse grid, zeroth-order hybrid. Zhao et al. 2023."""
     return NeuralSolver("fc-zo", SteinSparseGrid(), ZOHybrid(), MLP(768, 3))
 
 
 @register("fc-zo-fd")
 def fc_zo_fd() -> Solver:
-    """Dense network, finite differences, zeroth-order hybrid training. Zhao et al. 2023."""
+    """Dense network, finite differences, zeroth-order hybrid. Zhao et al. 2023."""
     return NeuralSolver("fc-zo-fd", FiniteDifference(), ZOHybrid(), MLP(768, 3))
 
 
 @register("fc-zo-se")
 def fc_zo_se() -> Solver:
-    """Dense network, Stein's identity by Monte Carlo, zeroth-order hybrid training. Zhao et al. 2023."""
+    """Dense network, Stein's identity by Monte Carlo, zeroth-order hybrid. Zhao et al. 2023."""
     return NeuralSolver("fc-zo-se", SteinMC(), ZOHybrid(), MLP(768, 3))
 
 
 @register("sp-zo")
 def sp_zo() -> Solver:
-    """Network pruned by GraSP, Stein's identity on a sparse grid, zeroth-order hybrid training. Zhao et al. 2023."""
+    """Network pruned by GraSP, Stein's identity on a sparse grid, zeroth-order hybrid. Zhao et al. 2023."""
     return NeuralSolver("sp-zo", SteinSparseGrid(), ZOHybrid(), SparseMLP())
 
 

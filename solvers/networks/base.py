@@ -22,47 +22,55 @@ from .jets import Stream, Value
 S = TypeVar("S", bound=Stream)
 
 Params = Any
-"""A pytree of arrays. Those of integers are not trained."""
+"""A pytree of arrays. Floating-point arrays are trained, those of integers are not."""
 
 
 class Network(ABC):
-    """Any function of the coordinates. Derivatives are taken by Taylor mode through `value`."""
+    """A function n(x, t) of the coordinates with parameters. Derivatives are taken by forward mode through `value`."""
 
     accepts_lazy_coordinates: ClassVar[bool] = False
-    """Whether it asks of x only the product x @ W, so that x need not be an array but can be `Coordinates`."""
+    """Whether x may be `Coordinates` instead of an array, since the network only asks for the product x @ W."""
 
     @abstractmethod
     def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
-        """Parameters for `dim` space dimensions, and time if the problem has it."""
+        """Draws initial parameters for `dim` space dimensions, and for time if the problem has it."""
 
     @abstractmethod
     def value(self, params: Params, points: Points) -> Float[Array, " batch"]:
-        """n(x, t)."""
+        """Evaluates n(x, t) at a batch of points, shape (B,)."""
 
     def adapt(
         self, loss: Callable[[Params, PRNGKeyArray, int], Array], params: Params, key: PRNGKeyArray
     ) -> Params:
-        """Parameters to start from, given those of `init` and the problem's loss (params, key, number of points) ↦ scalar."""
+        """Returns the parameters to start from, given those of `init` and the problem's loss; by default they are left
+        as they are.
+
+        `loss` is (params, key, number of points) ↦ scalar. Networks that are pruned before training, for one, override this.
+        """
         return params
 
     def unsupported(self, pde: PDE) -> str | None:
-        """Why this network cannot be used on a problem; None if it can."""
+        """Returns the reason why this network cannot be used on a problem; None if it can."""
         return None
 
 
 class RidgeNetwork(Network):
-    """n(x, t) = head(project(x) + t·time_row): implement the abstract methods and every estimator is fast."""
+    """A network n(x, t) = head(Wᵀx + w_t t): implement the abstract methods, and every estimator is fast."""
 
     @abstractmethod
     def project(self, params: Params, x: Float[Array, "batch dim"]) -> Float[Array, "batch width"]:
-        """Wᵀx: the linear part of the first map, at points or along directions."""
+        """Computes Wᵀx, shape (B, h), the linear part of the first map; rows of x may be points or directions."""
 
     @abstractmethod
     def rows(self, params: Params, axes: Int[Array, " axes"]) -> Float[Array, "axes width"]:
-        """Rows W[i]: the projections of coordinate axes, gathered, never a product with one-hot vectors."""
+        """Gathers rows W[i]: the projections of coordinate axes, shape (K, h), never by a product with one-hot vectors."""
 
     def blocks(self, params: Params, dim: int, block: Callable[[Any, int], Array], size: int) -> Array:
-        """Σ_j block(start_j, n_j) @ W[start_j : start_j + n_j]: a projection of directions made block by block."""
+        """Projects directions that are made block by block: Σ_j block(start_j, n_j) @ W[start_j : start_j + n_j], shape (K, h).
+
+        `block(start, n)` gives coordinates start … start + n of K directions, shape (K, n); blocks are made again for
+        the gradient.
+        """
         count, rest = divmod(dim, size)
         add = lambda start, n: block(start, n) @ self.rows(params, start + jnp.arange(n))
         step = jax.checkpoint(lambda total, start: (total + add(start, size), None))
@@ -70,56 +78,64 @@ class RidgeNetwork(Network):
         return jax.lax.scan(step, begin, jnp.arange(count) * size)[0]
 
     def gram(self, params: Params, dim: int) -> Float[Array, "width width"]:
-        """WᵀW."""
+        """Computes the Gram matrix WᵀW, shape (h, h)."""
         weight = self.rows(params, jnp.arange(dim))
         return weight.T @ weight
 
     @abstractmethod
     def time_row(self, params: Params) -> Float[Array, " width"]:
-        """w_t, the projection of the time axis."""
+        """Returns w_t, the projection of the time axis, shape (h,)."""
 
     def first_weight(self, params: Params) -> Float[Array, "dim width"] | None:
-        """W, where it is one array of `params`, which the network only multiplies by and takes rows of; None where it is not.
+        """Returns W, shape (d, h), where it is one array of `params` that is only multiplied by and gathered from; None
+        where it is not.
 
-        With it `residual_kernel` has the first layer's part of J Jᵀ from a Gram matrix of the points, and forms no gradient of d·h
-        numbers for every residual.
+        With it `residual_kernel` computes the first layer's part of J Jᵀ from a Gram matrix of the points, and forms no
+        gradient of d·h numbers for every residual.
         """
         return None
 
     def with_first_weight(self, params: Params, weight: Any) -> Params:
-        """`params` with another W, for a network that has a `first_weight`: an array, or what multiplies as one does."""
+        """Returns `params` with another W, which may be an array or an object that multiplies as one does.
+
+        Raises TypeError for a network that has no `first_weight`.
+        """
         raise TypeError(f"{type(self).__name__} has no first weight that is one array")
 
     @abstractmethod
     def head(self, params: Params, stream: S) -> S:
-        """Everything after the first linear map, from streams of width h to streams of width 1."""
+        """Applies everything after the first linear map to a stream of width h; the result is a stream of width 1."""
 
     def features(self, params: Params, points: Points) -> Float[Array, "batch width"]:
-        """Wᵀx + w_t t."""
+        """Computes Wᵀx + w_t t, shape (B, h), which is what enters the head."""
         z = self.project(params, points.x)
         return z if points.t is None else z + points.t[:, None] * self.time_row(params)
 
     def value(self, params: Params, points: Points) -> Float[Array, " batch"]:
-        """n(x, t)."""
+        """Evaluates n(x, t) at a batch of points, shape (B,)."""
         return self.head(params, Value(self.features(params, points))).value[:, 0]
 
 
 class OffsetNetwork(RidgeNetwork):
-    """n = head(Wᵀx + w_t t + w_b b): it reads b too, the known part of u = b + a n, in units of the solution's scale.
+    """A network n = head(Wᵀx + w_t t + w_b b) that also reads b, the known part of u = b + a n, in units of the
+    solution's scale.
 
-    A terminal cost bends where the solution bends; a network that is given its value need not learn where. Only a `Field` knows b.
+    The solution has kinks where its terminal cost b has them; a network that is given b need not learn where. Only a
+    `Field` knows b.
     """
 
     @abstractmethod
     def offset_row(self, params: Params) -> Float[Array, " width"]:
-        """w_b."""
+        """Returns w_b, the weights of the input b, shape (h,)."""
 
     def value(self, params: Params, points: Points) -> Float[Array, " batch"]:
-        """Raises TypeError: coordinates are not all that it reads."""
+        """Raises TypeError, since coordinates are not all that the network reads."""
         raise TypeError("this network reads the ansatz' offset as well as x and t; take values from a Field")
 
     def unsupported(self, pde: PDE) -> str | None:
-        """No offset to read; partial derivatives and Δ², whose jets do not carry b."""
+        """Returns a reason where the ansatz has no offset to read, or the operator has partial derivatives or Δ², whose
+        jets do not carry b; else None.
+        """
         if pde.ansatz.offset == 0:
             return "its ansatz has no known part for the network to read"
         beyond = [a for a in pde.atoms if isinstance(a, sp.Derivative | Biharmonic)]

@@ -1,11 +1,11 @@
-"""Taylor mode: streams that a network's layers push forward.
+"""Taylor mode: the streams that a network's layers push forward.
 
 A network that is written over streams (`stream.affine(W, b)`, `stream.tanh()`) evaluates values, collapsed 2-jets and
 jets of any order with one definition of its layers.
 
-`Jets2` is collapsed Taylor mode. Along K directions v_k only Σ_k ∂²u/∂v_k² is wanted, and second coefficients enter
-every later layer linearly, so they are summed over the directions at once: K first-order tangents and *one* second-order stream
-are pushed, not K of each.
+`CollapsedJets` is collapsed Taylor mode. Along K directions v_k only Σ_k ∂²u/∂v_k² is wanted, and second coefficients
+enter every later layer linearly, so they are summed over the directions at once: K first-order tangents and *one*
+second-order stream are pushed, not K of each.
 
     affine   y = Wᵀz + b     y_k = Wᵀz_k      y_Σ = Wᵀz_Σ
     tanh     y = tanh z      y_k = y' z_k     y_Σ = y' z_Σ + y'' Σ_k z_k²      y' = 1 − y², y'' = −2 y y'
@@ -24,40 +24,39 @@ from jaxtyping import Array, Float
 
 
 class Stream(Protocol):
-    """What the layers of a network need to know of what flows through them."""
+    """What passes through a network's layers, such as values or Taylor coefficients, and what a layer may do with it."""
 
     def affine(self, weight: Float[Array, "m n"], bias: Float[Array, " n"]) -> Self:
-        """Wᵀz + b."""
+        """Maps z to Wᵀz + b."""
 
     def shift(self, bias: Float[Array, " n"]) -> Self:
-        """z + b."""
+        """Adds a bias: z + b."""
 
     def tanh(self) -> Self:
-        """tanh z, elementwise."""
+        """Applies tanh to every element."""
 
 
 class Value(NamedTuple):
-    """Plain values: z of shape (B, h)."""
+    """A stream of plain values z, shape (B, h)."""
 
     value: Float[Array, "batch width"]
 
     def affine(self, weight: Array, bias: Array) -> Value:
-        """Wᵀz + b."""
+        """Maps z to Wᵀz + b."""
         return Value(self.value @ weight + bias)
 
     def shift(self, bias: Array) -> Value:
-        """z + b."""
+        """Adds a bias: z + b."""
         return Value(self.value + bias)
 
     def tanh(self) -> Value:
-        """tanh z."""
+        """Applies tanh to every element."""
         return Value(jnp.tanh(self.value))
 
 
 class CollapsedJets(NamedTuple):
-    """Collapsed 2-jets along K directions: value (B, h), first (K, B, h) or (K, 1, h), second (B, h), summed over K.
-
-    In the sum every direction counts with its weight, of any sign, or with 1 where there are none.
+    """Collapsed 2-jets along K directions: value (B, h), first (K, B, h) or (K, 1, h), and second (B, h), which is
+    summed over K, every direction with its weight, of any sign, where there are `weights`.
     """
 
     value: Float[Array, "batch width"]
@@ -66,16 +65,16 @@ class CollapsedJets(NamedTuple):
     weights: Float[Array, "directions batch"] | None = None
 
     def affine(self, weight: Array, bias: Array) -> CollapsedJets:
-        """Wᵀz + b: linear in every coefficient."""
+        """Maps z to Wᵀz + b, which is linear in every coefficient."""
         value, first, second = self.value @ weight + bias, self.first @ weight, self.second @ weight
         return CollapsedJets(value, first, second, self.weights)
 
     def shift(self, bias: Array) -> CollapsedJets:
-        """z + b."""
+        """Adds a bias to the values: z + b."""
         return self._replace(value=self.value + bias)
 
     def tanh(self) -> CollapsedJets:
-        """tanh z by the chain rule of second order."""
+        """Applies tanh by the chain rule of second order."""
         y = jnp.tanh(self.value)
         slope = 1 - y * y
         squares = self.first * self.first
@@ -86,10 +85,10 @@ class CollapsedJets(NamedTuple):
 class SymmetricIncrements(NamedTuple):
     """Values z (B, h) and what they become at J pairs of shifted points: z + even ± odd, each (J, B, h).
 
-    Finite differences lose the digits that f(x + δ), f(x − δ) and f(x) share; in float32, at steps of 0.1, that is most of a second
-    difference. So increments are pushed, not values: tanh(z + e) − tanh z = (1 − y²) T/(1 + y T) with T = tanh e, and with
-    e = even ± odd the two T's are fractions in tanh even and tanh odd over the same denominator. Each increment keeps its own
-    relative accuracy, at two tanh a pair, as many as two values need.
+    Finite differences lose the digits that f(x + δ), f(x − δ) and f(x) share; in float32, at steps of 0.1, that is most
+    of a second difference. So increments are pushed, not values: tanh(z + e) − tanh z = (1 − y²) T/(1 + y T) with y =
+    tanh z and T = tanh e. With e = even ± odd the two T's are fractions in tanh even and tanh odd over the same
+    denominator. Each increment keeps its own relative accuracy, at two tanh a pair, as many as two values need.
     """
 
     value: Float[Array, "batch width"]
@@ -97,17 +96,20 @@ class SymmetricIncrements(NamedTuple):
     odd: Float[Array, "pairs batch width"]
 
     def affine(self, weight: Array, bias: Array) -> SymmetricIncrements:
-        """Wᵀz + b: linear in the increments."""
+        """Maps z to Wᵀz + b, which is linear in the increments."""
         return SymmetricIncrements(self.value @ weight + bias, self.even @ weight, self.odd @ weight)
 
     def shift(self, bias: Array) -> SymmetricIncrements:
-        """z + b."""
+        """Adds a bias to the values: z + b."""
         return self._replace(value=self.value + bias)
 
     def tanh(self) -> SymmetricIncrements:
-        """tanh z by the addition theorem. Where z and an increment saturate against each other the increment is held finite."""
+        """Applies tanh by its addition theorem. Where z and an increment saturate against each other the increment is
+        kept finite.
+        """
         y, even, odd = jnp.tanh(self.value), jnp.tanh(self.even), jnp.tanh(self.odd)
-        product = even * even - odd * odd  # of the two T's, and below their half sum, over 1 − even² odd²
+        # T₊ T₋ and (T₊ + T₋)/2 are these two numbers over the common denominator 1 − even² odd².
+        product = even * even - odd * odd
         half_sum = even * (1 - odd * odd)
         whole = 1 - (even * odd) ** 2 + 2 * y * half_sum + y * y * product
         slope = (1 - y * y) / jnp.maximum(whole, 1e-30)
@@ -115,27 +117,27 @@ class SymmetricIncrements(NamedTuple):
 
 
 class Taylor(eqx.Module):
-    """A jet of any order along one curve, only the coefficients that are wanted: z(s) = Σ_n z_n sⁿ.
+    """A jet of any order along one curve, z(s) = Σ_n z_n sⁿ, of which only the wanted coefficients are kept.
 
-    `coefficients[i]`, of shape (B, h), belongs to the power `numbers[i]`; the numbers start with 0. A product leaves the others
-    out, which is exact if no wanted coefficient depends on an unwanted one (a planned jet, see planner.py). Coefficients stay
-    apart: one stacked array makes the reverse pass two to three times slower on a CPU (docs/jets.md).
+    `coefficients[i]`, of shape (B, h), belongs to the power `numbers[i]`; the numbers start with 0. A product leaves
+    the others out, which is exact if no wanted coefficient depends on an unwanted one (a planned jet, see planner.py).
+    Coefficients stay apart: one stacked array makes the reverse pass two to three times slower on a CPU (docs/jets.md).
     """
 
     coefficients: tuple[Float[Array, "batch width"], ...]
     numbers: tuple[int, ...] = eqx.field(static=True)
 
     def affine(self, weight: Array, bias: Array) -> Taylor:
-        """Wᵀz + b."""
+        """Maps z to Wᵀz + b, which is linear in every coefficient."""
         return Taylor(tuple(c @ weight for c in self.coefficients), self.numbers).shift(bias)
 
     def shift(self, bias: Array) -> Taylor:
-        """z + b."""
+        """Adds a bias to the coefficient of s⁰: z + b."""
         first, *rest = self.coefficients
         return Taylor((first + bias, *rest), self.numbers)
 
     def tanh(self) -> Taylor:
-        """tanh z from y' = (1 − y²) z': n y_n = Σ_k k z_k w_{n−k}, w = 1 − y²."""
+        """Applies tanh by y' = (1 − y²) z': n y_n = Σ_k k z_k w_{n−k} with w = 1 − y²."""
         z = dict(zip(self.numbers, self.coefficients, strict=True))
         y = {0: jnp.tanh(z[0])}
         w = {0: 1 - y[0] * y[0]}

@@ -20,45 +20,47 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from pdezoo import Blockwise, Streamed, stream_normals
 
-_ROWS = 2**22  # numbers of a matrix that are made or changed at a time
+_ROWS = 2**22  # numbers of a matrix that are made at a time, at most
 
 
 @dataclass(frozen=True)
 class Fold:
     """An m × n matrix read as a near-square m' × n' one, by a fixed order of its numbers.
 
-    For m ≥ n the row index is split, i = i₂ m' + i₁ with i₁ < m' and i₂ < `inner`, and n' = inner·n: the contraction of x with U is
-    then one matrix product of contiguous pieces of x. Otherwise the column index is, j = j₁ n' + j₂ with j₂ < n' = `inner`, and
-    m' = m·n/inner. Rows beyond m, where m is not m'·inner, are zero.
+    For m ≥ n the row index is split, i = i₂ m' + i₁ with i₁ < m' and i₂ < `inner`, and n' = inner·n: the contraction of
+    x with U is then one matrix product of contiguous pieces of x. Otherwise the column index is split, j = j₁ n' + j₂
+    with j₂ < n' = `inner`, and m' = m·n/inner. Rows beyond m, where m is not m'·inner, are zero.
     """
 
     rows: int
     columns: int
     inner: int
     tall: bool
-    parts: int = 1  # devices between which i₂ is divided; it divides `inner`, and there are no virtual rows
+    # The number of devices between which i₂ is divided: it divides `inner`, and no rows are beyond m.
+    parts: int = 1
 
     @property
     def left(self) -> int:
-        """m'."""
+        """The number m' of rows of the near-square matrix."""
         return -(-self.rows // self.inner) if self.tall else self.rows * self.columns // self.inner
 
     @property
     def right(self) -> int:
-        """n'."""
+        """The number n' of columns of the near-square matrix."""
         return self.inner * self.columns if self.tall else self.inner
 
     def expand(self, left: Array, core: Array, right: Array) -> Float[Array, "rows columns"]:
-        """fold(U C Vᵀ), formed."""
+        """Forms fold(U C Vᵀ) as an array, shape (m, n)."""
         square = (left @ core) @ right.T
         if self.tall:
             square = jnp.swapaxes(square.reshape(self.left, self.inner, self.columns), 0, 1)
         return square.reshape(-1, self.columns)[: self.rows]
 
     def product(self, x: Array, left: Array) -> Array:
-        """What of x @ fold(U C Vᵀ) does not depend on C and V: contraction with U, of shape (…, i₂ or j₁, r).
+        """Contracts x with U: the part of x @ fold(U C Vᵀ) that depends neither on C nor on V.
 
-        x may be its first coordinates alone, for the first i₂.
+        Its shape is (…, inner, r) for a tall fold, with an entry for every i₂, and (…, n/inner, r) otherwise, one for
+        every j₁. For a tall fold x may be its first coordinates alone, and the result is then that of the first i₂.
         """
         if not self.tall:
             return jnp.einsum("...m,mkr->...kr", x, left.reshape(self.rows, -1, left.shape[1]))
@@ -67,12 +69,14 @@ class Fold:
         return padded.reshape(*x.shape[:-1], -1, self.left) @ left
 
     def aligned(self, x: Blockwise) -> Blockwise:
-        """x in blocks that begin where a row of x U does."""
+        """Returns x in blocks of whole runs of m' coordinates, so that each block has its own i₂ in `product`."""
         rows = self.left if self.tall else 1
         return x.in_blocks(rows * max(1, x.size // rows))
 
     def block_product(self, block: Array, start: Any, left: Array) -> Array:
-        """What coordinates start … add to `product`."""
+        """Returns what the coordinates from `start` on that `block` holds, shape (…, count), add to `product`, in the
+        shape of the whole.
+        """
         count = block.shape[-1]
         if not self.tall:
             each = self.columns // self.inner
@@ -83,7 +87,7 @@ class Fold:
         return jax.lax.dynamic_update_slice_in_dim(nothing, here, start // self.left, axis=-2)
 
     def finish(self, contracted: Array, core: Array, right: Array) -> Float[Array, "*points columns"]:
-        """x @ fold(U C Vᵀ) from `product`."""
+        """Computes x @ fold(U C Vᵀ), shape (…, n), from the result of `product`."""
         moved = contracted @ core
         if self.tall:
             return jnp.einsum("...ms,mns->...n", moved, right.reshape(self.inner, self.columns, -1))
@@ -91,7 +95,7 @@ class Fold:
         return both.reshape(*both.shape[:-2], self.columns)
 
     def gather(self, axes: Int[Array, " axes"], left: Array, core: Array, right: Array) -> Array:
-        """Rows of fold(U C Vᵀ)."""
+        """Gathers rows of fold(U C Vᵀ), shape (K, n)."""
         if self.tall:
             blocks = right.reshape(self.inner, self.columns, -1)[axes // self.left]
             return jnp.einsum("ks,kns->kn", left[axes % self.left] @ core, blocks)
@@ -100,9 +104,9 @@ class Fold:
 
 
 def near_square(rows: int, columns: int) -> Fold:
-    """The fold with the least m' + n' that the divisors of rows or columns allow.
+    """Returns the fold with the least m' + n' that the divisors of rows or columns allow.
 
-    Where that is far from square, as for a prime number of rows, rows are padded virtually.
+    Where that is far from square, as for a prime number of rows, the fold has further rows of zeros that are never stored.
     """
     folds = [Fold(rows, columns, k, True) for k in _divisors(rows)]
     folds += [Fold(rows, columns, k, False) for k in _divisors(columns)]
@@ -118,23 +122,23 @@ def _divisors(number: int) -> list[int]:
 
 
 class Basis(NamedTuple):
-    """U (m', r) and V (n', r) of one matrix."""
+    """The factors U (m', r) and V (n', r) of a subspace of one folded matrix."""
 
     left: Float[Array, "left rank"]
     right: Float[Array, "right rank"]
 
 
 def random_basis(key: PRNGKeyArray, fold: Fold, rank: int) -> Basis:
-    """Uniformly distributed U and V with orthonormal columns."""
+    """Draws uniformly distributed U and V with orthonormal columns."""
     one, other = jax.random.split(key)
     return Basis(orthonormal(one, fold.left, rank), orthonormal(other, fold.right, rank))
 
 
 def orthonormal(key: PRNGKeyArray, rows: int, rank: int) -> Float[Array, "rows rank"]:
-    """The Q factor of a Gaussian matrix: uniformly distributed, up to signs of columns.
+    """Draws a matrix with orthonormal columns: the Q factor of a Gaussian one, uniformly distributed up to signs of columns.
 
-    A tall one has singular values within √rows ± √rank, so that Cholesky's factor of its Gram matrix, taken twice, gives Q to
-    rounding. That is two products instead of LAPACK's QR, and 70 times faster on a CPU at 12,500 × 64.
+    A tall Gaussian matrix has singular values within √rows ± √rank, so that Cholesky's factor of its Gram matrix, taken
+    twice, gives Q to rounding. That is two products instead of LAPACK's QR, and 70 times faster on a CPU at 12,500 × 64.
     """
     gaussian = jax.random.normal(key, (rows, rank))
     if rows < 4 * rank:
@@ -143,7 +147,7 @@ def orthonormal(key: PRNGKeyArray, rows: int, rank: int) -> Float[Array, "rows r
 
 
 def _orthonormalised(tall: Float[Array, "rows rank"]) -> Float[Array, "rows rank"]:
-    """A L⁻ᵀ with L Lᵀ = AᵀA."""
+    """Returns A L⁻ᵀ with L Lᵀ = AᵀA: one pass of Cholesky's QR."""
     product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
     factor = jnp.linalg.cholesky(product(tall.T, tall))
     inverse = jax.scipy.linalg.solve_triangular(factor, jnp.eye(tall.shape[1]), lower=True)
@@ -151,7 +155,7 @@ def _orthonormalised(tall: Float[Array, "rows rank"]) -> Float[Array, "rows rank
 
 
 class LowRank(eqx.Module):
-    """W₀ + fold(U C Vᵀ): the base is an array or `Seeded`, U (m', r), C (r, r) and V (n', r)."""
+    """The matrix W₀ + fold(U C Vᵀ): the base W₀ is an array or `Seeded`, U is (m', r), C (r, r) and V (n', r)."""
 
     base: Any
     left: Float[Array, "left rank"]
@@ -161,11 +165,11 @@ class LowRank(eqx.Module):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(m, n)."""
+        """The numbers (m, n) of rows and columns."""
         return self.fold.rows, self.fold.columns
 
     def __rmatmul__(self, x: Any) -> Array:
-        """x @ (W₀ + fold(U C Vᵀ)), the second term as ((x U) C) Vᵀ: only C is not shared by perturbations of C."""
+        """Computes x @ (W₀ + fold(U C Vᵀ)), the second term as ((x U) C) Vᵀ: perturbations of C share everything before C."""
         if isinstance(x, Blockwise):
             plain, contracted = self._streamed(x)
         else:
@@ -173,7 +177,7 @@ class LowRank(eqx.Module):
         return plain + self.fold.finish(contracted, self.core, self.right)
 
     def _streamed(self, x: Blockwise) -> tuple[Array, Array]:
-        """x @ W₀ and x U in one pass over the coordinates."""
+        """Computes x @ W₀ and x U in one pass over the coordinates."""
 
         def part(start: Any, count: int) -> tuple[Array, Array]:
             block = x.block(start, count)
@@ -182,44 +186,47 @@ class LowRank(eqx.Module):
         return self.fold.aligned(x).accumulate(part)
 
     def __getitem__(self, axes: Int[Array, " axes"]) -> Float[Array, "axes columns"]:
-        """Rows."""
+        """Gathers rows, shape (K, n)."""
         return self.base[axes] + self.fold.gather(axes, self.left, self.core, self.right)
 
 
 class Seeded(eqx.Module):
-    """An m × n matrix of independent normal numbers with variance 1/`fan_in`, never stored."""
+    """An m × n matrix of independent normal numbers, made from a seed wherever they are needed and never stored.
 
-    numbers: Streamed  # of its transpose: n rows, m columns
+    The numbers have variance 1/fan_in at the start; a factor for every column is the only thing that is stored, and trained.
+    """
+
+    numbers: Streamed  # the numbers of the transpose, which has n rows and m columns
     size: int = eqx.field(static=True)
 
     @classmethod
     def draw(cls, key: PRNGKeyArray, rows: int, columns: int, fan_in: int) -> Seeded:
-        """The matrix of a key."""
+        """Returns the matrix that `key` determines, with numbers of variance 1/`fan_in`."""
         numbers = stream_normals(key, columns, rows, rows)
         scale = jnp.full(columns, 1 / math.sqrt(fan_in))
         return cls(replace(numbers, scale=scale), max(1, _ROWS // columns))
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(m, n)."""
+        """The numbers (m, n) of rows and columns."""
         columns, rows = self.numbers.shape
         return rows, columns
 
     def key(self) -> PRNGKeyArray:
-        """A key of its own, for what else is random about it."""
+        """Returns a key that follows from the seed, for what else is random about the matrix."""
         words = jnp.stack([self.numbers.column_word, self.numbers.row_words[0]])
         return jax.random.wrap_key_data(words, impl="threefry2x32")
 
     def block(self, start: Any, count: int) -> Float[Array, "count columns"]:
-        """Rows start … start + count."""
+        """Makes rows start … start + count, shape (count, n)."""
         return self.numbers.block(start, count).T
 
     def __getitem__(self, axes: Int[Array, " axes"]) -> Float[Array, "axes columns"]:
-        """Rows."""
+        """Makes rows, shape (K, n)."""
         return self.numbers.columns(axes).T
 
     def __rmatmul__(self, x: Any) -> Array:
-        """x @ W, block by block."""
+        """Computes x @ W, block by block."""
         if isinstance(x, Blockwise):
             return x.accumulate(lambda start, count: x.block(start, count) @ self.block(start, count))
         blocks = replace(self.numbers, size=min(self.size, x.shape[-1]))
@@ -228,18 +235,19 @@ class Seeded(eqx.Module):
 
 
 class Replayed(eqx.Module):
-    """W₀ + Σ_k fold(U_k C_k V_kᵀ) + fold(U C Vᵀ), W₀ from its seed and past U_k, V_k from theirs: only past cores are kept.
+    """The matrix W₀ + Σ_k fold(U_k C_k V_kᵀ) + fold(U C Vᵀ), with W₀ and past U_k, V_k from seeds: only past cores C_k
+    are kept.
 
     Subspace k, counted from 0, is `random_basis` of `key` folded with k. Every use of the matrix makes all past ones again.
     """
 
     now: LowRank
     key: PRNGKeyArray
-    cores: Float[Array, "capacity rank rank"]  # of subspaces that are over; zero from the present one on
+    cores: Float[Array, "capacity rank rank"]  # C_k of past subspaces; zero from the present one on
 
     @classmethod
     def begin(cls, base: Seeded, rank: int, capacity: int) -> Replayed:
-        """W₀, before the first subspace; room for the cores of `capacity` that are over."""
+        """Returns W₀ before the first subspace, with room for the cores of `capacity` subspaces that will be over."""
         fold = near_square(*base.shape)
         rank = min(rank, fold.left, fold.right)
         left, core, right = (jnp.zeros((n, rank)) for n in (fold.left, rank, fold.right))
@@ -247,26 +255,26 @@ class Replayed(eqx.Module):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(m, n)."""
+        """The numbers (m, n) of rows and columns."""
         return self.now.shape
 
     def basis(self, number: Any) -> Basis:
-        """U_k and V_k, made again."""
+        """Makes U_k and V_k of subspace k = `number` again."""
         return random_basis(jax.random.fold_in(self.key, number), self.now.fold, self.cores.shape[-1])
 
     def __rmatmul__(self, x: Any) -> Array:
-        """x @ W: one pass over the coordinates for W₀ and the present subspace, and one for every past one."""
+        """Computes x @ W: one pass over the coordinates for W₀ and the present subspace, and one for every past subspace."""
         fold = self.now.fold
         part = lambda basis, core: fold.finish(contracted(fold, x, basis.left), core, basis.right)
         return x @ self.now + self._past(part)
 
     def __getitem__(self, axes: Int[Array, " axes"]) -> Float[Array, "axes columns"]:
-        """Rows."""
+        """Gathers rows, shape (K, n)."""
         part = lambda basis, core: self.now.fold.gather(axes, basis.left, core, basis.right)
         return self.now[axes] + self._past(part)
 
     def _past(self, part: Callable[[Basis, Array], Array]) -> Array:
-        """Σ_k part(U_k and V_k, C_k), one after the other, up to the last core that is not zero."""
+        """Returns Σ_k part(U_k and V_k, C_k) over past subspaces, one after the other, up to the last core that is not zero."""
         numbers = jnp.arange(1, self.cores.shape[0] + 1)
         count = jnp.max(jnp.where(jnp.any(self.cores != 0, axis=(1, 2)), numbers, 0))
         add = lambda k, total: total + part(self.basis(k), self.cores[k])
@@ -275,12 +283,12 @@ class Replayed(eqx.Module):
 
 
 class Tapped:
-    """A matrix W of which every use is noted: what it is multiplied by, and a tap, which the product is moved by.
+    """A matrix W that notes all its uses: what it is multiplied by, and a tap, an array that is added to the product.
 
-    If r depends on W through the products L_k W alone, then ∂r/∂W = Σ_k L_kᵀ ∂r/∂tap_k at taps of zero. `left` lists the L_k,
-    each once: an array, `Rows` for a gather, `Gram` for Wᵀ of WᵀW. It lives while one function is traced and is no pytree. A
-    use inside a transformed part of that function, such as a loop, raises `Untapped`, since its L does not exist outside;
-    `x` does.
+    If r depends on W through the products L_k W alone, then ∂r/∂W = Σ_k L_kᵀ ∂r/∂tap_k at taps of zero. `left` lists
+    the L_k, each once: an array, `Rows` for a gather, `Gram` for the Wᵀ of WᵀW. A `Tapped` lives while one function is
+    traced and is no pytree. A use inside a transformed part of that function, such as a loop, raises `Untapped`, since
+    its L does not exist outside; a product with the points `x` themselves is an exception.
     """
 
     def __init__(self, weight: Float[Array, "m n"], x: Float[Array, "points m"], taps: list[Array] | None):
@@ -291,19 +299,19 @@ class Tapped:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(m, n)."""
+        """The shape (m, n) of W."""
         return self.weight.shape
 
     def __rmatmul__(self, x: Float[Array, "*points m"]) -> Array:
-        """x @ W, and its tap."""
+        """Computes x @ W, and adds its tap."""
         return self._use(x, x @ self.weight, inside=x is self.x)
 
     def __getitem__(self, axes: Int[Array, "*axes"]) -> Array:
-        """Rows W[axes], and their taps."""
+        """Gathers rows W[axes], and adds their tap."""
         return self._use(Rows(axes), self.weight[axes])
 
     def gram(self) -> Float[Array, "n n"]:
-        """WᵀW, and its tap."""
+        """Computes WᵀW, shape (n, n), and adds its tap."""
         return self._use(Gram(), self.weight.T @ self.weight, inside=True)
 
     def _use(self, left: Any, product: Array, inside: bool = False) -> Array:
@@ -318,28 +326,28 @@ class Tapped:
 
 
 class Rows(NamedTuple):
-    """The unit vectors of a gather."""
+    """The left factor of a gather: the unit vectors of the given axes."""
 
     axes: Int[Array, "*axes"]
 
 
 class Gram(NamedTuple):
-    """Wᵀ, of WᵀW."""
+    """The left factor of WᵀW, which is Wᵀ."""
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two left factors are one array, or one gather, or both Wᵀ."""
+    """Returns whether two left factors are one array, or one gather, or both Wᵀ."""
     if isinstance(one, Rows) and isinstance(other, Rows):
         return one.axes is other.axes
     return one is other or (isinstance(one, Gram) and isinstance(other, Gram))
 
 
 class Untapped(Exception):
-    """A use of a `Tapped` matrix of which the left factor is not there outside."""
+    """Raised by a use of a `Tapped` matrix whose left factor does not exist outside a loop or a derivative."""
 
 
 def contracted(fold: Fold, x: Any, left: Array) -> Array:
-    """`fold.product` of held or of streamed x."""
+    """Computes `fold.product` of x, which is an array or `Blockwise` coordinates."""
     if not isinstance(x, Blockwise):
         return fold.product(x, left)
     part = lambda start, count: fold.block_product(x.block(start, count), start, left)
@@ -347,14 +355,17 @@ def contracted(fold: Fold, x: Any, left: Array) -> Array:
 
 
 def rows_of(base: Any, start: Any, count: int) -> Float[Array, "count columns"]:
-    """Rows start … start + count of an array or of `Seeded`."""
+    """Returns rows start … start + count of an array or of a `Seeded` matrix, shape (count, n)."""
     if isinstance(base, Seeded):
         return base.block(start, count)
     return jax.lax.dynamic_slice_in_dim(base, start, count)
 
 
 def merged(weight: LowRank, due: Array) -> Array:
-    """W₀ + fold(U C Vᵀ) where `due`, else W₀: rows at a time, in place inside a compiled loop, and no work where it is not due."""
+    """Returns W₀ + fold(U C Vᵀ) where `due`, else W₀, as an array.
+
+    It is added a few rows at a time, in place inside a compiled loop, and with no work where it is not due.
+    """
     fold, base = weight.fold, weight.base
     once = jnp.where(due, 1, 0)
     if not fold.tall:
@@ -376,7 +387,9 @@ def merged(weight: LowRank, due: Array) -> Array:
 
 
 def _merged_in_parts(weight: LowRank, once: Array) -> Array:
-    """`merged` on many devices: each goes through its own rows, for a slice that moves over all rows would gather W₀ on each."""
+    """Merges on several devices: each goes through its own rows, since a slice that moves over all rows would gather W₀
+    on each.
+    """
     fold = weight.fold
     each = fold.inner // fold.parts
     right = (weight.right @ weight.core.T).reshape(fold.parts, each, fold.columns, -1)

@@ -1,4 +1,4 @@
-"""Dense networks."""
+"""Dense networks, and one that also reads the known part of the ansatz."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pdezoo import joined, streamed_product
 from .base import OffsetNetwork, Params, RidgeNetwork, S
 from .matrices import Tapped
 
-_DRAWN = 2**26  # numbers of a weight matrix that are drawn at once
+_DRAWN = 2**26  # numbers of a weight matrix that are drawn at once, at most
 
 
 @dataclass(frozen=True)
 class MLP(RidgeNetwork):
     """A dense network of `depth` affine maps, `width` wide, tanh between them (depth 4: three hidden layers).
 
-    Weights are normal with variance 1/fan-in, biases zero.
+    Weights are normal with variance 1/fan-in, biases zero. Raises ValueError for a width below 1 or a depth below 2.
     """
 
     accepts_lazy_coordinates: ClassVar[bool] = True
@@ -38,12 +38,14 @@ class MLP(RidgeNetwork):
             )
 
     def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
-        """{"first": (d, h), "time": (h,), "bias": (h,), "layers": ((W, b), …)}."""
+        """Draws {"first": (d, h), "time": (h,), "bias": (h,), "layers": ((W, b), …)}; "time" is there for problems with
+        time only.
+        """
         first, rest = self.after_first(key, dim, has_time)
         return rest | {"first": _normal(first, (dim, self.width), dim + has_time)}
 
     def after_first(self, key: PRNGKeyArray, dim: int, has_time: bool) -> tuple[PRNGKeyArray, Params]:
-        """The first weight's key, and all parameters but that."""
+        """Returns the key of the first weight, and all parameters but that."""
         first, *keys = jax.random.split(key, self.depth + 1)
         sizes = [self.width] * (self.depth - 1) + [1]
         params = {
@@ -57,17 +59,19 @@ class MLP(RidgeNetwork):
         return first, params | time
 
     def project(self, params: Params, x: Array) -> Array:
-        """Wᵀx."""
+        """Computes Wᵀx, shape (B, h)."""
         return x @ params["first"]
 
     def rows(self, params: Params, axes: Array) -> Array:
-        """W[axes]."""
+        """Gathers rows of W: the projections of coordinate axes, shape (K, h)."""
         return params["first"][axes]
 
     def blocks(self, params: Params, dim: int, block: Callable[[Any, int], Array], size: int) -> Array:
-        """Σ_j block(start_j, n_j) @ W_j, one block of rows after the other; blocks are made again for the gradient.
+        """Projects directions made block by block, Σ_j block(start_j, n_j) @ W_j, shape (K, h); blocks are made again
+        for the gradient.
 
-        A W that is no array, such as `LowRank`, multiplies the directions whole: perturbed cores then share the product with W₀.
+        A W that is no array, such as `LowRank`, multiplies the directions as a whole: perturbed cores then share the
+        product with W₀.
         """
         weight = params["first"]
         if not isinstance(weight, jax.Array):
@@ -75,26 +79,26 @@ class MLP(RidgeNetwork):
         return streamed_product(block, weight, size)
 
     def first_weight(self, params: Params) -> Array | None:
-        """W, unless a trainer keeps it as something else."""
+        """Returns W, shape (d, h); None where a trainer keeps it as something else than an array."""
         return weight if isinstance(weight := params["first"], jax.Array) else None
 
     def with_first_weight(self, params: Params, weight: Any) -> Params:
-        """`params` with another W."""
+        """Returns `params` with another W in place of "first"."""
         return params | {"first": weight}
 
     def gram(self, params: Params, dim: int) -> Array:
-        """WᵀW."""
+        """Computes the Gram matrix WᵀW, shape (h, h)."""
         weight = params["first"]
         if isinstance(weight, Tapped):
             return weight.gram()
         return weight.T @ weight if isinstance(weight, jax.Array) else super().gram(params, dim)
 
     def time_row(self, params: Params) -> Array:
-        """w_t."""
+        """Returns w_t, the projection of the time axis, shape (h,)."""
         return params["time"]
 
     def head(self, params: Params, stream: S) -> S:
-        """bias, then tanh and an affine map, as often as there are layers."""
+        """Adds the first bias, and applies tanh and an affine map once for every further layer."""
         stream = stream.shift(params["bias"])
         for weight, bias in params["layers"]:
             stream = stream.tanh().affine(weight, bias)
@@ -103,22 +107,24 @@ class MLP(RidgeNetwork):
 
 @dataclass(frozen=True)
 class OffsetMLP(OffsetNetwork, MLP):
-    """An MLP that reads the known part of the ansatz; its weight w_b is standard normal at the start."""
+    """An MLP that also reads the offset b of the ansatz. Its weights w_b are standard normal at the start."""
 
     accepts_lazy_coordinates: ClassVar[bool] = False
 
     def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
-        """Those of an MLP, and "offset", (h,)."""
+        """Draws the parameters of an MLP, and "offset", the weights w_b of the input b, shape (h,)."""
         here, rest = jax.random.split(key)
         return MLP.init(self, rest, dim, has_time) | {"offset": jax.random.normal(here, (self.width,))}
 
     def offset_row(self, params: Params) -> Array:
-        """w_b."""
+        """Returns w_b, the weights of the input b, shape (h,)."""
         return params["offset"]
 
 
 def _normal(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int) -> Array:
-    """Normal numbers of variance 1/fan-in; many of them, rows at a time, for the generator's own buffers are as large again."""
+    """Draws normal numbers of variance 1/fan_in; a large matrix in blocks of rows, since the generator needs as much
+    memory again.
+    """
     if math.prod(shape) <= _DRAWN:
         return jax.random.normal(key, shape) / jnp.sqrt(fan_in)
     size = max(1, _DRAWN // 4 // shape[1])

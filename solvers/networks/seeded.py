@@ -1,4 +1,4 @@
-"""A network whose first weight is made again from its seed at every use."""
+"""A network whose first weight is made again from its seed at every use, and never stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from .mlp import MLP
 class SeededMLP(RidgeNetwork):
     """An MLP whose first weight is never stored, but made again from its seed at every use.
 
-    Trainers in subspaces change it all the same. Others leave it as it is, but for one factor for every hidden unit.
+    Trainers in subspaces change it all the same, by low-rank terms. Others train one factor for every hidden unit of
+    it. Raises ValueError for a width below 1 or a depth below 2.
     """
 
     accepts_lazy_coordinates: ClassVar[bool] = True
@@ -29,26 +30,26 @@ class SeededMLP(RidgeNetwork):
 
     @property
     def dense(self) -> MLP:
-        """The network that stores it."""
+        """The MLP that stores its first weight, whose layers this network shares."""
         return MLP(self.width, self.depth)
 
     def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
-        """Those of an MLP, the first weight `Seeded`."""
+        """Draws the parameters of an MLP, with the first weight as a `Seeded` matrix."""
         first, rest = self.dense.after_first(key, dim, has_time)
         return rest | {"first": Seeded.draw(first, dim, self.width, dim + has_time)}
 
     def project(self, params: Params, x: Array) -> Array:
-        """Wᵀx."""
+        """Computes Wᵀx, shape (B, h)."""
         return self.dense.project(params, x)
 
     def rows(self, params: Params, axes: Array) -> Array:
-        """W[axes]."""
+        """Makes rows of W: the projections of coordinate axes, shape (K, h)."""
         return self.dense.rows(params, axes)
 
     def time_row(self, params: Params) -> Array:
-        """w_t."""
+        """Returns w_t, the projection of the time axis, shape (h,)."""
         return self.dense.time_row(params)
 
     def head(self, params: Params, stream: S) -> S:
-        """The dense network's."""
+        """Applies the layers of the dense network after its first map."""
         return self.dense.head(params, stream)

@@ -23,13 +23,13 @@ from .base import Params, RidgeNetwork, S
 from .mlp import MLP
 
 Folding = tuple[tuple[int, int], ...]
-"""((m_1, n_1), …, (m_L, n_L))."""
+"""The factors ((m_1, n_1), …, (m_L, n_L)) of the numbers of rows and columns of a matrix."""
 
 
 class TensorTrain(eqx.Module):
     """An m × n matrix in tensor-train form: `x @ train` multiplies, `train[i]` gathers rows.
 
-    Where m is less than Π m_k the missing rows are zeros that x is padded with, and columns beyond n are left out.
+    Where m is less than Π m_k, x is padded with zeros; columns beyond n are left out.
     """
 
     cores: tuple[Float[Array, "before m n after"], ...]
@@ -37,7 +37,7 @@ class TensorTrain(eqx.Module):
 
     @classmethod
     def draw(cls, key: PRNGKeyArray, shape: tuple[int, int], fold: Folding, rank: int) -> TensorTrain:
-        """Normal cores whose products have variance 1/m: a sum over Π r_k paths of products of L numbers."""
+        """Draws normal cores so that entries of W have variance 1/m: each is a sum over Π r_k paths of products of L numbers."""
         ranks = [1, *[rank] * (len(fold) - 1), 1]
         scale = (shape[0] * math.prod(ranks)) ** (-0.5 / len(fold))
         keys = jax.random.split(key, len(fold))
@@ -52,11 +52,11 @@ class TensorTrain(eqx.Module):
 
     @property
     def folded(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """(m_1, …, m_L) and (n_1, …, n_L)."""
+        """The factors of the numbers of rows and columns: (m_1, …, m_L) and (n_1, …, n_L)."""
         return tuple(c.shape[1] for c in self.cores), tuple(c.shape[2] for c in self.cores)
 
     def __rmatmul__(self, x: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
-        """x @ W, the cores contracted in the order that costs least for this many rows of x."""
+        """Computes x @ W, with the cores contracted in the order that costs least for this many rows of x."""
         inputs, outputs = self.folded
         batch = x.shape[:-1]
         count = len(self.cores)
@@ -69,7 +69,7 @@ class TensorTrain(eqx.Module):
         return product.reshape(*batch, math.prod(outputs))[..., : self.shape[1]]
 
     def __getitem__(self, index: Int[Array, " rows"]) -> Float[Array, "rows n"]:
-        """Rows W[i], from the slices of the cores at i's digits."""
+        """Gathers rows W[i], from the slices of the cores at the digits of i."""
         digits = jnp.unravel_index(index, self.folded[0])
         rows = jnp.ones((index.shape[0], 1, 1))
         for digit, core in zip(digits, self.cores, strict=True):
@@ -79,7 +79,9 @@ class TensorTrain(eqx.Module):
 
 
 def fold(shape: tuple[int, int], cores: int) -> Folding:
-    """Factors of both sizes, as even as they can be: those of least sum whose product is large enough, padding least."""
+    """Returns factors of both sizes, as even as they can be: of those whose product is large enough, the ones of least
+    sum, and of these the ones with least padding.
+    """
     rows, columns = (_factors(size, cores) for size in shape)
     return tuple(zip(rows, reversed(columns), strict=True))
 
@@ -92,9 +94,10 @@ def _factors(size: int, count: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class TTMLP(RidgeNetwork):
-    """An MLP of `depth` affine maps: tensor trains of `cores` cores and one rank, and a dense last one, to one output.
+    """An MLP of `depth` affine maps: tensor trains of `cores` cores and one rank, and a dense last map to one output.
 
-    Time is the last input of the first map. Initialised as a dense network is: W of variance 1/fan-in, biases zero.
+    Time is the last input of the first map. It is initialised as a dense network is: W of variance 1/fan-in, biases
+    zero. Raises ValueError for a width, rank or number of cores below 1, or a depth below 2.
     """
 
     width: int = 768
@@ -108,11 +111,11 @@ class TTMLP(RidgeNetwork):
 
     @property
     def dense(self) -> MLP:
-        """The network with matrices for trains."""
+        """The network with matrices in place of trains, whose layers this one shares."""
         return MLP(self.width, self.depth)
 
     def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
-        """{"first": a train of (d + time) × h, "bias": (h,), "layers": ((train, b), …, (W, b))}."""
+        """Draws {"first": a train of (d + time) × h, "bias": (h,), "layers": ((train, b), …, (W, b))}."""
         keys = jax.random.split(key, self.depth)
         shapes = [(dim + has_time, self.width)] + [(self.width, self.width)] * (self.depth - 2)
         first, *hidden = (
@@ -123,22 +126,22 @@ class TTMLP(RidgeNetwork):
         return {"first": first, "bias": jnp.zeros(self.width), "layers": layers}
 
     def fold(self, shape: tuple[int, int]) -> Folding:
-        """How a matrix is folded: as evenly as possible."""
+        """Returns how a matrix of this shape is folded: as evenly as possible."""
         return fold(shape, self.cores)
 
     def project(self, params: Params, x: Array) -> Array:
-        """Wᵀx."""
+        """Computes Wᵀx, shape (B, h)."""
         return x @ params["first"]
 
     def rows(self, params: Params, axes: Array) -> Array:
-        """W[axes]."""
+        """Gathers rows of W: the projections of coordinate axes, shape (K, h)."""
         return params["first"][axes]
 
     def time_row(self, params: Params) -> Array:
-        """The last row of W."""
+        """Returns w_t, the last row of W, shape (h,)."""
         first = params["first"]
         return first[jnp.asarray([first.shape[0] - 1])][0]
 
     def head(self, params: Params, stream: S) -> S:
-        """The dense network's."""
+        """Applies the layers of the dense network after its first map, with trains in place of matrices."""
         return self.dense.head(params, stream)

@@ -26,13 +26,13 @@ class Adam(Trainer):
     final_rate: float = 0.0
 
     def init(self, params: Params, steps: int) -> Any:
-        """Two moments."""
+        """Returns the state of Adam, both moments zero."""
         return _ADAM.init(params)
 
     def step(
         self, loss: LossFunction, params: Params, state: Any, key: PRNGKeyArray
     ) -> tuple[Params, Any, Array]:
-        """One gradient, one update."""
+        """Takes one gradient and makes one update; nothing changes where the loss is not finite."""
         value, gradient = self.gradient(loss, params, key)
         rate = decayed(self.learning_rate, self.final_rate, loss.progress)
         keep = partial(jnp.where, jnp.isfinite(value))
@@ -46,7 +46,7 @@ class Adam(Trainer):
         return jax.tree.map(change, params, mean, square), later, value
 
     def gradient(self, loss: LossFunction, params: Params, key: PRNGKeyArray) -> tuple[Array, Params]:
-        """The loss and ∇L, by reverse mode."""
+        """Returns the loss and its gradient ∇L, by reverse mode."""
         return jax.value_and_grad(loss)(params, key)
 
 
@@ -54,7 +54,8 @@ class Adam(Trainer):
 class ForwardGradient(Adam):
     """Adam on the forward gradient g = (1/q) Σ_i (∇L·z_i) z_i, z_i standard normal, by forward mode (Baydin et al. 2022).
 
-    Unbiased, and nothing is stored for a reverse pass; E|g − ∇L|² = (P + 1)/q |∇L|² for P parameters.
+    It is unbiased, and nothing is stored for a reverse pass; E|g − ∇L|² = (P + 1)/q |∇L|² for P parameters. Raises
+    ValueError for fewer than one query.
     """
 
     queries: int = 1
@@ -66,7 +67,7 @@ class ForwardGradient(Adam):
             )
 
     def gradient(self, loss: LossFunction, params: Params, key: PRNGKeyArray) -> tuple[Array, Params]:
-        """q directional derivatives, one after the other."""
+        """Returns the loss and g, by q directional derivatives, one after the other."""
 
         def one(query: Array) -> tuple[Array, Params]:
             z = normal_like(jax.random.fold_in(jax.random.fold_in(key, 1), query), params)

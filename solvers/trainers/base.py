@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pdezoo import Points
+from pdezoo import BoundaryPoints, Points
 
 from ..networks.base import Network, Params
 
@@ -25,7 +25,7 @@ class LossFunction(Protocol):
         """The fraction of the training that is over, 0 at the first step: what a schedule follows."""
 
     def __call__(self, params: Params, key: PRNGKeyArray) -> Float[Array, ""]:
-        """The loss."""
+        """Evaluates the loss, a scalar."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,28 +36,28 @@ class Objective:
     progress: Any = 0.0
 
     def __call__(self, params: Params, key: PRNGKeyArray) -> Float[Array, ""]:
-        """The loss."""
+        """Evaluates the loss, a scalar."""
         return self.function(params, key)
 
 
 class Term(NamedTuple):
-    """Residuals that are minimised in the mean square: those of the operator, or those of a soft condition.
+    """Residuals whose mean square is minimised: those of the operator, or those of a soft condition.
 
     `rows` is (params, points) ↦ (rows, B) at any batch of points, one point included, always with the directions that the
-    step's key draws. The points of the batch have x as an array.
+    step's key draws. The points of the batch have x as an array; those of a condition on the boundary carry their normals.
     """
 
-    points: Points
-    rows: Callable[[Params, Points], Float[Array, "rows batch"]]
+    points: Points | BoundaryPoints
+    rows: Callable[[Params, Any], Float[Array, "rows batch"]]
 
 
 @dataclass(frozen=True, eq=False)
 class LeastSquares:
-    """A `LossFunction` that is a sum of squares, as a trainer is handed it that declares `wants_residuals`.
+    """A `LossFunction` that is a sum of squares: what a trainer that declares `wants_residuals` is given.
 
-    The loss is the sum over terms, and over the rows of a term, of the mean square over points. `terms(key)` are those of a step
-    and `residuals(params, key)` all their numbers in one vector r, so scaled that mean(r²) is the loss. The gradient of the loss
-    is 2 Jᵀr/N for N residuals and J = ∂r/∂θ; `residual_kernel` makes r and J Jᵀ without J.
+    The loss is the sum over terms, and over the rows of a term, of the mean square over points. `terms(key)` are those
+    of a step and `residuals(params, key)` all their numbers in one vector r, so scaled that mean(r²) is the loss. The
+    gradient of the loss is 2 Jᵀr/N for N residuals and J = ∂r/∂θ; `residual_kernel` makes r and J Jᵀ without J.
     """
 
     function: Callable[[Params, PRNGKeyArray], Float[Array, ""]]
@@ -66,22 +66,22 @@ class LeastSquares:
     terms: Callable[[PRNGKeyArray], tuple[Term, ...]]
 
     def __call__(self, params: Params, key: PRNGKeyArray) -> Float[Array, ""]:
-        """The loss."""
+        """Evaluates the loss, a scalar."""
         return self.function(params, key)
 
     def residuals(self, params: Params, key: PRNGKeyArray) -> Float[Array, " residuals"]:
-        """r: term after term, row after row."""
+        """Returns all residuals r in one vector, term after term and row after row, scaled so that mean(r²) is the loss."""
         return stacked([term.rows(params, term.points) for term in self.terms(key)])
 
 
 def stacked(rows: list[Float[Array, "rows batch"]]) -> Float[Array, " residuals"]:
-    """All residuals of all terms, each times √(N/B), N their number and B the number of points in its term."""
+    """Joins the residuals of all terms, each times √(N/B) with N their number and B the number of points in its term."""
     total = sum(r.size for r in rows)
     return jnp.concatenate([r.ravel() * (total / r.shape[1]) ** 0.5 for r in rows])
 
 
 class Trainer(ABC):
-    """init(params, steps) → state; step(loss, params, state, key) → params, state, loss.
+    """The protocol of trainers: init(params, steps) → state; step(loss, params, state, key) → params, state, loss.
 
     `step` changes nothing where the loss is not finite: the last good parameters survive a divergence. Schedules follow
     `loss.progress`.
@@ -92,30 +92,32 @@ class Trainer(ABC):
 
     @abstractmethod
     def init(self, params: Params, steps: int) -> Any:
-        """The trainer's state for a training of `steps` steps."""
+        """Returns the trainer's state for a training of `steps` steps."""
 
     def start(self, params: Params, steps: int) -> tuple[Params, Any]:
-        """All parameters as the trainer keeps them, and its state; it trains the floating-point ones."""
+        """Returns all parameters in the form in which the trainer keeps them, and its state. It trains the floating-point ones."""
         return params, self.init(trainable(params), steps)
 
     @abstractmethod
     def step(
         self, loss: LossFunction, params: Params, state: Any, key: PRNGKeyArray
     ) -> tuple[Params, Any, Float[Array, ""]]:
-        """One update."""
+        """Makes one update; returns the parameters, the state, and the loss that it evaluated on the way."""
 
     def evaluations(self, steps: int, params: Params, state: Any) -> int:
-        """How often the `steps` steps that ended in `params` and `state` evaluated the loss: once a step, unless overridden."""
+        """Returns how often the `steps` steps that ended in `params` and `state` evaluated the loss: once a step,
+        unless overridden.
+        """
         return steps
 
 
 def trainable(params: Params) -> Params:
-    """The floating-point leaves: what a trainer sees."""
+    """Returns the floating-point leaves of the parameters, with None in place of the others: what a trainer sees."""
     return eqx.filter(params, eqx.is_inexact_array)
 
 
 def normal_like(key: PRNGKeyArray, params: Params) -> Params:
-    """Standard normal numbers in the shape of the parameters."""
+    """Draws standard normal numbers in the shapes and types of the parameters."""
     leaves, structure = jax.tree.flatten(params)
     keys = jax.random.split(key, len(leaves))
     return jax.tree.unflatten(
@@ -124,5 +126,5 @@ def normal_like(key: PRNGKeyArray, params: Params) -> Params:
 
 
 def decayed(first: float, last: float, progress: Any) -> Any:
-    """A number that goes linearly from `first` to `last` as the fraction `progress` of the training goes from 0 to 1."""
+    """Returns a number that goes linearly from `first` to `last` as the fraction `progress` of the training goes from 0 to 1."""
     return first + (last - first) * progress

@@ -1,8 +1,8 @@
-"""J Jᵀ of a loss that is a sum of squares, J the Jacobian of its residuals: what natural-gradient steps solve with.
+"""The kernel J Jᵀ of a loss that is a sum of squares, J the Jacobian of its residuals: what natural-gradient steps solve with.
 
 A step θ ← θ − α Jᵀ(J Jᵀ + λI)⁻¹ r needs N × N numbers for N residuals, and not P × P for P parameters (Woodbury's identity).
-For the first weight W of a ridge network not even J is needed. A residual depends on W through products L_k W alone: z = Wᵀx at
-its own point, and a few rows or projections of directions. So ∂r_i/∂W = Σ_k L_kᵀ G_ik with G_ik = ∂r_i/∂(L_k W), and
+For the first weight W of a ridge network not even J is needed. A residual depends on W through products L_k W alone: z = Wᵀx
+at its own point, and a few rows or projections of directions. So ∂r_i/∂W = Σ_k L_kᵀ G_ik with G_ik = ∂r_i/∂(L_k W), and
 
     ⟨∂r_i/∂W, ∂r_j/∂W⟩ = Σ_kl ⟨L_k L_lᵀ, G_ik G_jlᵀ⟩,
 
@@ -25,7 +25,7 @@ from .base import LeastSquares, Term, stacked
 
 
 class Use(NamedTuple):
-    """One use of W by the residuals of a term: left factors, as `Tapped` notes them, and the slopes ∂r/∂(L W)."""
+    """One use of W by the residuals of a term: the left factors L, as `Tapped` notes them, and the slopes ∂r/∂(L W)."""
 
     left: Any
     slope: Float[Array, "rows batch lines width"]
@@ -42,11 +42,11 @@ class Part(NamedTuple):
 def residual_kernel(
     loss: LeastSquares, params: Params, key: PRNGKeyArray
 ) -> tuple[Float[Array, " residuals"], Float[Array, "residuals residuals"]]:
-    """r and J Jᵀ with J = ∂r/∂θ, r as `loss.residuals` gives it.
+    """Returns r, shape (N,), as `loss.residuals` gives it, and J Jᵀ, shape (N, N), with J = ∂r/∂θ.
 
-    Jᵀc of a vector c is one reverse pass, `jax.vjp(lambda p: loss.residuals(p, key), params)`. Memory: N numbers for every
-    parameter but W; for W too where the network has no `first_weight`, or a use of it is hidden in a loop or in a derivative
-    along x (SDGD, x·∇u, gradient-enhanced losses).
+    Jᵀc of a vector c is one reverse pass, `jax.vjp(lambda p: loss.residuals(p, key), params)`. It needs memory for N
+    numbers for every parameter but W; for W too where the network has no `first_weight`, or a use of it is hidden in a
+    loop or in a derivative along x (SDGD, x·∇u, gradient-enhanced losses).
     """
     parts = _parts(loss.network, loss.terms(key), params)
     sizes = [part.rows.size for part in parts]
@@ -59,7 +59,7 @@ def residual_kernel(
 
 
 def _parts(network: Network, terms: tuple[Term, ...], params: Params) -> list[Part]:
-    """W apart in all terms, or one of the parameters in all."""
+    """Returns the parts of all terms: with W apart if that can be done in all of them, else with W among the other parameters."""
     weight = network.first_weight(params) if isinstance(network, RidgeNetwork) else None
     if isinstance(network, RidgeNetwork) and weight is not None:
         try:
@@ -70,14 +70,14 @@ def _parts(network: Network, terms: tuple[Term, ...], params: Params) -> list[Pa
 
 
 def _whole(term: Term, params: Params) -> Part:
-    """Derivatives in all parameters, point by point: a residual depends on no point but its own."""
+    """Takes derivatives in all parameters, point by point: a residual depends on no point but its own."""
     here = lambda p, point: (value := term.rows(p, _single(point))[:, 0], value)
     slopes, rows = jax.vmap(jax.jacrev(here, has_aux=True), (None, 0))(params, term.points)
     return Part(rows.T, _flat(slopes), ())
 
 
 def _tapped(network: RidgeNetwork, weight: Array, term: Term, params: Params) -> Part:
-    """W apart, by the slopes in its taps. Raises Untapped where they do not tell all."""
+    """Takes derivatives with W apart, by the slopes in its taps. Raises Untapped where a use of W is hidden."""
     rest = network.with_first_weight(params, None)
     seen: list[Tapped] = []
 
@@ -98,7 +98,7 @@ def _tapped(network: RidgeNetwork, weight: Array, term: Term, params: Params) ->
 
 
 def _use(left: Any, slope: Float[Array, "batch rows *lines width"], weight: Array) -> Use:
-    """A use with one axis of lines. WᵀW is used twice, on either side: its slope is the sum of both."""
+    """Returns a use of W with one axis of lines. WᵀW uses W on both sides: its slope is the sum of both."""
     if isinstance(left, Gram):
         return Use(weight.T, jnp.swapaxes(slope + jnp.swapaxes(slope, 2, 3), 0, 1))
     batch, rows, *_, width = slope.shape
@@ -112,7 +112,7 @@ def _use(left: Any, slope: Float[Array, "batch rows *lines width"], weight: Arra
 
 
 def _inner(one: Part, other: Part) -> Float[Array, "rows batch rows batch"]:
-    """⟨∂r_i/∂θ, ∂r_j/∂θ⟩ for every two residuals of two terms."""
+    """Returns ⟨∂r_i/∂θ, ∂r_j/∂θ⟩ for every two residuals of two terms."""
     total = jnp.einsum("rbp,scp->rbsc", one.rest, other.rest)
     for use in one.uses:
         for with_use in other.uses:
@@ -121,15 +121,16 @@ def _inner(one: Part, other: Part) -> Float[Array, "rows batch rows batch"]:
 
 
 def _of_uses(one: Use, other: Use) -> Float[Array, "rows batch rows batch"]:
-    """⟨L_k L_lᵀ, G_ik G_jlᵀ⟩ for every two residuals."""
+    """Returns ⟨L_k L_lᵀ, G_ik G_jlᵀ⟩ for every two residuals."""
     axes, overlap = _overlap(one.left, other.left)
     return jnp.einsum(f"rbmh,scnh,{axes}->rbsc", one.slope, other.slope, overlap, optimize="optimal")
 
 
 def _overlap(one: Any, other: Any) -> tuple[str, Array]:
-    """Inner products of the lines of two left factors, and the axes they have: batch b, lines m against batch c, lines n.
+    """Returns the inner products of the lines of two left factors, after the letters of their axes.
 
-    The left factor Wᵀ is shared by all points, and has no batch axis.
+    The letters are batch b and lines m of the first, batch c and lines n of the second. The left factor Wᵀ is shared by
+    all points, and has no batch axis.
     """
     if isinstance(one, Rows) and isinstance(other, Rows):
         return "bmcn", (one.axes[:, :, None, None] == other.axes).astype(float)

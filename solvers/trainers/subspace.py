@@ -1,14 +1,14 @@
 """SDZE: a forward-only derivative estimator trained in random low-rank subspaces, without any reverse mode.
 
-Every F steps each weight matrix W ∈ R^{m×n}, read as a near-square m' × n' one, gets a random subspace: U and V with orthonormal
-columns, the orthonormal factors of Gaussian matrices. With P = blockdiag(V ⊗ U), PᵀP = I, of Σ r² =: s columns, a step draws z
-standard normal and moves θ along P z:
+Every F steps each weight matrix W ∈ R^{m×n}, read as a near-square m' × n' one, gets a random subspace: U and V with
+orthonormal columns, the orthonormal factors of Gaussian matrices. With P = blockdiag(V ⊗ U), PᵀP = I, of Σ r² =: s
+columns, a step draws z standard normal and moves θ along P z:
 
     ρ = [L(θ + ε P z; ξ) − L(θ − ε P z; ξ)] / 2ε,      θ ← θ − η ρ P z.
 
-Both sides see the same points and the same ξ (common random numbers); otherwise Var ρ grows like ε⁻². A matrix with many rows is
-kept as W₀ + fold(U C Vᵀ): steps change the r × r core C alone, and W₀ takes it up at the next refresh. x W₀, the points and the
-source do not depend on z, and are computed once for both signs and all queries.
+Both sides see the same points and the same ξ (common random numbers); otherwise Var ρ grows like ε⁻². A matrix with
+many rows is kept as W₀ + fold(U C Vᵀ): steps change the r × r core C alone, and W₀ takes it up at the next refresh.
+Neither the points nor the source nor x W₀ depend on z: all are computed once for both signs and all queries.
 """
 
 from __future__ import annotations
@@ -27,33 +27,34 @@ from ..networks.base import Params
 from ..networks.matrices import Basis, Fold, LowRank, Replayed, Seeded, merged, near_square, random_basis
 from .base import LossFunction, Trainer, decayed, trainable
 
-_FORMED = 2**17  # numbers of a matrix above which its perturbation is never formed
+_FORMED = 2**17  # the perturbation of a matrix with more numbers is never formed
 
 
 class Subspace(NamedTuple):
-    """A trainer in mid-flight."""
+    """The state of `SubspaceZO`. Lists have an entry for every leaf of the trained parameters."""
 
-    # Of every leaf; None where all directions are taken, as for biases, or where the leaf has it.
+    # None where the subspace is the whole space, as for biases, or where the leaf itself keeps its basis.
     bases: list[Basis | None]
-    keys: list[Any]  # of every leaf whose subspaces must be made again; None where a step's key will do
+    keys: list[Any]  # the key of a leaf whose subspaces must be made again; None where a step's key will do
     begun: Int[Array, ""]  # how many subspaces there have been
-    first: list[Array]  # moments of the gradient in z, leaf by leaf
-    second: list[Array]
+    first: list[Array]  # first moments of the gradient in the coordinates z
+    second: list[Array]  # second moments of it
     taken: Int[Array, ""]  # steps since the moments were zero
-    done: Int[Array, ""]
-    refresh: Float[Array, ""]  # the step of the next one
-    interval: Float[Array, ""]  # from that to the one after it
-    steps: Float[Array, ""]  # after which there are no more refreshes
+    done: Int[Array, ""]  # steps in all
+    refresh: Float[Array, ""]  # the step of the next refresh
+    interval: Float[Array, ""]  # how many steps after that the one after it comes
+    steps: Float[Array, ""]  # the length of the training, after which nothing is refreshed
 
 
 @dataclass(frozen=True)
 class SubspaceZO(Trainer):
     """Zeroth-order descent in random subspaces of rank `rank`, drawn anew every `refresh` steps.
 
-    `queries` directions a step cost 2q losses. `epsilon` 0 takes ρ = ∇L·Pz by forward mode: the limit, at the same cost. Every
-    refresh makes the interval to the next one `anneal` times as long. `momentum` is β₁ and `second_moment` β₂ of Adam in the core;
-    with β₂ = 0 the step is not divided by its size. Both begin again with every subspace, whose coordinates mean something else.
-    `common` false gives the two sides independent points and ξ, which is the ablation.
+    `queries` directions a step cost 2q losses. `epsilon` 0 takes ρ = ∇L·Pz by forward mode: the limit, at the same
+    cost. Every refresh makes the interval to the next one `anneal` times as long. `momentum` is β₁ and `second_moment`
+    β₂ of Adam in the core; with β₂ = 0 the step is not divided by its size. Both begin again with every subspace, whose
+    coordinates mean something else. `common` false gives the two sides independent points and ξ, which is the ablation.
+    Raises ValueError for numbers out of range, and for `common` false where `epsilon` is 0.
     """
 
     learning_rate: float = 1e-4
@@ -81,7 +82,7 @@ class SubspaceZO(Trainer):
             raise ValueError("a derivative (epsilon 0) has no two sides that could differ (common false)")
 
     def start(self, params: Params, steps: int) -> tuple[Params, Subspace]:
-        """Parameters with their large matrices as `LowRank` and seeded ones as `Replayed`, and the state."""
+        """Returns the parameters, with large matrices as `LowRank` and seeded ones as `Replayed`, and the state."""
         capacity = max(1, -(-steps // self.refresh))
         split = jax.tree.map(partial(self._split, capacity), params, is_leaf=_is_seeded)
         state = self.init(trainable(split), steps)
@@ -90,7 +91,7 @@ class SubspaceZO(Trainer):
         return split, state._replace(keys=keys)
 
     def init(self, params: Params, steps: int) -> Subspace:
-        """No directions yet: a refresh is due."""
+        """Returns a state that has no directions yet: a refresh is due."""
         leaves = jax.tree.leaves(params, is_leaf=has_core)
         bases = [None if has_core(leaf) else self._no_basis(leaf) for leaf in leaves]
         shapes = [_core_shape(leaf, basis) for leaf, basis in zip(leaves, bases, strict=True)]
@@ -103,7 +104,7 @@ class SubspaceZO(Trainer):
     def step(
         self, loss: LossFunction, params: Params, state: Subspace, key: PRNGKeyArray
     ) -> tuple[Params, Subspace, Array]:
-        """A refresh where it is due, q queries, one update; nothing changes where a loss is not finite."""
+        """Refreshes subspaces where that is due, makes q queries and one update. No weight moves where a loss is not finite."""
         leaves, structure = jax.tree.flatten(params, is_leaf=has_core)
         leaves, state = self.refreshed(leaves, state, jax.random.fold_in(key, 2))
         at = lambda z, k: loss(jax.tree.unflatten(structure, moved(leaves, state.bases, z)), k)
@@ -118,18 +119,18 @@ class SubspaceZO(Trainer):
         return jax.tree.unflatten(structure, moved(leaves, state.bases, kept)), after, value
 
     def evaluations(self, steps: int, params: Params, state: Any) -> int:
-        """Two a query, or one derivative."""
+        """Returns the number of losses that the steps evaluated: two a query, or one derivative a query where `epsilon` is 0."""
         return steps * self.queries * (1 if self.epsilon == 0 else 2)
 
     def directions(self, like: list[Array], key: PRNGKeyArray) -> list[Float[Array, "queries ..."]]:
-        """z of every query, standard normal, in the shapes of the cores `like`."""
+        """Draws z of every query, standard normal, in the shapes of the cores `like` with a leading axis of queries."""
         keys = jax.random.split(key, len(like))
         return [jax.random.normal(k, (self.queries, *a.shape)) for k, a in zip(keys, like, strict=True)]
 
     def slopes(
         self, at: Callable[[list, Any], Array], z: list[Array], key: PRNGKeyArray
     ) -> tuple[Array, Float[Array, " queries"]]:
-        """A loss and ρ of every query: `at` is (z, ξ) ↦ L(θ + P z; ξ), and `key` gives points and ξ."""
+        """Returns a loss and ρ of every query, shape (q,): `at` is (z, ξ) ↦ L(θ + P z; ξ), and `key` gives points and ξ."""
         if self.epsilon == 0:
             values, slopes = jax.vmap(lambda d: jax.jvp(lambda c: at(c, key), (_zeros(d),), (d,)))(z)
             return jnp.mean(values), slopes
@@ -144,7 +145,7 @@ class SubspaceZO(Trainer):
         return jnp.mean(losses), (plus - minus) / (2 * self.epsilon)
 
     def _update(self, gradient: list[Array], state: Subspace, progress: Any) -> tuple[list[Array], Subspace]:
-        """The change of every leaf in its core's coordinates."""
+        """Returns the change of every leaf in its core's coordinates, and the state after it."""
         taken = state.taken + 1
         first = [
             self.momentum * m + (1 - self.momentum) * g for m, g in zip(state.first, gradient, strict=True)
@@ -162,7 +163,7 @@ class SubspaceZO(Trainer):
         return [-rate * m for m in mean], later
 
     def refreshed(self, leaves: list, state: Subspace, key: PRNGKeyArray) -> tuple[list, Subspace]:
-        """New subspaces, the cores taken up by the weights, and moments zero, where a refresh is due.
+        """Where a refresh is due, draws new subspaces, adds the cores to the weights, and sets the moments to zero.
 
         No refresh happens after the last step: there is no room for the cores of more subspaces.
         """
@@ -187,7 +188,9 @@ class SubspaceZO(Trainer):
         )
 
     def _split(self, capacity: int, leaf: Any) -> Any:
-        """A large matrix as W₀ + fold(U C Vᵀ) with C = 0."""
+        """Returns a large matrix as W₀ + fold(U C Vᵀ) with C = 0, and a seeded one as `Replayed`; other leaves are left
+        as they are.
+        """
         if _is_seeded(leaf):
             return Replayed.begin(leaf, self.rank, capacity)
         basis = self._no_basis(leaf)
@@ -197,7 +200,7 @@ class SubspaceZO(Trainer):
         return LowRank(leaf, basis.left, core, basis.right, near_square(*leaf.shape))
 
     def _no_basis(self, leaf: Array) -> Basis | None:
-        """Zeros of the shape of a leaf's U and V."""
+        """Returns zeros in the shapes of a matrix's U and V; None for a leaf that is no matrix."""
         if leaf.ndim != 2:
             return None
         fold = near_square(*leaf.shape)
@@ -210,7 +213,7 @@ def _is_seeded(leaf: Any) -> bool:
 
 
 def has_core(leaf: Any) -> bool:
-    """Whether a leaf carries its own subspace."""
+    """Returns whether a leaf carries its own subspace, as `LowRank` and `Replayed` matrices do."""
     return isinstance(leaf, LowRank | Replayed)
 
 
@@ -237,7 +240,7 @@ def _basis(leaf: Any, basis: Basis | None) -> Basis | None:
 
 
 def _new_basis(leaf: Any, basis: Basis | None, key: PRNGKeyArray, due: Array) -> Basis | None:
-    """A new one where it is due."""
+    """Returns a new basis where it is due, else the old one."""
     if basis is None:
         return None
     draw = lambda: random_basis(key, _fold(leaf), basis.left.shape[1])
@@ -245,7 +248,10 @@ def _new_basis(leaf: Any, basis: Basis | None, key: PRNGKeyArray, due: Array) ->
 
 
 def _take_up(leaf: Any, basis: Basis | None, begun: Array, due: Array) -> Any:
-    """Where a refresh is due, a core of zeros in the new subspace: the old one is added to the base, or kept beside it."""
+    """Returns a leaf that, where a refresh is due, has a core of zeros in the new subspace.
+
+    The old core is added to the base, or kept beside it in a `Replayed` matrix.
+    """
     if not has_core(leaf) or basis is None:
         return leaf
     old = _low_rank(leaf)
@@ -258,7 +264,7 @@ def _take_up(leaf: Any, basis: Basis | None, begun: Array, due: Array) -> Any:
 
 
 def moved(leaves: list, bases: list[Basis | None], change: list[Array]) -> list:
-    """θ + P z, z in the coordinates of the cores."""
+    """Returns θ + P z leaf by leaf, with z = `change` in the coordinates of the cores."""
     return [_shift(leaf, basis, c) for leaf, basis, c in zip(leaves, bases, change, strict=True)]
 
 

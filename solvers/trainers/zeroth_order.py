@@ -30,11 +30,11 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class ZerothOrder(Trainer):
-    """What the trainers share: difference quotients of the loss, `chunk` losses at a time.
+    """The base of zeroth-order trainers: difference quotients of the loss, `chunk` losses at a time.
 
-    One-sided quotients [L(θ+μξ) − L(θ)]/μ cost a loss a query and one for L(θ). Symmetric ones, [L(θ+μξ) − L(θ−μξ)]/2μ, cost
-    two a query and are right to O(μ²); the loss they report is the mean of those that they evaluate. `learning_rate` goes linearly
-    to `final_rate`.
+    One-sided quotients [L(θ+μξ) − L(θ)]/μ cost a loss a query and one for L(θ). Symmetric ones, [L(θ+μξ) − L(θ−μξ)]/2μ,
+    cost two a query and are right to O(μ²); the loss they report is the mean of those that they evaluate.
+    `learning_rate` goes linearly to `final_rate`. Raises ValueError for a `mu` that is not positive and a chunk below 1.
     """
 
     learning_rate: float = 1e-3
@@ -50,7 +50,7 @@ class ZerothOrder(Trainer):
     def quotients(
         self, along: Callable[[Any, Any], Array], queries: Int[Array, " queries"]
     ) -> tuple[Array, Float[Array, " queries"]]:
-        """A loss, and the quotients of `along(query, step)` = L(θ + step·ξ_query)."""
+        """Returns a loss, and the difference quotient of every query, where `along(query, step)` is L(θ + step·ξ_query)."""
         if self.symmetric:
             count = queries.size
             losses = self._every(
@@ -69,11 +69,11 @@ class ZerothOrder(Trainer):
         return jax.lax.map(look, (queries, steps), batch_size=min(self.chunk, queries.size))
 
     def losses(self, queries: int) -> int:
-        """How many a step of so many queries evaluates."""
+        """Returns how many losses a step with this number of queries evaluates."""
         return 2 * queries if self.symmetric else queries + 1
 
     def rate(self, progress: Any) -> Any:
-        """The learning rate of a step."""
+        """Returns the learning rate when the fraction `progress` of the training is over."""
         return decayed(self.learning_rate, self.final_rate, progress)
 
 
@@ -82,7 +82,7 @@ class ZORGE(ZerothOrder):
     """Random gradient estimates: θ ← θ − α g, g = (1/q) Σ_i [L(θ+μξ_i) − L(θ)]/μ · ξ_i with ξ_i standard normal.
 
     g is unbiased for the gradient of the smoothed loss E L(θ+μξ); its mean square error is about (P+1)/q |∇L|² for P parameters
-    (Nesterov and Spokoiny 2017; Malladi et al. 2023).
+    (Nesterov and Spokoiny 2017; Malladi et al. 2023). Raises ValueError for fewer than one query, and where `ZerothOrder` does.
     """
 
     queries: int = 10
@@ -95,20 +95,20 @@ class ZORGE(ZerothOrder):
             )
 
     def init(self, params: Params, steps: int) -> tuple[()]:
-        """Nothing to remember."""
+        """Returns an empty state, since there is nothing to remember."""
         return ()
 
     def step(
         self, loss: LossFunction, params: Params, state: tuple[()], key: PRNGKeyArray
     ) -> tuple[Params, tuple[()], Array]:
-        """q queries, one update."""
+        """Makes q queries and one update; nothing changes where a loss is not finite."""
         flat, unravel = ravel_pytree(params)
         value, gradient, sound = self.sample(loss, params, key)
         after = flat - jnp.asarray(self.rate(loss.progress), flat.dtype) * self.direction(gradient)
         return unravel(jnp.where(sound, after, flat)), state, value
 
     def sample(self, loss: LossFunction, params: Params, key: PRNGKeyArray) -> Sample:
-        """The loss and g."""
+        """Returns the loss and the estimate g of its gradient."""
         flat, unravel = ravel_pytree(params)
         source = jax.random.fold_in(key, 1)
         noise = lambda query: jax.random.normal(jax.random.fold_in(source, query), flat.shape, flat.dtype)
@@ -119,25 +119,25 @@ class ZORGE(ZerothOrder):
         return Sample(value, gradient, jnp.isfinite(value) & jnp.all(jnp.isfinite(slopes)))
 
     def direction(self, gradient: Array) -> Array:
-        """What is subtracted, times the learning rate."""
+        """Returns what is subtracted from the parameters, up to the learning rate: g itself."""
         return gradient
 
     def evaluations(self, steps: int, params: Params, state: Any) -> int:
-        """q + 1 a step, or 2q for symmetric differences."""
+        """Returns the number of losses that the steps evaluated: q + 1 a step, or 2q for symmetric differences."""
         return steps * self.losses(self.queries)
 
 
 @dataclass(frozen=True)
 class ZOSignRGE(ZORGE):
-    """θ ← θ − α sign(g), g as in ZORGE: every parameter moves by α, whatever the size of the noise (Liu et al. 2019)."""
+    """Sign descent, θ ← θ − α sign(g) with g as in ZORGE: every parameter moves by α, whatever the noise (Liu et al. 2019)."""
 
     def direction(self, gradient: Array) -> Array:
-        """sign(g)."""
+        """Returns sign(g) for every parameter."""
         return jnp.sign(gradient)
 
 
 class Descent(NamedTuple):
-    """Of coordinate-wise descent: the flat momentum, and the steps taken, which say whose turn it is."""
+    """The state of coordinate-wise descent: the flat momentum, and the steps taken, which say which block is next."""
 
     momentum: Float[Array, " parameters"]
     taken: Int[Array, ""]
@@ -148,6 +148,7 @@ class ZOCGE(ZerothOrder):
     """Coordinate-wise gradient estimates with momentum: g_i = [L(θ+μe_i) − L(θ)]/μ, b ← m b + g, θ ← θ − α b.
 
     All P coordinates a step with `block` 0; otherwise `block` of them, in turn, and only theirs of b and θ change.
+    Raises ValueError for a negative block, a momentum outside [0, 1), and where `ZerothOrder` does.
     """
 
     mu: float = 0.01
@@ -163,13 +164,13 @@ class ZOCGE(ZerothOrder):
             )
 
     def init(self, params: Params, steps: int) -> Descent:
-        """No momentum."""
+        """Returns a state without momentum, before the first step."""
         return Descent(jnp.zeros_like(ravel_pytree(params)[0]), jnp.zeros((), jnp.int32))
 
     def step(
         self, loss: LossFunction, params: Params, state: Descent, key: PRNGKeyArray
     ) -> tuple[Params, Descent, Array]:
-        """One query a coordinate, one update."""
+        """Makes one query for each coordinate of the block, and one update; nothing changes where a loss is not finite."""
         flat, unravel = ravel_pytree(params)
         coordinates = self.coordinates(flat.size, state.taken)
         value, slopes = self.slopes(loss, params, coordinates, key)
@@ -183,43 +184,46 @@ class ZOCGE(ZerothOrder):
     def slopes(
         self, loss: LossFunction, params: Params, coordinates: Int[Array, " block"], key: PRNGKeyArray
     ) -> tuple[Array, Float[Array, " block"]]:
-        """The loss and ∂L/∂θ_i at coordinates i of the flat parameters."""
+        """Returns the loss and ∂L/∂θ_i at the given coordinates i of the flat parameters."""
         flat, unravel = ravel_pytree(params)
         along = lambda i, step: loss(unravel(flat.at[i].add(step)), key)
         return self.quotients(along, coordinates)
 
     def coordinates(self, size: int, taken: Any) -> Int[Array, " block"]:
-        """Those of the step."""
+        """Returns the coordinates, out of `size`, that are changed by the step after `taken` steps."""
         count = self.count(size)
         return (taken * count + jnp.arange(count)) % size
 
     def count(self, size: int) -> int:
-        """How many coordinates of `size` a step takes."""
+        """Returns how many coordinates, out of `size`, a step changes."""
         return min(self.block, size) if self.block else size
 
     def evaluations(self, steps: int, params: Params, state: Any) -> int:
-        """P + 1 a step (or as many as there are in a block, and one), or twice P for symmetric differences."""
+        """Returns the number of losses that the steps evaluated: one a coordinate of the block and one more a step, or
+        two a coordinate for symmetric differences.
+        """
         return steps * self.losses(self.count(_size(params)))
 
 
 class TwoStage(NamedTuple):
-    """Of the hybrid: the fine stage's state, and what decides when it begins."""
+    """The state of the hybrid: that of its fine stage, and what decides when that begins."""
 
     descent: Descent
-    fine: Array  # whether it has begun
+    fine: Array  # whether the fine stage has begun
     coarse_steps: Int[Array, ""]
-    total: Float[Array, ""]  # loss of the current epoch's steps
-    best: Float[Array, ""]  # lowest mean of an epoch
-    stalled: Int[Array, ""]  # epochs since
+    total: Float[Array, ""]  # the sum of the losses of the current epoch's steps
+    best: Float[Array, ""]  # the lowest mean loss of an epoch
+    stalled: Int[Array, ""]  # epochs since the mean loss last fell enough
 
 
 @dataclass(frozen=True)
 class ZOHybrid(Trainer):
     """Sign-RGE until the loss stalls, then CGE with momentum, for good (Zhao et al. 2023).
 
-    The paper says "trivial updates for several epochs". Here an epoch is `epoch` steps, and the loss has stalled when its mean
-    over an epoch has not fallen below (1 − `improvement`) times the best one for `patience` epochs in a row. A step of the coarse
-    stage costs q + 1 losses, one of the fine stage P + 1.
+    The paper says "trivial updates for several epochs". Here an epoch is `epoch` steps, and the loss has stalled when
+    its mean over an epoch has not fallen below (1 − `improvement`) times the best one for `patience` epochs in a row. A
+    step of the coarse stage costs q + 1 losses, one of the fine stage P + 1. Raises ValueError for numbers out of
+    range, here or in one of its two stages.
     """
 
     learning_rate: float = 1e-3
@@ -247,14 +251,14 @@ class ZOHybrid(Trainer):
 
     @property
     def coarse(self) -> ZOSignRGE:
-        """The first stage."""
+        """The trainer of the first stage."""
         return ZOSignRGE(
             self.learning_rate, self.final_rate, self.mu, self.symmetric, self.chunk, self.queries
         )
 
     @property
     def fine(self) -> ZOCGE:
-        """The second stage."""
+        """The trainer of the second stage."""
         return ZOCGE(
             self.fine_rate,
             self.final_rate,
@@ -266,7 +270,7 @@ class ZOHybrid(Trainer):
         )
 
     def init(self, params: Params, steps: int) -> TwoStage:
-        """Coarse, with nothing seen."""
+        """Returns a state in the coarse stage that has seen no loss."""
         zero, count = jnp.zeros(()), jnp.zeros((), jnp.int32)
         begun = jnp.zeros((), bool)
         return TwoStage(self.fine.init(params, steps), begun, count, zero, zero + jnp.inf, count)
@@ -274,7 +278,7 @@ class ZOHybrid(Trainer):
     def step(
         self, loss: LossFunction, params: Params, state: TwoStage, key: PRNGKeyArray
     ) -> tuple[Params, TwoStage, Array]:
-        """A step of the stage it is in."""
+        """Takes a step of the stage that the training is in."""
         return jax.lax.cond(
             state.fine,
             lambda p, s: self._fine_step(loss, p, s, key),
@@ -298,7 +302,7 @@ class ZOHybrid(Trainer):
         return params, jax.lax.cond(ended, self._close_epoch, lambda s: s, later), value
 
     def _close_epoch(self, state: TwoStage) -> TwoStage:
-        """Compare the mean loss with the best."""
+        """Compares the epoch's mean loss with the best one, and begins the fine stage where it has stalled for long enough."""
         mean = state.total / self.epoch
         stalled = jnp.where(mean < (1 - self.improvement) * state.best, 0, state.stalled + 1)
         return state._replace(
@@ -309,7 +313,7 @@ class ZOHybrid(Trainer):
         )
 
     def evaluations(self, steps: int, params: Params, state: TwoStage) -> int:
-        """Those of the steps in either stage."""
+        """Returns the number of losses that the steps of both stages evaluated."""
         coarse = int(state.coarse_steps)
         fine = self.fine.evaluations(steps - coarse, params, state.descent)
         return self.coarse.evaluations(coarse, params, state) + fine

@@ -90,3 +90,11 @@ def _metrics(error: float | None, affine: float) -> Metrics:
 @pytest.fixture
 def store(tmp_path: Any) -> Store:
     return Store.writing(tmp_path / "store")
+
+
+@pytest.fixture
+def full_store(store: Store, make_record: Callable[..., Record]) -> Store:
+    """A store of three fake records."""
+    for record in (make_record("a"), make_record("b", None), make_record("a", dim=50)):
+        store.add(record)
+    return store

@@ -1,4 +1,7 @@
-"""A sweep to be killed: `python harness_chaos.py STORE once|forever`, printing every digest that the store has taken."""
+"""A sweep to be killed: `python harness_chaos.py STORE once|forever|stuck`, printing every digest that the store has taken.
+
+Every measurement leaves a line with its seed in the file STORE.measured. A sweep that is `stuck` never ends one.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,10 @@ def jobs():
 
 
 def execute(cell, slot, report, stop):
+    with Path(sys.argv[1] + ".measured").open("a") as log:  # lines this short are appended whole
+        log.write(f"{cell.seed}\n")
+    while sys.argv[2] == "stuck":
+        time.sleep(1)
     time.sleep(random.uniform(0, 0.02))
     return measure(cell, lib=harness_fake.LIBRARY)
 
@@ -34,6 +41,9 @@ def execute(cell, slot, report, stop):
 class Printer:
     def started(self, cell):
         pass
+
+    def awaited(self, cell):
+        print("awaited", flush=True)
 
     def moved(self, cell, moment, steps):
         pass
@@ -46,9 +56,12 @@ def main(root: str, how: str) -> None:
     store = Store.writing(Path(root))
     redo = None
     while True:
-        work = todo(jobs(), store.read().records.values(), redo)
+        known = store.read().records
+        work = todo(jobs(), known.values(), redo)
         journal = Journal(store, [job.cell for job in work.jobs], 2)
-        Sweep(store, [harness_fake.SLOT] * 2, (journal, Printer()), execute=execute).run(work.jobs)
+        Sweep(store, [harness_fake.SLOT] * 2, (journal, Printer()), execute=execute).run(
+            work.jobs, known=known
+        )
         journal.close()
         if how == "once":
             return

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -174,7 +174,7 @@ class FakeSolver:
         return "it does not like toys" if self.name == "choosy" else None
 
     def compile(self, pde: FakePDE, **_: Any) -> Any:
-        return None if self.name == "null-affine" else SimpleNamespace(bytes=10**9, seconds=0.1)
+        return None if self.name == "null-affine" else SimpleNamespace(bytes=10**7, seconds=0.1)
 
     def fit(self, pde: FakePDE, *, progress: Any, steps: int, **_: Any) -> Any:
         progress(1, steps, 0.9, None)
@@ -201,6 +201,7 @@ LIBRARY = Subjects(
     bad_dimension=BadDimension,
     bad_hyperparameter=BadHyperparameter,
 )
+ACCELERATED = replace(LIBRARY, start=lambda dtype: Device("gpu", "toy accelerator", memory=10**9))
 SLOT = Slot(command=(sys.executable, "-P", __file__))
 
 

@@ -32,17 +32,17 @@ BENCHMARK = re.compile(
 
 
 def discovered() -> set[str]:
-    found = set()
+    collected = set()
     for info in pkgutil.walk_packages(benchmarks.__path__):
         module = importlib.import_module(f"benchmarks.{info.name}")
         for name, value in vars(module).items():
             if name.startswith("_"):
                 continue
             if BENCHMARK.match(name):
-                found.add(f"{info.name}.{name}")
+                collected.add(f"{info.name}.{name}")
             if isinstance(value, type):
-                found |= {f"{info.name}.{name}.{m}" for m in dir(value) if BENCHMARK.match(m)}
-    return found
+                collected |= {f"{info.name}.{name}.{m}" for m in dir(value) if BENCHMARK.match(m)}
+    return collected
 
 
 def test_asv_discovers_what_is_meant_and_nothing_else():
@@ -50,7 +50,7 @@ def test_asv_discovers_what_is_meant_and_nothing_else():
 
 
 def test_the_suites_run_over_the_registries():
-    """Those of the repository: what is installed beside them is not in its history."""
+    """Only what the repository registers is measured: plug-ins installed beside it are not in its history."""
     families, rows = (
         [entry.name for entry in entries.values() if entry.origin == "pdezoo"]
         for entries in subjects.catalogues()

@@ -38,7 +38,7 @@ def killed_round(root: Path, folder: Path, number: int, rng: random.Random) -> l
 
 
 def wait_for_lines(writer: subprocess.Popen, log: Path, count: int) -> None:
-    """Until the writer has told of so many finished cells, however slow the machine is."""
+    """Waits until the writer has printed so many finished cells, however slow the machine is."""
     end = time.monotonic() + 120
     while len(log.read_bytes().splitlines()) < count:
         assert time.monotonic() < end, "the writer finishes nothing"

@@ -40,8 +40,8 @@ def plant():
 
 def failed(name: str = "planted") -> dict[str, Finding]:
     """The findings that are failures, by clause."""
-    found = check._Problem(name, 10).findings()
-    return {f.name: f for f in found if f.ok is False}
+    findings = check._Problem(name, 10).findings()
+    return {f.name: f for f in findings if f.ok is False}
 
 
 @pytest.mark.slow
@@ -90,14 +90,14 @@ DEFECTS = {
 @pytest.mark.parametrize("factory", DEFECTS, ids=lambda f: f.__name__)
 def test_a_planted_defect_is_found_and_explained(factory, plant):
     plant(factory)
-    found = failed()
-    assert set(found) == DEFECTS[factory]
-    assert all(f.expected and f.seen and f.advice for f in found.values())
+    failures = failed()
+    assert set(failures) == DEFECTS[factory]
+    assert all(f.expected and f.seen and f.advice for f in failures.values())
 
 
 @pytest.mark.parametrize("name", ["poisson/two-body", "semilinear-heat/hard", "semilinear-allen-cahn/soft"])
 def test_every_check_of_the_proof_brings_its_own_advice(name):
-    """Of an expression, of a formula, and of a value at one point; the report has it too."""
+    """The proofs are by an expression, by a formula, and by a value at one point; all have advice, and the report carries it."""
     report = pdezoo.verify(pdezoo.make(name, dim=10), test_size=20)
     assert all(c.expected and c.advice and c.seen for c in report.checks)
     assert {"name", "ok", "method", "value", "detail", "expected", "advice"} <= set(
@@ -108,11 +108,11 @@ def test_every_check_of_the_proof_brings_its_own_advice(name):
 
 
 def test_a_problem_that_is_kept_as_published_is_not_failed():
-    found = pdezoo.Check("residual", False, "method", 1.0, expected="zero", advice="look")
-    published = check._explained(found, "wrong in print")
+    residual = pdezoo.Check("residual", False, "method", 1.0, expected="zero", advice="look")
+    published = check._explained(residual, "wrong in print")
     assert (published.ok, published.expected, published.advice) == (None, "zero", "")
     assert "wrong in print" in published.seen
-    failed = check._explained(found, "")
+    failed = check._explained(residual, "")
     assert (failed.ok, failed.advice) == (False, "look")
 
 
@@ -140,7 +140,7 @@ def test_an_unknown_name_is_exit_status_two(name):
 
 
 def every_problem() -> list[Any]:
-    """Every registered name, all but one `slow`; their proofs are in tests/pdezoo."""
+    """Returns every registered name as a parameter, all but one marked `slow`; their proofs are in tests/pdezoo."""
     return [
         pytest.param(name, marks=[] if name == "poisson/two-body" else [pytest.mark.slow])
         for name in pdezoo.names()
@@ -151,6 +151,6 @@ def every_problem() -> list[Any]:
 def test_every_registered_problem_keeps_the_rest_of_its_contract(name):
     before, after = check._clauses()
     subject = check._Problem(name, 100)
-    found = [clause.finding(subject) for clause in (*before, *after) if clause.name != "proof"]
-    assert [f for f in found if f.ok is False] == []
-    assert len(found) == 4
+    findings = [clause.finding(subject) for clause in (*before, *after) if clause.name != "proof"]
+    assert [f for f in findings if f.ok is False] == []
+    assert len(findings) == 4

@@ -71,9 +71,9 @@ junk = st.text(max_size=12) | st.sampled_from(
 )
 
 
-def call(*arguments: str, store: object = "/dev/null/store") -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of the program, run in this process."""
-    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
+def call(*arguments: str, store: object = "/dev/null/store", encoding: str = "utf-8") -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of the program, run in this process with streams in that encoding."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding) for _ in range(2))
     patch = pytest.MonkeyPatch()
     streams = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
     with tempfile.TemporaryDirectory() as empty, patch.context() as context, streams[0], streams[1]:
@@ -86,14 +86,9 @@ def call(*arguments: str, store: object = "/dev/null/store") -> tuple[int, str, 
         except SystemExit as end:
             code = end.code or 0
     out.flush()
-    return int(str(code)), out.buffer.getvalue().decode(), err.getvalue()
-
-
-@pytest.fixture
-def full_store(store, make_record):
-    for record in (make_record("a"), make_record("b", None), make_record("a", dim=50)):
-        store.add(record)
-    return store
+    err.flush()
+    texts = (stream.buffer.getvalue().decode(encoding, "replace") for stream in (out, err))
+    return int(str(code)), *texts
 
 
 def fresh(code: str) -> subprocess.CompletedProcess[str]:
@@ -173,7 +168,7 @@ def test_mistakes_are_explained(arguments, hint):
 
 
 def test_a_family_is_run_as_its_first_variant():
-    """As `pdezoo.make` takes it; in `check`, `verify` and `leaderboard` it stands for all of its variants."""
+    """`run` takes the bare name of a family as `pdezoo.make` does; elsewhere, as in `verify`, it stands for all variants."""
     used = run.adjusted("quick")
     (cell,) = run.requests("kdv", "stde", None, "1", "0", [], used)
     assert (cell.problem, cell.dim) == ("kdv/one-soliton", 1)
@@ -195,7 +190,7 @@ def test_an_unwritable_store_is_told_before_any_work(tmp_path):
 
 
 def works_for_minutes(argument: str) -> bool:
-    """Whether it names something to verify or check; an option alone means everything."""
+    """Whether an argument makes `verify` or `check` work on problems for minutes; options alone mean all problems."""
     return "*" in argument or argument == "stde" or not argument.strip("-") or argument == "--json"
 
 

@@ -118,28 +118,28 @@ def test_no_more_cells_run_at_once_than_the_resources_allow(local, make_cell):
     """Each cell wants more than half of a worker's memory."""
     with cluster.connect(local.scheduler_address, COMMAND) as remote:
         cells = [make_cell("good", seed, memory_limit=6 * 10**9) for seed in range(3)]
-        stop, found = threading.Event(), []
-        run = lambda cell: found.append(remote.execute(cell, harness_fake.SLOT, print, stop))
+        stop, records = threading.Event(), []
+        run = lambda cell: records.append(remote.execute(cell, harness_fake.SLOT, print, stop))
         threads = [threading.Thread(target=run, args=(cell,)) for cell in cells]
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
             assert len(children_of_workers(local)) <= 2
             time.sleep(0.1)
-        assert {record.status for record in found} == {Status.OK}
+        assert {record.status for record in records} == {Status.OK}
 
 
 def children_of_workers(local: Any) -> list[psutil.Process]:
     """The processes that measure cells; what those start themselves is not counted."""
-    found = []
+    children = []
     for nanny in local.workers.values():
         for process in psutil.Process(nanny.pid).children():
             try:
                 if "harness_fake.py" in " ".join(process.cmdline()):
-                    found.append(process)
+                    children.append(process)
             except psutil.Error:
                 continue
-    return found
+    return children
 
 
 def until(condition: Any, seconds: float = 20.0) -> None:

@@ -23,10 +23,10 @@ RUN = [sys.executable, "-m", "asv"]
 
 
 def head(revision: str = "HEAD") -> str:
-    found = git_or_none("rev-parse", revision)
-    if found is None:
+    commit = git_or_none("rev-parse", revision)
+    if commit is None:
         pytest.skip("this is no git checkout of two commits")
-    return found
+    return commit
 
 
 @pytest.fixture

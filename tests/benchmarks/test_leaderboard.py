@@ -257,9 +257,9 @@ def test_figures_of_one_problem_under_two_protocols_have_two_titles(make_record)
     short, other = make_record("a"), make_record("a")
     cell = short.cell.model_copy(update={"protocol": short.cell.protocol.but(steps=77)})
     both = [short.model_copy(update={"cell": cell}), other]
-    found = figure.titles(figure.comparable(leaderboard(both).groups))
-    assert len(set(found)) == 2
-    assert sum("77 steps" in title for title in found) == 1
+    titles = figure.titles(figure.comparable(leaderboard(both).groups))
+    assert len(set(titles)) == 2
+    assert sum("77 steps" in title for title in titles) == 1
     (alone,) = figure.titles(figure.comparable(leaderboard([other]).groups))
     assert "steps" not in alone
 
@@ -270,9 +270,9 @@ def test_papers_are_set_beside_ours_where_the_cell_is_the_same(make_record):
     record = make_record("stde", dim=100)
     problem = record.cell.problem.model_copy(update={"name": "allen-cahn/two-body"})
     record = record.model_copy(update={"cell": record.cell.model_copy(update={"problem": problem})})
-    found = comparisons(leaderboard([record]), cells)
-    (speed,) = [b for b in found if b.published.solver == "stde" and b.published.metric == "speed"]
+    beside = comparisons(leaderboard([record]), cells)
+    (speed,) = [b for b in beside if b.published.solver == "stde" and b.published.metric == "speed"]
     assert speed.ours == 100.0
     assert speed.ratio == pytest.approx(100.0 / speed.published.number)
-    assert {b.status for b in found if b.published.solver != "stde"} == {"not measured"}
-    assert {b.published.dim for b in found} == {100}
+    assert {b.status for b in beside if b.published.solver != "stde"} == {"not measured"}
+    assert {b.published.dim for b in beside} == {100}

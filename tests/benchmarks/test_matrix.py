@@ -42,7 +42,7 @@ def test_a_matrix_expands_to_every_combination():
 
 
 def test_a_family_stands_for_its_first_variant():
-    """As it does in `pdezoo.make`, whatever the order of the alphabet."""
+    """The bare name means the variant that `pdezoo.make` takes, whatever the order of the alphabet."""
     text = 'pdes = ["kdv", "semilinear-heat", "kdv/narrow"]\ndims = [10]\nsolvers = ["stde"]'
     requests = expand(parse(text.encode()), *subjects.names(), subjects.families())
     assert [r.problem for r in requests] == ["kdv/one-soliton", "semilinear-heat/hard", "kdv/narrow"]

@@ -33,7 +33,7 @@ def test_every_field_says_how_it_is_read():
 
 
 def test_a_fit_is_read_by_the_table(make_cell):
-    found = measure(make_cell(), lib=harness_fake.LIBRARY).metrics
+    measured = measure(make_cell(), lib=harness_fake.LIBRARY).metrics
     expected = {
         "relative_l2": 0.05,
         "relative_l1": 0.05,
@@ -49,11 +49,11 @@ def test_a_fit_is_read_by_the_table(make_cell):
         "steps": 10,
         "forward_evaluations": 20.0,
     }
-    read = {name: getattr(found, name) for name in METRICS}
+    read = {name: getattr(measured, name) for name in METRICS}
     assert read.pop("peak_bytes") > 1_000_000
     assert read == expected
-    assert found.peak_of == "process"
-    assert found.seconds_to == {"0.1": pytest.approx(1.0)}
+    assert measured.peak_of == "process"
+    assert measured.seconds_to == {"0.1": pytest.approx(1.0)}
 
 
 def test_what_a_failed_replicate_counts_as_is_the_worst_or_what_was_measured():

@@ -89,7 +89,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
-    """What every command says of the solver, under an emulated memory limit of one byte."""
+    """What every command says of the solver, under an emulated memory limit of one byte, which JAX on the CPU does not keep."""
     target = tmp_path_factory.mktemp("plain")
     (target / "toy_guess.py").write_text(PLUGIN)
     info = target / "toy_guess-0.1.dist-info"
@@ -115,12 +115,12 @@ def seen(tmp_path_factory):
 
 
 def test_it_is_measured_under_an_emulated_memory_limit(seen):
-    """It has no compiled step to hold to the limit, which is no failure."""
+    """The solver has no compiled step whose memory could be compared with the limit, and does not fail for that."""
     code, out = seen["run"]
     assert code == 0
     (record,) = json.loads(out)
     assert record["status"] == "ok"
-    assert record["environment"]["memory_limit"] == "emulated on the device"
+    assert record["environment"]["memory_limit"] == "host"
     assert record["metrics"]["relative_l2"] > 0
     assert record["metrics"]["compiled_bytes"] is None
     assert "sees_solution" not in record
@@ -141,10 +141,10 @@ def test_it_is_shown_and_stands_on_the_leaderboard(seen):
 def test_it_keeps_its_contract_as_far_as_that_concerns_it(seen):
     code, out = seen["check"]
     (report,) = json.loads(out)
-    found = {finding["name"]: finding["ok"] for finding in report["findings"]}
+    outcomes = {finding["name"]: finding["ok"] for finding in report["findings"]}
     assert code == 0, report
-    assert found["made"] is found["crosses"] is found["repeatable"] is True
-    assert found["memory"] is found["unbiased"] is None
+    assert outcomes["made"] is outcomes["crosses"] is outcomes["repeatable"] is True
+    assert outcomes["memory"] is outcomes["unbiased"] is None
 
 
 def test_asv_skips_what_it_does_not_compile(seen):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,3 +48,14 @@ def test_the_plain_step_trains() -> None:
     params, moments, key = step(params, moments, key)
     after = [np.asarray(weight) for weight, _ in params]
     assert all(np.isfinite(a).all() and np.any(a != b) for a, b in zip(after, before, strict=True))
+
+
+def test_the_same_holds_as_users_compile_it() -> None:
+    """In a process of its own, with all of the compiler's optimisations: the default tests go without those of LLVM."""
+    test = f"{__file__}::{test_training_gives_the_losses_of_the_plain_step.__name__}"
+    flags = os.environ.get("XLA_FLAGS", "").replace("level=0", "level=3")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", test]
+    done = subprocess.run(
+        command, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:]

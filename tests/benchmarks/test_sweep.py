@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from benchmarks.planning.resolve import Job
 from benchmarks.records.errors import UserError
 from benchmarks.records.outcome import Outcome
 from benchmarks.records.record import Cause, Status
-from benchmarks.records.store import Store, latest
+from benchmarks.records.store import Store, StoreError, latest
 
 
 def in_process(cell, slot, report, stop):
@@ -110,10 +111,10 @@ def test_a_store_that_goes_away_ends_the_sweep(tmp_path, jobs):
     store = Store.writing(tmp_path / "store")
 
     def then_remove(cell, slot, report, stop):
-        store.root.rmdir()
+        shutil.rmtree(store.root)
         return measure(cell, lib=harness_fake.LIBRARY)
 
-    with pytest.raises(OSError, match="store"):
+    with pytest.raises(StoreError, match="store"):
         Sweep(store, [harness_fake.SLOT], execute=then_remove).run(jobs)
 
 
@@ -123,6 +124,9 @@ def test_listeners_hear_of_every_cell(store, jobs):
     class Listener:
         def started(self, cell):
             heard.append(("started", cell.identity))
+
+        def awaited(self, cell):
+            heard.append(("awaited", cell.identity))
 
         def moved(self, cell, moment, steps):
             heard.append(("moved", cell.identity))
@@ -139,8 +143,8 @@ def test_listeners_hear_of_every_cell(store, jobs):
 def test_the_journal_tells_of_running_and_killed_sweeps(store, jobs, make_record):
     journal = Journal(store, [job.cell for job in jobs], workers=2)
     journal.started(jobs[0].cell)
-    ((_, plan, state),) = journals(store)
-    assert state.alive
+    ((_, plan, state, alive),) = journals(store)
+    assert alive
     assert len(plan.cells) == len(jobs)
     assert set(state.running) == {jobs[0].cell.identity}
     assert store.read().damaged == ()
@@ -154,10 +158,11 @@ def test_a_killed_sweep_is_told_from_a_running_one(store, jobs):
         "Journal(Store.writing(pathlib.Path(sys.argv[1])), [], 1); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(store.root)], check=False)
-    ((_, _, state),) = journals(store)
-    assert not state.alive
-    Journal(store, [job.cell for job in jobs], workers=1)
-    assert [state.alive for _, _, state in journals(store)] == [True]
+    (killed,) = journals(store)
+    assert not killed.alive
+    journal = Journal(store, [job.cell for job in jobs], workers=1)
+    assert [sighting.alive for sighting in journals(store)] == [True]
+    journal.close()
 
 
 def test_workers_share_the_cores():

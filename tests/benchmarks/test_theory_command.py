@@ -55,9 +55,9 @@ def test_the_whole_command(tmp_path):
     """Every diagnostic has its figure; the curves with an exact prediction are within five standard errors of it."""
     command = [sys.executable, "-m", "benchmarks.cli", "theory", "--json", "--output", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True)
-    found = json.loads(done.stdout)
-    assert {f"theory-{name}.png" for name in found} == {path.name for path in tmp_path.iterdir()}
-    exact = found["moments"] + found["alignment"] + found["kernel"]
+    curves = json.loads(done.stdout)
+    assert {f"theory-{name}.png" for name in curves} == {path.name for path in tmp_path.iterdir()}
+    exact = curves["moments"] + curves["alignment"] + curves["kernel"]
     for curve in (c for c in exact if c["variable"] != "outputs"):
         for seen, error, predicted in zip(curve["seen"], curve["error"], curve["predicted"], strict=True):
             assert abs(seen - predicted) < 5 * error, curve

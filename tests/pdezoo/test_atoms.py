@@ -58,11 +58,11 @@ class FourthAxis(Atom):
 
     @property
     def order(self) -> int:
-        """4."""
+        """The order of differentiation, 4."""
         return 4
 
     def calculus(self, function: Any) -> Any:
-        """Of linear combinations of window sums of single coordinates."""
+        """Computes the atom of linear combinations of single coordinates' window sums; raises ValueError for other functions."""
         sums = window_sums(function)
         if any(s.width > 1 or window_sums(sp.diff(function, s)) for s in sums):
             raise ValueError(
@@ -73,11 +73,11 @@ class FourthAxis(Atom):
         )
 
     def definition(self, function: Any, space: tuple[Any, ...]) -> Any:
-        """By SymPy."""
+        """Computes the atom by SymPy's derivatives."""
         return sp.Add(*(sp.diff(function, c, 4) for c in space))
 
     def autodiff(self, f: Any) -> Any:
-        """Forward mode along every axis, four times."""
+        """Computes the atom by forward mode, nested four times along every axis."""
 
         def along(g: Any, axis: Any) -> Any:
             return lambda x, s: jax.jvp(lambda q: g(q, s), (x,), (axis,))[1]
@@ -91,11 +91,11 @@ class FourthAxis(Atom):
         return lambda x, s: jnp.sum(jax.vmap(lambda e: fourth(x, s, e))(jnp.eye(x.shape[0], dtype=x.dtype)))
 
     def text(self, write: Any) -> str:
-        """Σᵢ ∂⁴u/∂xᵢ⁴."""
+        """Writes the atom as Σᵢ ∂⁴u/∂xᵢ⁴."""
         return "Σᵢ ∂⁴u/∂xᵢ⁴"
 
     def latex(self, write: Any) -> str:
-        """The same."""
+        """Writes the atom as Σᵢ ∂⁴u/∂xᵢ⁴ in LaTeX."""
         return r"\sum_i \partial_i^4 u"
 
 
@@ -120,7 +120,7 @@ def test_an_atom_of_a_test_file_is_estimated_or_refused_in_words() -> None:
     pde = plate(3)
     exact, problem = solvers.make("exact", width=5, depth=2), pde.lower()
     assert exact.unsupported(pde) is None
-    assert "FourthAxis" in str(solvers.make("stde").unsupported(pde))
+    assert "∂⁴u/∂xᵢ⁴" in str(solvers.make("stde").unsupported(pde))
     points = problem.sample(jax.random.key(0), 4)
     params = exact.network.init(jax.random.key(1), 3, False)
     field = lambda p: Field(problem, p, exact.network)
@@ -152,7 +152,7 @@ def test_an_atom_that_leaves_something_out_cannot_be_made() -> None:
         nargs = 1
 
         def calculus(self, function: Any) -> Any:
-            """Only this."""
+            """The only method that the class has."""
             return function
 
     with pytest.raises(TypeError, match="abstract"):
@@ -201,7 +201,7 @@ def test_atoms_are_of_u_itself() -> None:
 
 
 def test_partial_derivatives_stand_alone() -> None:
-    """Beside them Δu would be taken for u."""
+    """Partial derivatives are lowered as jets in x, y, t, which have no room for Δu: an error says so."""
     pde = PDE(D(u, x, x) + Laplacian(u), pdezoo.Box(1, horizon=1.0), Ansatz(), Exact(x * t))
     with pytest.raises(ValueError, match=r"Δu stands beside partial derivatives.*D\(u, y, y\)"):
         pde.lower()
@@ -224,7 +224,7 @@ def test_weighted_calculus_is_the_definition(kind: type[Any], weights: str, name
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("kind", [Drift, Diffusion])
 def test_weighted_atoms_in_few_dimensions(kind: type[Any], weights: str) -> None:
-    """Of a function of x and y: c_0 belongs to x and c_1 to y."""
+    """In a function of x and y, the coefficient c_0 of the weights belongs to x and c_1 to y."""
     atom, function = kind(u, WEIGHTS[weights]), sp.sin(x + 2 * y) * (1 + t)
     at = {x: sp.Rational(1, 3), y: sp.Rational(1, 5), t: sp.Rational(1, 7)}
     found, want = atom.calculus(function).subs(d, 2), atom.definition(function, (x, y))

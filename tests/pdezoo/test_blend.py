@@ -34,7 +34,7 @@ from pdezoo.problem import down_closure
 
 @pytest.fixture(scope="module")
 def pde() -> PDE:
-    """Every kind of side: one end and both, with derivatives and without."""
+    """A problem with every kind of side: data at one end or at both, with and without derivatives."""
     solution = sp.exp(x / 3) * sp.sin(x - y / 2 + t) + x**2 * sp.cos(y * t)
     sides = (Side(t, 0, 1, 1, 0), Side(x, -1, 2, 1, 2), Side(y, -1, 1, 2, 0))
     return PDE(
@@ -50,7 +50,7 @@ def blended(pde: PDE) -> Blended:
 
 
 def test_the_blend_is_the_offset(pde: PDE) -> None:
-    """At the domain's points, in float64, against the lowered symbolic offset."""
+    """The blended form agrees with the lowered symbolic offset at points of the domain, in float64."""
     points = pde.domain.sample(jax.random.key(0), 30)
     (found,) = in_float64(blended(pde), points)
     (want,) = in_float64(lower((pde.ansatz.offset,), 2), points)
@@ -58,7 +58,7 @@ def test_the_blend_is_the_offset(pde: PDE) -> None:
 
 
 def test_its_derivatives_are_those_of_the_offset(pde: PDE) -> None:
-    """All that the operator asks for, against SymPy's derivatives of the expression written out."""
+    """Every derivative that the operator needs agrees with SymPy's derivative of the offset written out."""
     points = pde.domain.sample(jax.random.key(1), 30)
     found = in_float64(pde.lower().closed_partials, points)
     assert set(found.b) == {(0, 0, 1), (2, 1, 0), (0, 1, 0)}
@@ -72,7 +72,7 @@ def test_its_derivatives_are_those_of_the_offset(pde: PDE) -> None:
 
 
 def test_an_operator_has_one_kind_of_closed_derivatives(pde: PDE) -> None:
-    """Asking for the other kind says what is there; so does asking for those of max x_i, which has none."""
+    """Asking for the kind that a problem does not have is an error that names the other; max x_i, which has a kink, has neither."""
     with pytest.raises(ValueError, match="needs ClosedPartials of its ansatz, not ClosedForms"):
         pde.lower().closed(pde.domain.sample(jax.random.key(1), 2))
     kinked = PDE(Laplacian(u), Box(3), Ansatz(1, coordinate_max), Exact(r2)).lower()
@@ -90,7 +90,7 @@ def test_a_blend_belongs_to_its_offset(pde: PDE) -> None:
 
 
 def test_a_soliton_in_one_dimension() -> None:
-    """The same where there is no y."""
+    """The blended form agrees with the offset also in one dimension, where there is no y."""
     pde = pdezoo.make("kdv/two-solitons")
     points = pde.domain.sample(jax.random.key(0), 20)
     (found,) = in_float64(blended(pde), points)

@@ -195,7 +195,7 @@ _outer = st.sampled_from(
 
 @given(outer=_outer, one=sums(), other=sums(), dim=st.integers(2, 6))
 def test_random_functions_at_any_dimension(outer: Any, one: Sum, other: Sum, dim: int) -> None:
-    """Windows wider than the dimension included: those sums are empty."""
+    """The dimensions include ones below the width of a window, where the sum is empty."""
     assert_calculus(Function(outer, (one, other)), dim, ("euler", "grad_dot", "laplacian", "time_derivative"))
 
 

@@ -29,7 +29,7 @@ def exact(name: str, dim: int) -> Any:
 
 
 def test_as_printed_the_claimed_solution_is_none() -> None:
-    """Off by 1 − d/100: right at d = 100 alone. Verify expects that of a problem with a caveat, and says so."""
+    """The residual of the printed problem is 1 − d/100, zero at d = 100 only. `verify` expects that, since the caveat says so."""
     pde = pdezoo.make("hjb/printed", 20)
     assert (apply(pde.operator, pde.exact) - pde.exact_source).expand() == 1 - d / 100
     report = verify(pde, test_size=100)
@@ -81,7 +81,7 @@ def test_hopf_cole_in_both_precisions(dim: int) -> None:
 
 
 def test_the_whole_space_ansatz_starts_from_diffused_data() -> None:
-    """Its offset solves b_t + Δb = 0 and is |x|₁ at t = 1."""
+    """The offset of the ansatz on R^d solves b_t + Δb = 0 and is |x|₁ at t = 1."""
     pde = pdezoo.make("hjb/whole-space", 4)
     heat = apply(pdezoo.Dt(pdezoo.u) + pdezoo.Laplacian(pdezoo.u), pde.ansatz.offset)
     both = lower((heat, pde.ansatz.offset), 4)
@@ -106,7 +106,7 @@ def test_the_quadratic_cost_by_hand() -> None:
 
 @pytest.mark.parametrize(("dim", "floor"), [(100, 5.7e-2), (1000, 1.8e-2)])
 def test_the_quadratic_cost_concentrates(dim: int, floor: float) -> None:
-    """The error of the data plus a function of time, fitted as a polynomial."""
+    """Computes the error of the terminal data plus a function of time, fitted as a polynomial."""
     test = TestSet(pdezoo.make("hjb-lqg/quadratic", dim), size=SIZE)
     assert fitted(test, times(test)) == pytest.approx(floor, rel=0.08)
 
@@ -123,12 +123,12 @@ def test_soft_minima_are_not_degenerate(variant: str, floors: tuple[float, ...])
 
 
 def times(test: TestSet, degree: int = 5) -> np.ndarray:
-    """1, t, …, t^degree at the test points."""
+    """The powers 1, t, …, t^degree at the test points."""
     return np.vander(test.predict(lambda p: p.t), degree + 1)
 
 
 def fitted(test: TestSet, features: np.ndarray, data: bool = True) -> float:
-    """Relative L2 error of the best combination of features, on top of the terminal data."""
+    """Computes the relative L2 error of the terminal data plus the best linear combination of features."""
     target = test.exact - (test.table["offset"] if data else 0)
     rest = target - features @ np.linalg.lstsq(features, target, rcond=None)[0]
     return float(np.linalg.norm(rest) / np.linalg.norm(test.exact))

@@ -52,7 +52,7 @@ def test_contains() -> None:
 @pytest.mark.parametrize("radius", RADII)
 @pytest.mark.parametrize("dim", [2, 30])
 def test_scale_is_the_laplacian_of_the_factor(radius: object, dim: int) -> None:
-    """Δ(1 − |x|²/R²) = −2d/R² = −2·scale."""
+    """The scale of a ball is half of |Δ(1 − |x|²/R²)| = 2d/R²."""
     ball = Ball(dim, radius)
     laplacian = collective.laplacian(ball.vanishing().factor).subs(pdezoo.d, dim)
     assert -2 * ball.scale == pytest.approx(float(laplacian))

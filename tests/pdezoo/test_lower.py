@@ -75,7 +75,7 @@ LINES = {
 
 
 def jets(function: Any, at: Points, vectors: np.ndarray) -> np.ndarray:
-    """Value and derivatives along each vector by nested jvp of the whole function: (3, K, B)."""
+    """Computes value, slope and curvature along each vector by nested jvp of the whole function, shape (3, K, B)."""
 
     def along(v: Any) -> Any:
         return jnp.stack(
@@ -87,7 +87,7 @@ def jets(function: Any, at: Points, vectors: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", LINES)
 def test_along_axes_is_the_function_on_lines(name: str) -> None:
-    """Windows at both ends of the coordinates included."""
+    """The axes include the first and the last coordinate, which are in fewer windows than the others."""
     dim, axes = 7, np.array([0, 1, 3, 5, 6])
     at = points(dim, time=True)
     made = lowered_of(LINES[name], dim)

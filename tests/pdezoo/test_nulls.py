@@ -37,7 +37,7 @@ def test_constant_and_affine_against_full_least_squares(variant: str) -> None:
 
 
 def test_source_leak_formula() -> None:
-    """u ≈ −R² (1 − |x|²/R²) g/(2d), from nothing but the source."""
+    """The null predictor `source-leak` is −R² (1 − |x|²/R²) g/(2d), computed here from the source alone."""
     test = TestSet(pdezoo.make("poisson/two-body", dim=9), 300)
     x, exact = arrays(test)
     points = pdezoo.Points(np.asarray(x, np.float32))

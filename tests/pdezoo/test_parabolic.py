@@ -64,7 +64,7 @@ def test_the_mean_field_beats_the_literature_s_reference(name: str, dim: int) ->
 
 
 def test_the_reference_meets_the_data_at_the_last_float32_time() -> None:
-    """float32(0.3) lies beyond 0.3."""
+    """Rounded to float32, the horizon 0.3 lies beyond 0.3: the reference must be the data there."""
     pde = semilinear("heat/hard", 10)
     points = pde.domain.sample(jax.random.key(0), 20, HORIZON)
     assert float(points.t[0]) > HORIZON

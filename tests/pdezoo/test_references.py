@@ -141,7 +141,7 @@ def test_mean_field_error_and_jensen_bound(name: str, dim: int) -> None:
     ],
 )
 def test_largest_mean_field_error_over_the_domain(name: str, dim: int, largest: float) -> None:
-    """It falls like d^-2, near x = 0 at times of order 1/d: far above the error at t = 0.3, x = 0."""
+    """The largest error of the mean field falls like d^-2, near x = 0 at times of order 1/d: far above that at t = 0.3, x = 0."""
     s, t = np.append(0.0, np.geomspace(0.01, 100.0 * dim, 80)), np.geomspace(1e-3 / dim, 0.3, 80)[:, None]
     approximate, exact = (
         mean_field(dim, REACTIONS[name], s, t),

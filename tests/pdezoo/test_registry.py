@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +18,14 @@ from toys import small
 
 import pdezoo
 import solvers
+from pdezoo import BrokenPlugin, Registry
 
 REGISTRIES = {"pdezoo": pdezoo, "solvers": solvers}
 FOLDERS = {"pdezoo": "pdezoo.equations", "solvers": "solvers.methods"}
 
 
 def python(code: str, **environment: str) -> str:
-    """What a fresh interpreter prints."""
+    """Runs code in a fresh interpreter, and returns what it prints."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment,
@@ -143,7 +145,7 @@ def test_every_registered_instance_has_its_own_fingerprint() -> None:
 
 
 def test_fingerprints_are_the_same_in_every_process() -> None:
-    """Whatever Python's hash seed: nothing may depend on the order of a set."""
+    """Results do not depend on Python's hash seed, and so not on the order of a set."""
     names = ["allen-cahn/two-body", "sine-gordon/sin-three-body"]
     code = f"import json, pdezoo; print(json.dumps([pdezoo.make(n, dim=10).fingerprint for n in {names!r}]))"
     here = [pdezoo.make(n, dim=10).fingerprint for n in names]
@@ -165,7 +167,7 @@ def test_malformed_names_cannot_be_registered(name: str) -> None:
 
 def test_a_name_cannot_be_taken_twice() -> None:
     def poisson(dim: int) -> None:
-        """Another."""
+        """Another function with the name of a registered problem."""
 
     importlib.import_module("pdezoo.equations.poisson")
     with pytest.raises(ValueError, match="already"):
@@ -177,3 +179,73 @@ def test_public_names_exist() -> None:
         assert all(hasattr(layer, name) for name in layer.__all__)
         with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
             _ = layer.nonsense
+
+
+SOUND = '''from zz_folder import register
+@register("sound", variants=("a", "b"))
+def sound(variant="a"):
+    """Sound."""
+'''
+UNREADABLE = {
+    "no_python": ("def f(:\n", "line 1"),
+    "named_elsewhere": ('NAME = "x"\n@register(NAME)\ndef x():\n    """X."""\n', "line 2"),
+    "computed": ('@register("x", variants=("a", "b" * 2))\ndef x():\n    """X."""\n', "line 1"),
+    "no_record_holds_it": ('@register("x", variants=("γ=1",))\ndef x():\n    """X."""\n', "γ=1"),
+    "not_text": (b"\xff\xfe\x00", "not_text.py"),
+}
+
+
+def test_a_broken_file_of_the_folder_is_listed_and_takes_nothing_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "zz_folder"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("register = None\n")
+    (folder / "sound.py").write_text(SOUND)
+    for name, (content, _) in UNREADABLE.items():
+        (folder / f"{name}.py").write_bytes(content if isinstance(content, bytes) else content.encode())
+    (folder / "fails.py").write_text('@register("fails")\ndef fails():\n    """Fails."""\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry("thing", "zz_folder", "zz.nothing")
+    sys.modules.pop("zz_folder", None)
+    monkeypatch.setattr(importlib.import_module("zz_folder"), "register", registry.register)
+    entries = registry.catalogue()
+    assert registry.names() == ["fails", "sound/a", "sound/b"]
+    assert registry.factory("sound")() is None
+    errors = " ".join(str(e.error) for e in entries.values())
+    for name, (_, clue) in UNREADABLE.items():
+        assert clue in errors
+        assert f"{name}.py" in errors or name == "no_record_holds_it"
+    with pytest.raises(
+        BrokenPlugin, match=r"fails.py, line 1: NameError"
+    ):  # `register` is not imported there
+        registry.factory("fails")
+    assert "NameError" in str(registry.catalogue()["fails"].error)
+    with pytest.raises(BrokenPlugin, match="line 1"):
+        registry.factory("no-python")
+
+
+@pytest.mark.parametrize("variant", ["γ=1", "two body", "a/b", "", "x" * 130, 3])
+def test_a_variant_that_no_record_holds_is_refused(variant: object) -> None:
+    with pytest.raises(ValueError, match=r"variant's name|at most 120"):
+        Registry("thing", "pdezoo.equations", "zz.nothing").register("zz", variants=("plain", variant))
+
+
+def test_what_is_registered_by_hand_can_be_made() -> None:
+    """As in a notebook: no file of the folder, no entry point."""
+    code = """
+    import pdezoo
+    from pdezoo import PDE, Ball, Exact, Laplacian, u
+
+    @pdezoo.register("zz-by-hand", variants=("plain",))
+    def zz_by_hand(dim: int, variant: str = "plain") -> PDE:
+        \"\"\"Δu = g.\"\"\"
+        ansatz = Ball(dim).vanishing()
+        return PDE(Laplacian(u), Ball(dim), ansatz, Exact(ansatz.factor))
+
+    print(pdezoo.make("zz-by-hand", dim=3).name, "zz-by-hand" in pdezoo.catalogue())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["zz-by-hand/plain", "True"], done.stderr

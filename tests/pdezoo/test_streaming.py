@@ -1,4 +1,4 @@
-"""Coordinates that are no array: the same numbers however they are cut, of the declared measure, and the same sums as arrays."""
+"""Lazy coordinates: the same numbers for every block size, of the declared measure, with the same sums as arrays."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_numbers_are_normal_and_rows_and_neighbours_are_independent() -> None:
 
 @pytest.mark.parametrize("size", [333, 5000])
 def test_points_of_a_ball_have_its_measure(size: int) -> None:
-    """By the same statistics as held points; |x|² as it is declared."""
+    """Streamed points pass the measure's tests as held points do, and their |x|² is the declared one."""
     ball = Ball(5000, radius=2)
     x = ball.stream(jax.random.key(1), 300, size).x
     whole = Points(materialize(x))
@@ -48,7 +48,7 @@ def test_points_of_a_ball_have_its_measure(size: int) -> None:
 
 
 def forms(ball: Ball) -> dict[str, Points]:
-    """Four points, made in blocks of 333 coordinates and held as directions."""
+    """Four points of the ball, generated in blocks of 333 coordinates, and factored as scale × direction."""
     return {
         "streamed": ball.stream(jax.random.key(2), 4, 333),
         "factored": ball.factored(jax.random.key(2), 4),
@@ -58,7 +58,7 @@ def forms(ball: Ball) -> dict[str, Points]:
 @pytest.mark.parametrize("form", ["streamed", "factored"])
 @pytest.mark.parametrize("name", ["allen-cahn/two-body", "poisson/sin-three-body", "biharmonic/two-body"])
 def test_sources_and_ansatz_are_those_of_arrays(name: str, form: str, monkeypatch: Any) -> None:
-    """Windows of two and three coordinates cross the blocks' and the pieces' ends."""
+    """Sources and ansatz agree with those of arrays, although windows cross the ends of blocks and pieces."""
     monkeypatch.setattr(coordinates, "_MANY", 0)
     pde = pdezoo.make(name, dim=1000)
     problem, points = pde.lower(), forms(pde.domain)[form]
@@ -77,7 +77,7 @@ def test_sources_and_ansatz_are_those_of_arrays(name: str, form: str, monkeypatc
 
 @pytest.mark.parametrize("form", ["streamed", "factored"])
 def test_coordinates_are_those_of_the_array(form: str) -> None:
-    """Columns, blocks, products and multiples, |x|² with them."""
+    """Columns, blocks, products and multiples agree with those of the array, and so does |x|²."""
     points = forms(Ball(1000, radius=3))[form]
     x, array = points.x, materialize(points.x)
     assert x.shape == array.shape
@@ -104,7 +104,7 @@ def test_every_coordinate_is_in_one_piece(count: int, many: int, monkeypatch: An
 
 @pytest.mark.parametrize("dim", [1, 2, 50])
 def test_factored_points_are_the_sampled_ones(dim: int) -> None:
-    """By the formula on the generator's normal numbers, in float64."""
+    """Factored points agree with the ball's formula applied to the generator's normal numbers in float64."""
     ball, key = Ball(dim, radius=2), jax.random.key(7)
     radius_key, direction_key = jax.random.split(key)
     g = np.asarray(jax.random.normal(direction_key, (30, dim)), np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def test(pde):
 
 @pytest.fixture(scope="module")
 def x(test) -> np.ndarray:
-    """The points, float64."""
+    """The coordinates of the test points, float64."""
     return np.concatenate([np.asarray(p.x, np.float64) for _, p in test.chunks()])
 
 
@@ -51,7 +52,7 @@ def test_errors_are_what_they_are_called(test) -> None:
 
 @pytest.mark.parametrize("rows", [1, 7, 499])
 def test_chunking_changes_nothing(pde, test, x, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sizes that do not divide the set included."""
+    """Chunks of any number of rows give the same test set, also where the number does not divide its size."""
     monkeypatch.setattr(testset, "_ELEMENTS", rows * DIM)
     size = SIZE if rows > 1 else 5
     cut = TestSet(pde, size)
@@ -75,7 +76,7 @@ def test_the_set_belongs_to_the_instance(pde, test, x) -> None:
 
 
 def test_coefficients_come_of_the_instance_seed_alone(pde) -> None:
-    """Neither JAX's nor NumPy's global random state has a say."""
+    """The test set does not depend on the global random state of JAX or NumPy."""
     np.random.seed(99)  # noqa: NPY002
     one = pdezoo.make("allen-cahn/two-body", dim=DIM)
     np.random.seed(7)  # noqa: NPY002
@@ -142,7 +143,7 @@ def test_a_cache_that_cannot_be_written_does_no_harm(pde, test, tmp_path: Path) 
 
 
 def test_dimension_one_has_a_set() -> None:
-    """One coordinate has no direction to speak of; the ball is an interval."""
+    """In one dimension the ball is an interval, and a direction is a sign."""
     ball = pdezoo.Ball(1)
     one = pdezoo.PDE(
         operator=pdezoo.Laplacian(pdezoo.u),
@@ -153,3 +154,65 @@ def test_dimension_one_has_a_set() -> None:
     values = TestSet(one, 50).exact
     assert values.shape == (50,)
     assert np.isfinite(values).all()
+
+
+RECORDED = np.array(
+    [
+        [0.16466528177261353, -0.19291704893112183, 0.038418080657720566, 0.032060980796813965],
+        [-0.10804235935211182, 0.03955104574561119, -0.005664591211825609, 0.05165945366024971],
+        [0.004924038425087929, -0.04901604354381561, -0.1883375644683838, 0.18957340717315674],
+    ],
+    np.float32,
+)
+"""The first test points of poisson/two-body at d = 4, drawn by the version of the code that measured the first records."""
+
+SETTINGS = {
+    "another generator": lambda: jax.default_prng_impl("rbg"),
+    "not partitionable": lambda: jax.threefry_partitionable(False),
+    "double precision": lambda: jax.enable_x64(True),
+    "no rank promotion": lambda: jax.numpy_rank_promotion("raise"),
+    "strict types": lambda: jax.numpy_dtype_promotion("strict"),
+    "not compiled": lambda: jax.disable_jit(),
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("name", ["poisson/two-body", "semilinear-heat/hard", "kdv/one-soliton"])
+def test_the_points_are_the_same_under_every_setting_of_jax(setting: str, name: str) -> None:
+    pde = pdezoo.make(name) if name.startswith("kdv") else pdezoo.make(name, dim=4)
+    ((_, want),) = TestSet(pde, 20).chunks()
+    with SETTINGS[setting]():
+        ((_, points),) = TestSet(pde, 20).chunks()
+    for seen, expected in zip(jax.tree.leaves(points), jax.tree.leaves(want), strict=True):
+        assert seen.dtype == expected.dtype == jnp.float32
+        np.testing.assert_array_equal(seen, expected)
+
+
+def test_points_and_values_of_a_cache_are_those_of_the_records() -> None:
+    """Those of the committed records, but for the last bit, which depends on how the compiler fuses a product and a sum."""
+    ((_, points),) = TestSet(pdezoo.make("poisson/two-body", dim=4), 3).chunks()
+    np.testing.assert_array_max_ulp(np.asarray(points.x), RECORDED, maxulp=2)
+
+
+def test_a_null_predictor_corrected_under_its_name_is_not_read_from_the_cache(tmp_path: Path) -> None:
+    ball = pdezoo.Ball(5)
+    ansatz = ball.vanishing()
+    exact = ansatz.factor * pdezoo.window_sum(sp.sin(pdezoo.X[0]))
+
+    def error(guess: sp.Expr) -> float:
+        pde = pdezoo.PDE(
+            pdezoo.Laplacian(pdezoo.u), ball, ansatz, pdezoo.Exact(exact), nulls={"guess": guess}
+        )
+        return pdezoo.null_errors(TestSet(pde, 100, cache=tmp_path))["guess"]["relative_l2"]
+
+    assert error(ansatz.factor) > 0.1
+    assert error(exact) < 1e-12
+    assert error(ansatz.factor) > 0.1
+
+
+def test_values_in_a_cache_belong_to_the_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pde = pdezoo.make("poisson/two-body", dim=4)
+    mine = TestSet(pde, 50, cache=tmp_path).exact
+    monkeypatch.setattr(testset, "_GENERATOR", "rbg")
+    other = TestSet(pde, 50, cache=tmp_path).exact
+    assert not np.array_equal(mine, other)

@@ -71,7 +71,7 @@ def test_a_wrong_typed_source_is_found(wrong: sp.Expr) -> None:
 
 
 def test_a_small_error_in_a_typed_source_is_found() -> None:
-    """One part in 10¹²: beyond double precision's reach, within the proof's."""
+    """An error of one part in 10¹² is too small to see in double precision, and is found by the exact proof."""
     typed = lambda dim: toy(dim).exact_source * (1 + sp.Rational(1, 10**12))
     assert failures(lambda dim: toy(dim, source=typed(dim))) == {"residual"}
 
@@ -98,7 +98,7 @@ class Escaping(Ball):
     """Claims the unit ball but draws from a larger one."""
 
     def sample(self, key: Any, count: int, *rest: Any) -> Points:
-        """Some points lie outside."""
+        """Draws points of which some lie outside of the ball."""
         inside = super().sample(key, count, *rest)
         return inside._replace(x=1.02 * inside.x)
 
@@ -108,7 +108,7 @@ class ByVolume(Ball):
     """Claims a uniform radius but draws uniformly by volume."""
 
     def sample(self, key: Any, count: int, *rest: Any) -> Points:
-        """Radius R r^{1/d}."""
+        """Draws points with the radius R r^{1/d}, r uniform."""
         x = super().sample(key, count, *rest).x
         norm = jnp.linalg.norm(x, axis=1, keepdims=True)
         return Points(x / norm * norm ** (1 / self.dim))
@@ -119,7 +119,7 @@ class Biased(Ball):
     """Uniform radius, but its first coordinate is never negative."""
 
     def sample(self, key: Any, count: int, *rest: Any) -> Points:
-        """Half of the ball."""
+        """Draws points from one half of the ball only."""
         inside = super().sample(key, count, *rest)
         return inside._replace(x=inside.x.at[:, 0].set(jnp.abs(inside.x[:, 0])))
 

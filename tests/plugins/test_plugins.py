@@ -145,7 +145,7 @@ BROKEN = {
     "registers-another": (REGISTERS.format(name="something-else", more=""), "something-else"),
     "computes-variants": (
         REGISTERS.format(name="computes-variants", more=", variants=tuple('ab')"),
-        "ValueError",
+        "literal strings",
     ),
     "poisson": (REGISTERS.format(name="poisson", more=""), "poisson"),
 }

@@ -21,22 +21,31 @@ QUICK = ("made", "hyperparameters", "shapes", "learns")
 BY_NAME = {clause.name: clause for clause in CLAUSES}
 
 
-def crosses() -> set[str]:
-    """Rows all of whose parts are parts of rows before them, fewest words first."""
-    seen: set[Any] = set()
-    found = set()
-    for name in sorted(solvers.names(), key=lambda n: n.count("-")):
-        if isinstance(solver := solvers.make(name), NeuralSolver):
-            parts = set(solver.parts().values())
-            found |= {name} if parts <= seen else set()
-            seen |= parts
-    return found
+def covering(kinds: dict[str, set[type]]) -> set[str]:
+    """A small set of rows that together have every kind: always the row with most kinds that are still missing."""
+    chosen: set[str] = set()
+    missing = set().union(*kinds.values())
+    while missing:
+        best = max(sorted(kinds), key=lambda row: len(kinds[row] & missing))
+        chosen.add(best)
+        missing -= kinds[best]
+    return chosen
+
+
+def learners() -> set[str]:
+    """Rows that have, together, every kind of estimator, trainer, network and loss that is registered."""
+    made = {name: solvers.make(name) for name in solvers.names()}
+    return covering(
+        {n: set(map(type, s.parts().values())) for n, s in made.items() if isinstance(s, NeuralSolver)}
+    )
 
 
 def cases() -> list[Any]:
-    """Every row and clause; `slow` are those that take several compilations, but for one row, and the learning of mere crosses."""
-    rows, mixed = solvers.names(), crosses()
-    quick = lambda row, clause: clause in QUICK and not (clause == "learns" and row in mixed)
+    """Every row and clause; `slow` are those that take several compilations, but for one row, and the learning of rows beyond
+    those that have every kind of part.
+    """
+    rows, learning = solvers.names(), learners()
+    quick = lambda row, clause: clause in QUICK and not (clause == "learns" and row not in learning)
     marks = lambda row, clause: [] if quick(row, clause) or row == "null-zero" else [pytest.mark.slow]
     others = [c for c in BY_NAME if c not in ("unbiased", "coordinates")]
     return [pytest.param(r, c, marks=marks(r, c)) for r in rows for c in others]
@@ -62,15 +71,16 @@ def test_estimators_that_declare_it_are_unbiased(name: str) -> None:
     assert found.ok is True, found
 
 
-def declared_streaming() -> list[str]:
-    """One row for every pair of estimator and network that declare it."""
+def declared_streaming() -> list[Any]:
+    """One row for every pair of estimator and network that declare it; `slow` beyond those that have every kind of either."""
     made = {name: solvers.make(name) for name in reversed(solvers.names())}
     rows = {
         (s.estimator, s.network): name
         for name, s in made.items()
         if isinstance(s, NeuralSolver) and s.accepts_lazy_coordinates
     }
-    return list(rows.values())
+    needed = covering({name: set(map(type, pair)) for pair, name in rows.items()})
+    return [pytest.param(n, marks=[] if n in needed else [pytest.mark.slow]) for n in rows.values()]
 
 
 @pytest.mark.parametrize("name", declared_streaming())

@@ -225,8 +225,8 @@ REASONS = {
     (
         "hte",
         "kdv/one-soliton",
-    ): "the operator has u_t, u_x, u_xxx; HTE estimates u_t, x·∇u, Δu, |∇u|², Δ²u only",
-    ("rs-pinn", "hjb/corrected"): "the operator has |∇u|²; RSPINN estimates u_t, x·∇u, Δu only",
+    ): "the operator has u_t, u_x, u_xxx; HTE estimates u_t, x·∇u, b·∇u, Δu, |∇u|², Δ²u only",
+    ("rs-pinn", "hjb/corrected"): "the operator has |∇u|²; RSPINN estimates u_t, x·∇u, b·∇u, Δu only",
     ("exact", "biharmonic/two-body"): None,
 }
 

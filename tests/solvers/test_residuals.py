@@ -110,7 +110,13 @@ def begun(solver: NeuralSolver, name: str, dim: int | None) -> tuple[Any, Any, L
     return moved, jax.random.key(2), loss
 
 
-@pytest.mark.parametrize("case", CASES)
+QUICK = ("sampled axes", "dense directions", "time", "no structure")
+"""The cases of the default tests; the others take up to eight seconds each."""
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[] if case in QUICK else [pytest.mark.slow]) for case in CASES]
+)
 def test_residuals_and_their_kernel_are_those_of_the_loss(case: str) -> None:
     """mean r² is the loss, and K is J Jᵀ with J by reverse mode through all of it, in double precision."""
 

@@ -260,14 +260,15 @@ def test_chunks_do_not_change_numbers(stde: NeuralSolver, pde: PDE) -> None:
 
 @dataclass(frozen=True)
 class FailsLater(Estimator):
-    """Exact, until the network has moved far from where it began: then not a number."""
+    """Exact, until the network has moved as far as `limit` from where it began: then not a number."""
 
     unbiased: ClassVar[bool] = True
+    limit: float = 0.03
 
     def __call__(self, field: Any, atoms: tuple, points: Any, key: Any) -> dict:
         """The atoms, or NaN."""
         found = Exact()(field, atoms, points, key)
-        moved = jnp.abs(field.params["bias"]).max() > 0.03
+        moved = jnp.abs(field.params["bias"]).max() > self.limit
         return {a: jnp.where(moved, jnp.nan, v) for a, v in found.items()}
 
 
@@ -282,6 +283,16 @@ def test_divergence_is_a_status_with_the_last_finite_loss(pde: PDE, test: TestSe
     assert math.isfinite(result.errors["relative_l2"])
     assert all(math.isfinite(v) for h in result.history for v in h.values())
     assert all(np.isfinite(p).all() for p in jax.tree.leaves(result.params))
+
+
+def test_a_loss_that_never_was_finite_is_none(pde: PDE) -> None:
+    solver = replace(solvers.make("exact", **SMALL), estimator=FailsLater(limit=-1.0))
+    seen = []
+    result = solver.fit(pde, steps=400, batch=8, progress=lambda step, steps, loss, rate: seen.append(loss))
+    assert (result.status, result.steps, result.loss) == ("diverged", 1, None)
+    assert [set(row) for row in result.history] == [{"step", "seconds"}]
+    assert len(seen) == 1
+    assert math.isnan(seen[0])
 
 
 def test_a_large_learning_rate_diverges_cleanly(pde: PDE) -> None:
@@ -319,7 +330,7 @@ def test_an_unsupported_cross_raises_with_its_reason(pde: PDE) -> None:
     hard = replace(pde, operator=Laplacian(u) + pdezoo.Biharmonic(u), source=0)
     solver = solvers.make("stde", **SMALL)
     reason = solver.unsupported(hard)
-    assert reason.startswith("the operator has Δ²u; STDE estimates u_t, x·∇u, Δu, |∇u|²")
+    assert reason.startswith("the operator has Δ²u; STDE estimates u_t, x·∇u, b·∇u, Δu, |∇u|²")
     with pytest.raises(ValueError, match="stde cannot solve"):
         solver.fit(hard, steps=1)
     assert solver.unsupported(pde) is None
