@@ -104,6 +104,13 @@ class PDE:
         return tuple(sorted(found, key=sp.default_sort_key))
 
     @cached_property
+    def is_low_dimensional(self) -> bool:
+        """Whether it is written in the coordinates x and y, or has partial derivatives in x, y and t: one or two dimensions only."""
+        written = (self.operator, self.ansatz.factor, self.ansatz.offset, self.exact, self.source)
+        named = (e.has(vocabulary.x, vocabulary.y) for e in map(_without_atoms, written))
+        return any(isinstance(a, sp.Derivative) for a in self.atoms) or any(named)
+
+    @cached_property
     def exact_source(self) -> Any:
         """g as an expression: N[u*], unless the equation declares its own."""
         if self.source is not None:
@@ -178,6 +185,13 @@ class PDE:
 def _first(function: Lowered, points: Points) -> jax.Array:
     """The value of a lowered expression."""
     return function(points)[0]
+
+
+def _without_atoms(expr: Any) -> sp.Expr:
+    """An expression without the unknown, whose arguments are x, y and t in every problem."""
+    return sp.sympify(0 if expr is None else expr).replace(
+        lambda e: e == vocabulary.u or isinstance(e, vocabulary.Atom | sp.Derivative), lambda e: sp.Integer(1)
+    )
 
 
 def _canonical(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -215,14 +215,19 @@ def closed_expressions(pde: PDE) -> ClosedForms | ClosedPartials | None:
         return _closed_partials(pde, a, b)
     if b.has(collective.coordinate_max):
         return None
-    laplacian = vocabulary.Laplacian(vocabulary.u)
     gradients = [collective.grad_dot(e, f) for e, f in ((a, a), (a, b), (b, b))]
-    return ClosedForms(laplacian.calculus(a), laplacian.calculus(b), *gradients)
+    return ClosedForms(collective.laplacian(a), collective.laplacian(b), *gradients)
 
 
 def _closed_partials(pde: PDE, a: Any, b: Any) -> ClosedPartials:
-    wanted = tuple(multi_index(atom, pde.dim) for atom in pde.atoms)
-    partial = lambda f, index: partial_derivative(f, _coordinates(pde.dim), index)
+    wanted, coordinates = tuple(multi_index(atom, pde.dim) for atom in pde.atoms), _coordinates(pde.dim)
+
+    def partial(f: Any, index: Index) -> Any:
+        if not collective.window_sums(f):
+            return partial_derivative(f, coordinates, index)
+        variables = tuple(c for c, order in zip(coordinates, index, strict=True) for _ in range(order))
+        return vocabulary.exactly(vocabulary.Partial(variables), f)
+
     return ClosedPartials(
         {beta: partial(a, beta) for beta in down_closure(wanted)},
         {alpha: partial(b, alpha) for alpha in wanted},

@@ -69,7 +69,8 @@ def _verified(name: str, dim: int) -> dict[str, Any]:
 def _print_report(report: dict[str, Any]) -> None:
     print(f"{'ok  ' if report['ok'] else 'FAIL'} {report['name']}  d = {report['dim']:,}")
     for check in report["checks"]:
-        line = f"{check['name']}: {check['method']}, deviation {check['value']:.2g}"
+        deviation = "not finite" if check["value"] is None else f"{check['value']:.2g}"
+        line = f"{check['name']}: {check['method']}, deviation {deviation}"
         print(
             f"  {'ok  ' if check['ok'] else 'FAIL'} {line}{'. ' + check['detail'] if check['detail'] else ''}"
         )

@@ -20,13 +20,21 @@ import sympy as sp
 from sympy.core.function import FunctionClass
 
 from . import collective
-from .collective import X, d, t
+from .collective import X, d, t, x, y
 from .kinks import derivative
 
-x, y = sp.symbols("x y", real=True)
-"""The space coordinates of a low-dimensional problem."""
+_U = sp.Function("u", real=True)
 
-u = sp.Function("u", real=True)(x, y, t)
+
+def _unknown(*arguments: sp.Expr) -> sp.Expr:
+    """The unknown at these arguments, for a pickle."""
+    return _U(*arguments)
+
+
+# SymPy's own pickles hold no function that has only a name.
+_U.__reduce__ = lambda self: (_unknown, self.args)
+
+u = _U(x, y, t)
 """The unknown."""
 
 PointFunction = Callable[[Any, Any], Any]
@@ -56,9 +64,9 @@ class Atom(sp.Function, metaclass=_AtomClass):
 
     @abstractmethod
     def calculus(self, function: sp.Expr) -> sp.Expr:
-        """The atom of a function of window sums, or of x, y, t, by exact calculus: O(d) to evaluate at any dimension.
+        """The atom of a function of window sums and t, by exact calculus: O(d) to evaluate at any dimension.
 
-        Raises ValueError where that does not close.
+        The coordinates x and y are handed over as window sums, too. Raises ValueError where it does not close.
         """
 
     @abstractmethod
@@ -85,7 +93,7 @@ class Laplacian(Atom):
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """By the chain rule over window sums."""
-        return _laplacian(function)
+        return collective.laplacian(function)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
         """The sum of second derivatives."""
@@ -118,7 +126,7 @@ class Biharmonic(Atom):
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """The Laplacian's, twice."""
-        return _laplacian(_laplacian(function))
+        return collective.laplacian(collective.laplacian(function))
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
         """The sum of second derivatives, twice."""
@@ -149,7 +157,7 @@ class GradNormSq(Atom):
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """By the chain rule over window sums."""
-        return collective.grad_dot(function, function) + sum(derivative(function, c) ** 2 for c in (x, y))
+        return collective.grad_dot(function, function)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
         """The sum of squares."""
@@ -215,7 +223,7 @@ class EulerDerivative(Atom):
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """By the chain rule over window sums."""
-        return collective.euler(function) + sum(c * derivative(function, c) for c in (x, y))
+        return collective.euler(function)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
         """The sum over coordinates."""
@@ -256,14 +264,13 @@ class WeightedAtom(Atom):
 
 
 class Diffusion(WeightedAtom):
-    """Σ_i w_i ∂²u/∂x_i² with weights w_i ≥ 0 given as the window sum Σ_i w_i, as in `Diffusion(u, r2)` for w_i = x_i²."""
+    """Σ_i w_i ∂²u/∂x_i² with weights w_i of any sign given as the window sum Σ_i w_i, as in `Diffusion(u, r2)` for w_i = x_i²."""
 
     general: ClassVar[str] = "Σᵢ wᵢ ∂²u/∂xᵢ²"
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """By the chain rule over window sums."""
-        low = (w * derivative(function, c, c) for w, c in _low_dimensional(self.weights, function))
-        return sp.Add(collective.diffusion(function, self.weights), *low)
+        return collective.diffusion(function, self.weights)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
         """The weighted sum of second derivatives."""
@@ -302,8 +309,7 @@ class Drift(WeightedAtom):
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
         """By the chain rule over window sums."""
-        low = (b * derivative(function, c) for b, c in _low_dimensional(self.weights, function))
-        return sp.Add(collective.drift(function, self.weights), *low)
+        return collective.drift(function, self.weights)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
         """The weighted sum of first derivatives."""
@@ -372,11 +378,16 @@ class Partial:
         return len(self.variables)
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
-        """SymPy's derivative, and that of a function with kinks away from them."""
-        return derivative(function, *self.variables)
+        """By the chain rule over window sums: ∂/∂x is the drift along the first axis."""
+        for variable in self.variables:
+            if variable == t:
+                function = collective.time_derivative(function)
+            else:
+                function = collective.drift(function, collective.axis_weight((x, y).index(variable)))
+        return function
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
-        """SymPy's derivative: but for kinks, the calculus is the definition here."""
+        """SymPy's derivative."""
         return sp.diff(function, *self.variables) if self.variables else function
 
     def autodiff(self, f: PointFunction) -> PointFunction:
@@ -413,10 +424,14 @@ def meaning(atom: sp.Expr) -> Atom | Partial:
 def D(expr: sp.Expr, *coordinates: sp.Symbol) -> sp.Expr:
     """∂expr/∂x∂y…: D(u, x, x, y) is u_xxy and D((1 + x**2)*D(u, x), x) is ((1 + x²) u_x)_x, multiplied out.
 
-    Coefficients may be expressions in x, y, t and window sums of single coordinates, such as r2. Raises ValueError for an
-    expression with dimension-generic atoms or wider window sums, which have no derivative by one coordinate here.
+    Coefficients may be expressions in x, y, t and window sums, such as r2. Raises ValueError for an expression with
+    dimension-generic atoms, which have no derivative by one coordinate here, and for anything but the coordinates x, y and t.
     """
     expr = sp.sympify(expr)
+    if not all(c in (x, y, t) for c in coordinates):
+        raise ValueError(
+            f"D differentiates by the coordinates x, y and t of pdezoo, one for every derivative, as in D(u, x, x), got {coordinates}"
+        )
     if coordinates and (generic := sorted(expr.atoms(Atom), key=sp.default_sort_key)):
         raise ValueError(
             f"D differentiates u, its partial derivatives, and coefficients, got {', '.join(a.text(str) for a in generic)}; write "
@@ -469,14 +484,8 @@ def _gradient_sum(s: collective.WindowSum) -> sp.Expr:
 
 
 def _slope(s: collective.WindowSum, c: sp.Symbol) -> sp.Expr:
-    """The derivative of a window sum by t, or by x or y where it is one of single coordinates; else raises ValueError."""
-    if c == t:
-        return collective.window_sum(derivative(s.kernel, t), s.width, s.factors)
-    if s.width > 1:
-        raise ValueError(
-            f"D(…, {c}) takes window sums of single coordinates, got one of {s.kernel}: in low dimensions write it in x and y"
-        )
-    return collective.weight_at(_gradient_sum(s), (x, y).index(c), c)
+    """The derivative of a window sum by x, y or t."""
+    return Partial((c,)).calculus(s)
 
 
 def atoms_of(operator: sp.Expr) -> tuple[sp.Expr, ...]:
@@ -494,20 +503,21 @@ def atoms_of(operator: sp.Expr) -> tuple[sp.Expr, ...]:
 
 
 def apply(operator: sp.Expr, function: sp.Expr) -> sp.Expr:
-    """The operator applied to a function: an expression in window sums, or in x, y, t, by exact calculus.
+    """The operator applied to a function: an expression in window sums and in x, y, t, by exact calculus.
 
     Raises ValueError where the calculus of an atom does not close.
     """
-    return operator.xreplace({atom: meaning(atom).calculus(function) for atom in atoms_of(operator)})
+    return operator.xreplace({atom: exactly(meaning(atom), function) for atom in atoms_of(operator)})
 
 
-def _laplacian(function: sp.Expr) -> sp.Expr:
-    return collective.laplacian(function) + sum(derivative(function, c, c) for c in (x, y))
+def exactly(atom: Atom | Partial, function: sp.Expr) -> sp.Expr:
+    """An atom of a function of window sums and of x, y, t, by exact calculus.
 
-
-def _low_dimensional(total: sp.Expr, function: sp.Expr) -> list[tuple[sp.Expr, sp.Symbol]]:
-    """The weights that belong to x and y, for a function of those; none for a function of window sums."""
-    return [(collective.weight_at(total, i, c), c) for i, c in enumerate((x, y)) if function.has(c)]
+    Raises ValueError where the calculus of the atom does not close.
+    """
+    if isinstance(atom, Partial) and not collective.window_sums(function):
+        return derivative(function, *atom.variables)
+    return collective.written_out(atom.calculus(collective.as_sums(function)))
 
 
 # Definitions from here on. They share no code with the calculus above.

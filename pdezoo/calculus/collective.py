@@ -11,6 +11,9 @@ sums is an ordinary SymPy expression. With F_k = ∂F/∂s_k,
 
 and B, D, G are window sums again (G with windows up to w_k + w_l − 1), so the calculus closes: Δ²u is `laplacian`
 applied twice. Everything is O(d) to evaluate, at d = 3 and at d = 10⁷; the dimension stays the symbol `d`.
+
+The coordinates x and y of a problem in one or two dimensions are window sums too, with the coefficients 1, 0 and 0, 1
+(`as_sums`); so the rules here differentiate functions of both, and write the results in x and y again (`written_out`).
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ d = sp.Symbol("d", integer=True, positive=True)
 t = sp.Symbol("t", real=True)
 """Time."""
 
+x, y = sp.symbols("x y", real=True)
+"""The space coordinates of a low-dimensional problem."""
+
 X = tuple(sp.Symbol(f"X{i}", real=True) for i in range(16))
 """The coordinates of a window: X[0] is x_p, X[1] is x_{p+1}, …"""
 
@@ -52,7 +58,18 @@ class Coefficients:
         return np.random.RandomState([self.seed, self.stream]).standard_normal(count)
 
 
-Factor = tuple[Coefficients, int]
+@dataclass(frozen=True)
+class Indicator:
+    """The sequence that is 1 at the coordinate of number `axis` and 0 elsewhere: Σ_i c_i x_i is then that coordinate."""
+
+    axis: int
+
+    def values(self, count: int) -> np.ndarray:
+        """Its first `count` numbers, float64."""
+        return (np.arange(count) == self.axis).astype(np.float64)
+
+
+Factor = tuple[Coefficients | Indicator, int]
 """A coefficient sequence and its offset: the p-th window is multiplied by c_{p + offset}."""
 
 
@@ -70,6 +87,10 @@ class WindowSum(sp.Symbol):
         self.kernel, self.width, self.factors = kernel, width, factors
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds its content, of which its name follows."""
+        return WindowSum, (self.kernel, self.width, self.factors)
+
     def weights(self, dim: int) -> np.ndarray | None:
         """The coefficient of every window at dimension `dim`, float64; None where all are 1."""
         return np.prod(self.factor_values(dim), axis=0) if self.factors else None
@@ -85,13 +106,16 @@ class WindowSum(sp.Symbol):
 
 
 def window_sum(
-    kernel: sp.Expr | int, width: int | None = None, coefficients: Coefficients | tuple[Factor, ...] = ()
+    kernel: sp.Expr | int,
+    width: int | None = None,
+    coefficients: Coefficients | Indicator | tuple[Factor, ...] = (),
 ) -> sp.Expr:
     """Σ_p c_p φ(x_p, …, x_{p+w−1}, t), in canonical form: a number times a WindowSum, or a number.
 
     `width` defaults to what the kernel uses. Equal sums compare equal.
     """
-    factors = ((coefficients, 0),) if isinstance(coefficients, Coefficients) else tuple(coefficients)
+    single = isinstance(coefficients, Coefficients | Indicator)
+    factors = ((coefficients, 0),) if single else tuple(coefficients)
     content, kernel = sp.expand(sp.sympify(kernel)).as_content_primitive()
     if kernel.could_extract_minus_sign():
         content, kernel = -content, -kernel
@@ -116,6 +140,37 @@ r2 = window_sum(X[0] ** 2)
 """|x|² = Σ x_i², the commonest window sum."""
 
 
+def as_sums(function: sp.Expr) -> sp.Expr:
+    """A function of x, y and window sums as one of window sums alone."""
+    given = [(c, axis) for axis, c in enumerate((x, y)) if function.has(c)]
+    return function.xreplace({c: window_sum(X[0], coefficients=Indicator(axis)) for c, axis in given})
+
+
+def written_out(function: sp.Expr) -> sp.Expr:
+    """The reverse, for a problem in one or two dimensions: every window sum of which one term is left is that term in x and y."""
+    return function.xreplace({s: _only_term(s) for s in window_sums(function) if _places(s)})
+
+
+def axis_weight(axis: int) -> sp.Expr:
+    """The weights that are 1 at one coordinate and 0 elsewhere, given as their sum: `drift` along them is ∂/∂x or ∂/∂y."""
+    return window_sum(1, coefficients=Indicator(axis))
+
+
+def _places(s: WindowSum) -> set[int]:
+    """The windows at which the indicators among the factors are 1."""
+    return {c.axis - offset for c, offset in s.factors if isinstance(c, Indicator)}
+
+
+def _only_term(s: WindowSum) -> sp.Expr:
+    """The term of a window sum at the one window at which its indicators are 1; 0 where there is none."""
+    place, *others = _places(s)
+    if others or place < 0:
+        return sp.Integer(0)
+    drawn = [c.values(place + offset + 1)[-1] for c, offset in s.factors if isinstance(c, Coefficients)]
+    space = dict(zip(X, (x, y)[place:], strict=False))
+    return sp.Mul(*map(_rational, drawn)) * s.kernel.xreplace(space)
+
+
 def euler(u: sp.Expr) -> sp.Expr:
     """x·∇u."""
     return drift(u, window_sum(X[0]))
@@ -123,7 +178,8 @@ def euler(u: sp.Expr) -> sp.Expr:
 
 def drift(u: sp.Expr, weights: sp.Expr) -> sp.Expr:
     """Σ_i b_i ∂u/∂x_i, the weights given as their sum Σ_i b_i, as `weight_terms` reads it."""
-    return _total(derivative(u, k) * _weighted_slope(k, weights) for k in window_sums(u))
+    u = as_sums(u)
+    return written_out(_total(derivative(u, k) * _weighted_slope(k, weights) for k in window_sums(u)))
 
 
 def time_derivative(u: sp.Expr) -> sp.Expr:
@@ -136,21 +192,24 @@ def time_derivative(u: sp.Expr) -> sp.Expr:
 
 def grad_dot(u: sp.Expr, v: sp.Expr) -> sp.Expr:
     """∇u·∇v."""
-    return _total(
-        derivative(u, k) * derivative(v, l) * _gram(k, l) for k in window_sums(u) for l in window_sums(v)
-    )
+    u, v = as_sums(u), as_sums(v)
+    pairs = ((k, l) for k in window_sums(u) for l in window_sums(v))
+    return written_out(_total(derivative(u, k) * derivative(v, l) * _gram(k, l) for k, l in pairs))
 
 
 def laplacian(u: sp.Expr) -> sp.Expr:
     """Δu. Apply it twice for Δ²u."""
+    u = as_sums(u)
     first = _total(derivative(u, k) * _window_laplacian(k) for k in window_sums(u))
-    return first + _total(second * _gram(k, l) for k, l, second in _second_derivatives(u))
+    return written_out(first + _total(second * _gram(k, l) for k, l, second in _second_derivatives(u)))
 
 
 def diffusion(u: sp.Expr, weights: sp.Expr) -> sp.Expr:
     """Σ_i w_i ∂²u/∂x_i², the weights given as their sum Σ_i w_i, as `weight_terms` reads it."""
+    u = as_sums(u)
     first = _total(derivative(u, k) * _weighted_laplacian(k, weights) for k in window_sums(u))
-    return first + _total(second * _weighted_gram(k, l, weights) for k, l, second in _second_derivatives(u))
+    second = (f * _weighted_gram(k, l, weights) for k, l, f in _second_derivatives(u))
+    return written_out(first + _total(second))
 
 
 def _second_derivatives(u: sp.Expr) -> Iterator[tuple[WindowSum, WindowSum, sp.Expr]]:
@@ -167,11 +226,14 @@ def _second_derivatives(u: sp.Expr) -> Iterator[tuple[WindowSum, WindowSum, sp.E
 
 
 def grad_norm1(u: sp.Expr) -> sp.Expr:
-    """Σ_i |∂u/∂x_i|, for u a function of one window sum of single coordinates with one sign of derivative of F.
+    """Σ_i |∂u/∂x_i|, for u a function of x and y, or of one window sum of single coordinates with one sign of derivative of F.
 
     Raises ValueError for any other: the sum of absolute values does not close.
     """
+    u = as_sums(u)
     sums = window_sums(u)
+    if sums and all(s in (as_sums(x), as_sums(y)) for s in sums):
+        return written_out(_total(sp.Abs(derivative(u, s)) for s in sums))
     if len(sums) != 1 or sums[0].width != 1 or sums[0].factors:
         raise ValueError("Σ|∂u/∂x_i| has a closed form for functions of one plain sum Σ φ(x_i) only")
     (s,) = sums
@@ -179,17 +241,20 @@ def grad_norm1(u: sp.Expr) -> sp.Expr:
 
 
 def expand(u: sp.Expr, dim: int) -> tuple[sp.Expr, tuple[sp.Symbol, ...]]:
-    """u as an explicit expression in x_0 … x_{dim−1} (and t), coefficients as exact rationals. For proofs at small d."""
-    x = sp.symbols(f"x0:{dim}", real=True)
-    values = {s: _explicit(s, x) for s in window_sums(u)}
-    return u.xreplace(values).xreplace({d: sp.Integer(dim)}), x
+    """u as an explicit expression in x_0 … x_{dim−1} (and t), coefficients as exact rationals. For proofs at small d.
+
+    In one and two dimensions the coordinates are called x and y, as in an operator of partial derivatives.
+    """
+    space = (x, y)[:dim] if dim < 3 else sp.symbols(f"x0:{dim}", real=True)
+    values = {s: _explicit(s, space) for s in window_sums(u)}
+    return u.xreplace(values).xreplace({d: sp.Integer(dim)}), space
 
 
-def _explicit(s: WindowSum, x: tuple[sp.Symbol, ...]) -> sp.Expr:
-    factors = [[_rational(c) for c in values] for values in s.factor_values(len(x))]
+def _explicit(s: WindowSum, space: tuple[sp.Symbol, ...]) -> sp.Expr:
+    factors = [[_rational(c) for c in values] for values in s.factor_values(len(space))]
     return _total(
-        sp.Mul(*(c[p] for c in factors), s.kernel.xreplace({X[j]: x[p + j] for j in range(s.width)}))
-        for p in range(s.count(len(x)))
+        sp.Mul(*(c[p] for c in factors), s.kernel.xreplace({X[j]: space[p + j] for j in range(s.width)}))
+        for p in range(s.count(len(space)))
     )
 
 
@@ -227,15 +292,6 @@ def weight_terms(total: sp.Expr) -> tuple[tuple[sp.Expr, tuple[Factor, ...]], ..
         )
     shared = [] if rest == 0 else [(sp.expand(rest / d), ())]
     return (*((slope * s.kernel, s.factors) for slope, s in zip(slopes, sums, strict=True)), *shared)
-
-
-def weight_at(total: sp.Expr, i: int, coordinate: sp.Symbol) -> sp.Expr:
-    """The weight w_i behind a total Σ_i w_i, written out at the coordinate of that number."""
-    return _total(
-        sp.Mul(*(_rational(c.values(i + offset + 1)[-1]) for c, offset in factors))
-        * kernel.xreplace({X[0]: coordinate})
-        for kernel, factors in weight_terms(total)
-    )
 
 
 @cache

@@ -2,14 +2,15 @@
 
 `verify(pde)` (1) proves the calculus: the source, derived by the window-sum rules, equals the operator applied to the explicit
 solution by SymPy's own differentiation, in 50-digit arithmetic at random rational points, at several small dimensions;
-(2) compares the lowered O(d) source with nested autodiff of the lowered solution in float64, and the ansatz' closed
-derivatives with independently computed ones; (3) checks that the ansatz meets its condition for any network; (4) that
-samples lie in the domain and follow the declared measure; and (5) audits: errors of the null predictors, degeneracy,
-whether the ansatz leaks the solution.
+(2) compares the lowered O(d) source with nested autodiff of the lowered solution in float64, the ansatz' closed
+derivatives with independently computed ones, and all of these in float32, in which solvers work, with float64; (3) checks that
+the ansatz meets its condition for any network; (4) that samples lie in the domain and follow the declared measure; and (5)
+audits: errors of the null predictors, degeneracy, whether the ansatz leaks the solution, and whether a condition is held at all.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -38,6 +39,10 @@ _DIGITS = 50
 _PROOF_TOLERANCE = 1e-40
 _AUTODIFF_TOLERANCE = 1e-9
 _LEAK = 1e-12
+_SINGLE_TOLERANCE = (
+    1e-2  # the derivatives of `hjb/whole-space`, singular at its last time, reach 4e-3; all others 1e-5
+)
+_NOISE = 1e-4  # a quantity this much smaller than others of its problem is rounding, as a harmonic function's Laplacian may be
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,11 @@ ANSATZ = Claim(
     "the closed derivatives of the ansatz agree with derivatives of the ansatz itself",
     "the lowered ansatz loses digits: rewrite a kernel with a huge range or a cancellation",
 )
+SINGLE = Claim(
+    "single precision",
+    "source, ansatz and solution evaluated in float32, in which solvers work, are finite and agree with float64",
+    "rewrite the kernel so that no part of it overflows: 1/cosh(z)² as 1 − tanh(z)², 1/(1 + exp(z)) as (1 − tanh(z/2))/2",
+)
 CONDITION = Claim(
     "condition",
     "the ansatz is the solution wherever the condition holds, for any network",
@@ -135,8 +145,17 @@ class Report:
         return all(others) and (not all(proofs) if self.caveat else all(proofs))
 
     def json(self) -> dict[str, Any]:
-        """The report as plain data."""
-        return asdict(self) | {"ok": self.ok}
+        """The report as plain data; a deviation that is not finite is None."""
+        return _plain(asdict(self) | {"ok": self.ok})
+
+
+def _plain(value: Any) -> Any:
+    """Plain data without infinite or undefined numbers, which JSON has not: None stands for them."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def verify(pde: PDE, remake: Callable[[int], PDE] | None = None, test_size: int = 4000) -> Report:
@@ -147,18 +166,33 @@ def verify(pde: PDE, remake: Callable[[int], PDE] | None = None, test_size: int 
     else:
         proofs = [_calculus(at(dim)) for dim in _small_dimensions(pde)]
         proofs += [_autodiff(at(dim)) for dim in _moderate_dimensions(pde)]
-    checks = (*proofs, _ansatz(at(_ansatz_dimension(pde))), *_conditions(pde), *_sampling(pde))
+    ansatz = _ansatz(at(_ansatz_dimension(pde)))
+    checks = (*proofs, ansatz, _single_precision(pde), *_conditions(pde), *_sampling(pde))
     return Report(pde.name, pde.dim, pde.fingerprint, checks, audit(TestSet(pde, test_size)), pde.caveat)
 
 
 def audit(test: TestSet) -> dict[str, Any]:
     """Null errors, whether the problem is degenerate, and whether the ansatz alone (n = 0) is the solution."""
     errors = null_errors(test)
-    return {
+    found = {
         "null_errors": {name: e["relative_l2"] for name, e in errors.items()},
         "degenerate": degenerate(errors),
         "leak": errors["zero"]["relative_l2"] < _LEAK,
     }
+    remark = _no_condition(test.pde)
+    return found | ({"condition": remark} if remark else {})
+
+
+def _no_condition(pde: PDE) -> str | None:
+    """What to say where no condition could be checked; None where there are some, or nothing to be held."""
+    if pde.ansatz.holds or pde.conditions or not any(atoms.meaning(a).order for a in pde.atoms):
+        return None
+    if pde.ansatz.factor.free_symbols - {collective.d}:
+        return "the ansatz does not say where it holds a condition (`holds`), so that none was checked"
+    return (
+        "none is held, neither by the ansatz nor by a term of the loss: to a solution, any function may be added that the "
+        "operator does not see, unless growth at infinity rules it out"
+    )
 
 
 def _remake(pde: PDE, dim: int) -> PDE:
@@ -172,7 +206,8 @@ def _widest(pde: PDE) -> int:
 
 
 def _is_generic(pde: PDE) -> bool:
-    return bool(collective.window_sums(pde.exact))
+    """Whether the same problem exists in other dimensions: not one that is written in x and y."""
+    return bool(collective.window_sums(pde.exact)) and not pde.is_low_dimensional
 
 
 def _small_dimensions(pde: PDE) -> list[int]:
@@ -189,8 +224,7 @@ def _calculus(pde: PDE) -> Check:
     """N[u*] − g at random rational points, both sides explicit in x_0 … x_{d−1}; derivatives by SymPy alone."""
     explicit, x = collective.expand(pde.exact, pde.dim)
     source, _ = collective.expand(sp.sympify(pde.exact_source), pde.dim)
-    space = (atoms.x, atoms.y)[: pde.dim] if explicit.has(atoms.x, atoms.y) else x
-    values = {a: atoms.meaning(a).definition(explicit, space) for a in atoms.atoms_of(pde.operator)}
+    values = {a: atoms.meaning(a).definition(explicit, x) for a in atoms.atoms_of(pde.operator)}
     point = _rational_point(x, pde.dim)
     named = {a: sp.Dummy(real=True) for a in values}
     coefficients, _ = collective.expand(pde.operator.xreplace(named), pde.dim)
@@ -198,8 +232,9 @@ def _calculus(pde: PDE) -> Check:
         point | {named[a]: sp.N(v.xreplace(point), _DIGITS) for a, v in values.items()}
     )
     right = sp.N(source.xreplace(point), _DIGITS)
-    size = max([sp.Abs(right), *(sp.Abs(sp.N(v.xreplace(point), _DIGITS)) for v in values.values())])
-    deviation = float(sp.Abs(sp.N(left, _DIGITS) - right) / size)
+    terms = (explicit, *values.values())  # u too: a harmonic function has Δu = 0
+    size = max([sp.Abs(right), *(sp.Abs(sp.N(v.xreplace(point), _DIGITS)) for v in terms)])
+    deviation = _relative(float(sp.Abs(sp.N(left, _DIGITS) - right)), float(size))
     return RESIDUAL.check(
         deviation < _PROOF_TOLERANCE, f"{_DIGITS}-digit arithmetic, d = {pde.dim}", deviation
     )
@@ -221,10 +256,11 @@ def _autodiff(pde: PDE) -> Check:
     def both(p: Points) -> tuple[Any, ...]:
         values = nested_autodiff(lambda q: lowered(q)[0], p, pde.atoms)
         left = jnp.stack(problem.operator(*(values[a] for a in pde.atoms), points=p))
-        return left, jnp.stack(problem.source(p)), jnp.stack([jnp.max(jnp.abs(v)) for v in values.values()])
+        sizes = [jnp.max(jnp.abs(v)) for v in values.values()] + [jnp.ptp(lowered(p)[0])]
+        return left, jnp.stack(problem.source(p)), jnp.stack(sizes)
 
     expected, found, sizes = in_float64(jax.jit(both), points)
-    deviation = float(np.abs(expected - found).max() / sizes.max())
+    deviation = _relative(np.abs(expected - found).max(), sizes.max())
     return SOURCE.check(deviation < _AUTODIFF_TOLERANCE, f"float64 nested autodiff, d = {pde.dim}", deviation)
 
 
@@ -257,6 +293,51 @@ def _ansatz(pde: PDE) -> Check:
     return ANSATZ.check(deviation < _AUTODIFF_TOLERANCE, f"{method}, d = {pde.dim}", deviation)
 
 
+def _single_precision(pde: PDE) -> Check:
+    """What solvers evaluate, in float32 and in float64 at the same training points."""
+    points = pde.domain.sample(jax.random.key(6), max(1, min(2000, 2**22 // pde.dim)))
+    problem, solution = pde.lower(), () if pde.exact is None else (lower((pde.exact,), pde.dim),)
+    closed = (problem.closed_expressions,) if problem.has_closed_forms else ()
+    labelled = [("source", problem.source), ("ansatz", problem.ansatz)]
+    labelled += [("derivatives of the ansatz", f) for f in closed] + [("solution", f) for f in solution]
+    evaluate = jax.jit(lambda p: [f(p) for _, f in labelled])
+    single, double = evaluate(points), in_float64(jax.jit(lambda p: evaluate(p)), points)
+    labels = [name for (name, _), values in zip(labelled, double, strict=True) for _ in values]
+    found = [np.asarray(v, np.float64) for values in single for v in values]
+    wanted = [v for values in double for v in values]
+    method = (
+        f"{len(points.x)} training points, to {_SINGLE_TOLERANCE:g} of the root mean square, d = {pde.dim}"
+    )
+    for name, value, exact in zip(labels, found, wanted, strict=True):
+        if not np.isfinite(value).all():
+            return SINGLE.check(False, method, math.inf, _not_finite(name, value, exact, points))
+    sizes = [_root_mean_square(v) for v in wanted]
+    least = _NOISE * max(sizes)
+    deviations = [
+        _relative(_root_mean_square(v - e), max(size, least))
+        for v, e, size in zip(found, wanted, sizes, strict=True)
+    ]
+    worst = int(np.argmax(deviations))
+    return SINGLE.check(deviations[worst] < _SINGLE_TOLERANCE, method, deviations[worst], labels[worst])
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def _not_finite(name: str, value: np.ndarray, exact: np.ndarray, points: Points) -> str:
+    """Where a quantity is not finite in float32, for instance."""
+    wrong = np.flatnonzero(~np.isfinite(value))
+    first = wrong[0]
+    norm = np.linalg.norm(np.asarray(points.x[first], np.float64))
+    time = "" if points.t is None else f" and t = {float(points.t[first]):.3g}"
+    share = len(wrong) / len(value)
+    return (
+        f"the {name} is not finite at {share:.1%} of the points, as where |x| = {norm:.3g}{time}: {value[first]}, in float64 "
+        f"{exact[first]:.3g}"
+    )
+
+
 def _hessian_ansatz(problem: Problem, points: Points) -> ClosedForms:
     """The closed forms, from gradients and Hessians of a and b."""
 
@@ -276,11 +357,11 @@ def _hessian_ansatz(problem: Problem, points: Points) -> ClosedForms:
 def _numeric_ansatz(pde: PDE, wanted: ClosedPartials, points: Points) -> ClosedPartials:
     """∂^β of a and b by mpmath's differences, with digits to spare for their cancellation."""
     coordinates = (*(atoms.x, atoms.y)[: pde.dim], collective.t)
-    assert points.t is not None  # a low-dimensional problem has time
-    rows = [tuple(map(mpmath.mpf, map(float, row))) for row in np.column_stack([points.x, points.t])]
+    time = np.zeros(len(points.x)) if points.t is None else points.t
+    rows = [tuple(map(mpmath.mpf, map(float, row))) for row in np.column_stack([points.x, time])]
 
     def derivatives(expr: Any, indices: Iterable[Any]) -> dict[Any, np.ndarray]:
-        function = sp.lambdify(coordinates, sp.sympify(expr), "mpmath")
+        function = sp.lambdify(coordinates, collective.expand(expr, pde.dim)[0], "mpmath")
         at = lambda index: np.array([float(mpmath.diff(function, row, index)) for row in rows])
         return {index: at(index) for index in indices}
 
@@ -368,7 +449,14 @@ def _difference_residual(pde: PDE, reference: Reference, step: float) -> float:
     problem = pde.lower()
     left = np.asarray(problem.operator(*(jnp.asarray(values[a]) for a in pde.atoms), points=points)[0])
     right = np.asarray(problem.source(points)[0])
-    return float(np.abs(left - right).max() / np.abs(first).max())
+    return _relative(np.abs(left - right).max(), np.abs(first).max())
+
+
+def _relative(difference: float, size: float) -> float:
+    """A deviation relative to a size: 0 where there is none, whatever the size; infinite where the size alone is 0."""
+    if difference == 0:
+        return 0.0
+    return float(difference / size) if size else math.inf
 
 
 def _sampling(pde: PDE) -> tuple[Check, Check]:

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import sympy as sp
 from jaxtyping import Array, Float
 
-from ..calculus.atoms import x as _x
-from ..calculus.atoms import y as _y
 from ..calculus.collective import t
+from ..calculus.collective import x as _x
+from ..calculus.collective import y as _y
 from ..calculus.kinks import derivative
 from .codegen import compile_expressions
 from .lowered import Lowered, lower

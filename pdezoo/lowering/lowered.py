@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import sympy as sp
 from jaxtyping import Array, Float, Int
 
-from ..calculus.atoms import x as _x
-from ..calculus.atoms import y as _y
 from ..calculus.collective import WindowSum, X, coordinate_max, d, r2, t, window_sums
+from ..calculus.collective import x as _x
+from ..calculus.collective import y as _y
 from .codegen import compile_expressions
 from .coordinates import Block, Coordinates, block_of, columns_of, materialize, slice_axis
 from .points import Points, jet2
@@ -44,17 +44,23 @@ class Lowered(eqx.Module):
     groups: tuple[_Group, ...] = eqx.field(static=True)
     outer: Callable[..., list] = eqx.field(static=True)
     uses_max: bool = eqx.field(static=True)
+    named: tuple[bool, bool] = eqx.field(static=True)  # whether x and y occur by name, outside window sums
 
     def __call__(self, points: Points) -> tuple[Float[Array, " batch"], ...]:
-        return self.compose(points, self.sums(points))
+        return self.compose(points, self.sums(points), self.coordinates(points))
 
-    def compose(self, points: Points, sums: tuple[Array, ...]) -> tuple[Array, ...]:
-        """The outer expressions at given values of the window sums, any shape that broadcasts against (B,)."""
-        shape = jnp.broadcast_shapes(points.x.shape[:1], *(s.shape for s in sums))
-        x = points.x
-        largest = jnp.max(x, axis=1) if self.uses_max else 0.0
-        values = self.outer(*sums, largest, columns_of(x, 0), columns_of(x, x.shape[1] - 1), times_of(points))
+    def compose(
+        self, points: Points, sums: tuple[Array, ...], coordinates: tuple[Array, Array]
+    ) -> tuple[Array, ...]:
+        """The outer expressions at given values of the window sums and of x and y, any shapes that broadcast against (B,)."""
+        shape = jnp.broadcast_shapes(points.x.shape[:1], *(jnp.shape(s) for s in (*sums, *coordinates)))
+        largest = jnp.max(points.x, axis=1) if self.uses_max else 0.0
+        values = self.outer(*sums, largest, *coordinates, times_of(points))
         return tuple(jnp.broadcast_to(jnp.asarray(v, points.x.dtype), shape) for v in values)
+
+    def coordinates(self, points: Points) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
+        """x and y, which are the first and the last coordinate."""
+        return columns_of(points.x, 0), columns_of(points.x, points.x.shape[1] - 1)
 
     def sums(self, points: Points) -> tuple[Float[Array, " batch"], ...]:
         """The value of every window sum."""
@@ -85,24 +91,29 @@ class Lowered(eqx.Module):
         ]
 
     def slopes(self, points: Points) -> list[tuple[bool, tuple[Array, ...], Callable[[], Array]]]:
-        """For every window sum s_k: whether it is |x|²; ∂(each expression)/∂s_k, (B,); and ∇s_k, (B, d), on demand."""
-        sums = self.sums(points)
+        """For every s_k, a window sum or x or y: whether it is |x|²; ∂(each expression)/∂s_k, (B,); and ∇s_k, (B, d), on demand."""
+        count = len(self.weights)
+        inputs = lambda at: (*self.sums(at), *self.coordinates(at))
+        values = inputs(points)
 
         def slope(k: int) -> tuple[Array, ...]:
-            tangents = tuple(jnp.ones_like(s) if j == k else jnp.zeros_like(s) for j, s in enumerate(sums))
-            return jax.jvp(lambda *values: self.compose(points, values), sums, tangents)[1]
+            tangents = tuple(jnp.ones_like(s) if j == k else jnp.zeros_like(s) for j, s in enumerate(values))
+            composed = lambda *given: self.compose(points, given[:count], given[count:])
+            return jax.jvp(composed, values, tangents)[1]
 
         def gradient(k: int) -> Array:
-            return jax.grad(lambda x: jnp.sum(self.sums(points._replace(x=x))[k]))(materialize(points.x))
+            return jax.grad(lambda x: jnp.sum(inputs(points._replace(x=x))[k]))(materialize(points.x))
 
-        return [(radial, slope(k), partial(gradient, k)) for k, radial in enumerate(self.radial)]
+        by_name = [count + axis for axis, used in enumerate(self.named) if used]
+        radial = dict(enumerate(self.radial))
+        return [(radial.get(k, False), slope(k), partial(gradient, k)) for k in (*range(count), *by_name)]
 
     def along_axes(self, points: Points, axes: Int[Array, " axes"]) -> Callable[[Array], tuple[Array, ...]]:
         """The functions restricted to lines: s of shape (K, B) ↦ values (K, B) at x + s e_axis, for K axes.
 
         Only the windows that hold the axis are evaluated: O(B·K·w). Differentiate it in s.
         """
-        sums = self.sums(points)
+        sums, coordinates = self.sums(points), self.coordinates(points)
         steps = [self._local_steps(points, axes, group) for group in self.groups]
 
         def line(s: Array) -> tuple[Array, ...]:
@@ -111,7 +122,8 @@ class Lowered(eqx.Module):
                 moved, still = step(s), step(jnp.zeros_like(s))
                 for k, a, b in zip(group.members, moved, still, strict=True):
                     values[k] = values[k] + (a - b)
-            return self.compose(points, tuple(values))
+            along = lambda axis: jnp.where(axes[:, None] == axis % points.x.shape[1], s, 0)
+            return self.compose(points, tuple(values), self._moved(coordinates, along))
 
         return line
 
@@ -127,14 +139,23 @@ class Lowered(eqx.Module):
             raise ValueError(
                 "directional derivatives of window sums wider than one coordinate are not implemented"
             )
-        sums = self.sums(points)
+        sums, coordinates = self.sums(points), self.coordinates(points)
         first, second = self._directional(points, block, size)
 
         def line(s: Array) -> tuple[Array, ...]:
             moved = (v + s * a + s * s / 2 * b for v, a, b in zip(sums, first, second, strict=True))
-            return self.compose(points, tuple(moved))
+            along = lambda axis: s * block(0, size)[:, axis, None]  # x and y are in one block
+            return self.compose(points, tuple(moved), self._moved(coordinates, along))
 
         return line
+
+    def _moved(self, coordinates: tuple[Array, Array], along: Callable[[int], Array]) -> tuple[Array, Array]:
+        """x and y moved by `along` of the axes 0 and −1 where they occur by name; else they are not needed."""
+        one, other = (
+            at + along(axis) if used else at
+            for at, axis, used in zip(coordinates, (0, -1), self.named, strict=True)
+        )
+        return one, other
 
     def _directional(self, points: Points, block: Callable, size: int) -> tuple[list[Array], list[Array]]:
         """∇s_k·v and vᵀ∇²s_k v for every window sum of one coordinate, each (K, B), block by block."""
@@ -201,7 +222,8 @@ def lower(exprs: tuple[sp.Expr, ...], dim: int) -> Lowered:
     sums = tuple(sorted(set().union(*(window_sums(e) for e in bound)), key=lambda s: s.name))
     outer = compile_expressions((*sums, coordinate_max, _x, _y, t), bound)
     weights, radial = tuple(s.weights(dim) for s in sums), tuple(s == r2 for s in sums)
-    return Lowered(weights, radial, _groups(sums), outer, any(e.has(coordinate_max) for e in bound))
+    named = tuple(any(e.has(c) for e in bound) for c in (_x, _y))
+    return Lowered(weights, radial, _groups(sums), outer, any(e.has(coordinate_max) for e in bound), named)
 
 
 def _groups(sums: tuple[WindowSum, ...]) -> tuple[_Group, ...]:

@@ -24,7 +24,7 @@ from .planner import Index, plan
 
 
 class SecondOrder(NamedTuple):
-    """A function at B points and its derivatives along K directions: u (B,), ∂u/∂v_k (K, B) and the sum Σ_k ∂²u/∂v_k² (B,)."""
+    """A function at B points and its derivatives along K directions: u (B,), ∂u/∂v_k (K, B) and the sum Σ_k w_k ∂²u/∂v_k² (B,)."""
 
     value: Float[Array, " batch"]
     first: Float[Array, "directions batch"]
@@ -101,21 +101,20 @@ class Field(eqx.Module):
         return jax.jvp(lambda s: self.value(displaced(points, weights, s)), (still,), (one,))[1]
 
     def second_order(
-        self, points: Points, directions: Directions, lengths: Float[Array, "directions batch"] | None = None
+        self, points: Points, directions: Directions, weights: Float[Array, "directions batch"] | None = None
     ) -> SecondOrder:
         """Computes first derivatives and the sum of second derivatives along directions, in one pass of collapsed Taylor mode.
 
-        With `lengths`, shape (K, B), direction k at point i is lengths[k, i]·v_k.
+        With `weights`, shape (K, B) and of any sign, the sum counts direction k at point i weights[k, i] times.
         """
         line = directions.line(self.problem.ansatz, points)
         (a, b), (a1, b1), (a2, b2) = jet2(line, jnp.zeros((directions.number, points.x.shape[0])))
-        if lengths is not None:
-            a1, b1, a2, b2 = a1 * lengths, b1 * lengths, a2 * lengths**2, b2 * lengths**2
-        n = self._network_second_order(points, directions, lengths, SecondOrder(b[0], b1, jnp.sum(b2, 0)))
+        total = lambda terms: jnp.sum(terms if weights is None else weights * terms, 0)
+        n = self._network_second_order(points, directions, weights, SecondOrder(b[0], b1, total(b2)))
         return SecondOrder(
             b[0] + a[0] * n.value,
             b1 + a1 * n.value + a * n.first,
-            jnp.sum(b2, 0) + n.value * jnp.sum(a2, 0) + 2 * jnp.sum(a1 * n.first, 0) + a[0] * n.second,
+            total(b2) + n.value * total(a2) + 2 * total(a1 * n.first) + a[0] * n.second,
         )
 
     def fourth_order(self, points: Points, directions: Dense) -> Float[Array, "directions batch"]:
@@ -144,31 +143,27 @@ class Field(eqx.Module):
         return [math.factorial(k) * c[..., 0] for k, c in enumerate(out.coefficients)]
 
     def _network_second_order(
-        self, points: Points, directions: Directions, lengths: Array | None, offset: SecondOrder
+        self, points: Points, directions: Directions, weights: Array | None, offset: SecondOrder
     ) -> SecondOrder:
         if not isinstance(self.network, RidgeNetwork):
-            return self._by_nested_jvp(points, directions.vectors(), lengths)
+            return self._by_nested_jvp(points, directions.vectors(), weights)
         z = self.network.features(self.params, points)
         rows = directions.rows(self.network, self.params)[:, None]
-        tangents = rows if lengths is None else rows * lengths[..., None]
-        stream = CollapsedJets(*map(self._with_offset, (z, tangents, jnp.zeros_like(z)), offset))
+        stream = CollapsedJets(*map(self._with_offset, (z, rows, jnp.zeros_like(z)), offset), weights)
         jets = self.network.head(self.params, stream)
         return SecondOrder(jets.value[:, 0], jets.first[..., 0], jets.second[:, 0])
 
     def _by_nested_jvp(
-        self, points: Points, vectors: Float[Array, "directions dim"], lengths: Array | None
+        self, points: Points, vectors: Float[Array, "directions dim"], weights: Array | None
     ) -> SecondOrder:
         """Differentiates along full vectors by nested forward mode, for a network that has no linear first map."""
 
-        def along(v: Array, length: Array) -> tuple[Array, Array, Array]:
-            moved = lambda s: self.network.value(
-                self.params, points._replace(x=points.x + (s * length)[:, None] * v)
-            )
+        def along(v: Array) -> tuple[Array, Array, Array]:
+            moved = lambda s: self.network.value(self.params, points._replace(x=points.x + s[:, None] * v))
             return jet2(moved, jnp.zeros(points.x.shape[0]))
 
-        stretch = jnp.ones((vectors.shape[0], points.x.shape[0])) if lengths is None else lengths
-        value, first, second = jax.vmap(along)(vectors, stretch)
-        return SecondOrder(value[0], first, jnp.sum(second, 0))
+        value, first, second = jax.vmap(along)(vectors)
+        return SecondOrder(value[0], first, jnp.sum(second if weights is None else weights * second, 0))
 
     def partials(self, points: Points, indices: tuple[Index, ...]) -> dict[Index, Float[Array, " batch"]]:
         """Computes ∂^α u_θ, each (B,), for multi-indices α over the coordinates (x, y, t) that the problem has.
@@ -193,8 +188,8 @@ class Field(eqx.Module):
         planned = plan(indices)
         (jet,) = planned.jets
         rows = self.network.rows(self.params, jnp.arange(self.dim))
-        if self.problem.has_time:
-            rows = jnp.concatenate([rows, self.network.time_row(self.params)[None]])
+        time = self.network.time_row(self.params) if self.problem.has_time else jnp.zeros_like(rows[0])
+        rows = jnp.concatenate([rows, time[None]])
         z = self.network.features(self.params, points)
         slopes = (jnp.asarray(v, z.dtype) @ rows for v in jet.directions)
         slots = {k: jnp.broadcast_to(row, z.shape) for k, row in enumerate(slopes, start=1)}

@@ -44,7 +44,7 @@ def by_directions(field: Field, atoms: Atoms, points: Points, directions: Direct
     if isinstance(directions, Axes):
         for atom in (a for a in atoms if isinstance(a, Diffusion)):
             weights = field.problem.weights_of(atom).columns(points, directions.indices).T
-            jets = field.second_order(points, directions, jnp.sqrt(weights))
+            jets = field.second_order(points, directions, weights)
             values[atom] = directions.weight * jets.second
     return values
 

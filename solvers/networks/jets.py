@@ -56,16 +56,18 @@ class Value(NamedTuple):
 
 class CollapsedJets(NamedTuple):
     """Collapsed 2-jets along K directions: value (B, h), first (K, B, h) or (K, 1, h), and second (B, h), which is
-    summed over K.
+    summed over K, every direction with its weight, of any sign, where there are `weights`.
     """
 
     value: Float[Array, "batch width"]
     first: Float[Array, "directions batch width"]
     second: Float[Array, "batch width"]
+    weights: Float[Array, "directions batch"] | None = None
 
     def affine(self, weight: Array, bias: Array) -> CollapsedJets:
         """Maps z to Wᵀz + b, which is linear in every coefficient."""
-        return CollapsedJets(self.value @ weight + bias, self.first @ weight, self.second @ weight)
+        value, first, second = self.value @ weight + bias, self.first @ weight, self.second @ weight
+        return CollapsedJets(value, first, second, self.weights)
 
     def shift(self, bias: Array) -> CollapsedJets:
         """Adds a bias to the values: z + b."""
@@ -75,8 +77,9 @@ class CollapsedJets(NamedTuple):
         """Applies tanh by the chain rule of second order."""
         y = jnp.tanh(self.value)
         slope = 1 - y * y
-        squares = jnp.sum(self.first * self.first, axis=0)
-        return CollapsedJets(y, slope * self.first, slope * (self.second - 2 * y * squares))
+        squares = self.first * self.first
+        counted = jnp.sum(squares if self.weights is None else self.weights[..., None] * squares, axis=0)
+        return CollapsedJets(y, slope * self.first, slope * (self.second - 2 * y * counted), self.weights)
 
 
 class SymmetricIncrements(NamedTuple):
