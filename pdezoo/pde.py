@@ -105,7 +105,7 @@ class PDE:
 
     @cached_property
     def is_low_dimensional(self) -> bool:
-        """Whether it is written in the coordinates x and y, or has partial derivatives in x, y and t: one or two dimensions only."""
+        """Whether it is written in x and y, or has partial derivatives in x, y and t: in one or two dimensions only."""
         written = (self.operator, self.ansatz.factor, self.ansatz.offset, self.exact, self.source)
         named = (e.has(vocabulary.x, vocabulary.y) for e in map(_without_atoms, written))
         return any(isinstance(a, sp.Derivative) for a in self.atoms) or any(named)

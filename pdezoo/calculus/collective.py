@@ -114,8 +114,9 @@ def window_sum(
 
     `width` defaults to what the kernel uses. Equal sums compare equal.
     """
-    single = isinstance(coefficients, Coefficients | Indicator)
-    factors = ((coefficients, 0),) if single else tuple(coefficients)
+    factors: tuple[Factor, ...] = (
+        ((coefficients, 0),) if isinstance(coefficients, Coefficients | Indicator) else tuple(coefficients)
+    )
     content, kernel = sp.expand(sp.sympify(kernel)).as_content_primitive()
     if kernel.could_extract_minus_sign():
         content, kernel = -content, -kernel
