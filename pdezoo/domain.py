@@ -172,17 +172,17 @@ class Ball(Domain):
 
         x = np.asarray(points.x, np.float64)
         norm = np.linalg.norm(x, axis=1)
-        found = {"radius": norm / self.size}
+        statistics = {"radius": norm / self.size}
         if self.dim > 1:
             shape = (self.dim - 1) / 2
             for axis in (0, self.dim - 1):
-                found[f"direction {axis}"] = beta.cdf((1 + x[:, axis] / norm) / 2, shape, shape)
-        return found
+                statistics[f"direction {axis}"] = beta.cdf((1 + x[:, axis] / norm) / 2, shape, shape)
+        return statistics
 
 
 @dataclass(frozen=True)
 class Box(Domain):
-    """low < x_i < high for every i, 0 < t < horizon: the measure `uniform`. Bounds are numbers or one per coordinate."""
+    """A box low < x_i < high for every i, 0 < t < horizon: the measure `uniform`. Bounds are numbers or one per coordinate."""
 
     dim: int
     low: float | tuple[float, ...] = 0.0
@@ -239,7 +239,7 @@ class Box(Domain):
             raise ValueError(f"a box of {self.dim} dimensions has axes 0 to {self.dim - 1}, got axis {axis}")
 
     def contains(self, points: Points) -> Bool[Array, " batch"]:
-        """low ≤ x_i ≤ high and 0 ≤ t ≤ horizon."""
+        """Tells for each point whether low ≤ x_i ≤ high and 0 ≤ t ≤ horizon, shape (B,)."""
         x = points.x
         inside = jnp.all((x >= jnp.asarray(self.low)) & (x <= jnp.asarray(self.high)), axis=1)
         return inside & _in_time(points, self.horizon)

@@ -100,8 +100,8 @@ class PDE:
     @cached_property
     def atoms(self) -> tuple[Any, ...]:
         """What the operators ask of a derivative estimator."""
-        found = {a for operator in self.operators for a in vocabulary.atoms_of(operator)}
-        return tuple(sorted(found, key=sp.default_sort_key))
+        present = {a for operator in self.operators for a in vocabulary.atoms_of(operator)}
+        return tuple(sorted(present, key=sp.default_sort_key))
 
     @cached_property
     def is_low_dimensional(self) -> bool:

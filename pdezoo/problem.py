@@ -152,10 +152,12 @@ class Problem(eqx.Module):
     def _closed(self, kind: type[Any], points: Points) -> Any:
         if self.closed_structure is None:
             raise ValueError("the ansatz has max x_i, whose derivatives have no closed form here")
-        found = jax.tree.unflatten(self.closed_structure, self.closed_expressions(points))
-        if not isinstance(found, kind):
-            raise ValueError(f"this operator needs {type(found).__name__} of its ansatz, not {kind.__name__}")
-        return found
+        derivatives = jax.tree.unflatten(self.closed_structure, self.closed_expressions(points))
+        if not isinstance(derivatives, kind):
+            raise ValueError(
+                f"this operator needs {type(derivatives).__name__} of its ansatz, not {kind.__name__}"
+            )
+        return derivatives
 
 
 def lower_problem(pde: PDE) -> Problem:

@@ -1,4 +1,4 @@
-"""The vocabulary of operators: u, Laplacian(u), GradNormSq(u), Dt(u), D(u, x, x, y), …
+"""The vocabulary of operators, such as u, Laplacian(u), GradNormSq(u), Dt(u) and D(u, x, x, y).
 
 An operator is a SymPy expression over these atoms: a value to print, differentiate, hash and lower. `Laplacian`,
 `GradNormSq`, `Drift`, `Biharmonic`, `Dt` and their like are dimension-generic; `D` takes ordinary partial derivatives in
@@ -92,56 +92,56 @@ class Laplacian(Atom):
     nargs = 1
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
-        """By the chain rule over window sums."""
+        """Applies the Laplacian by the chain rule over window sums."""
         return collective.laplacian(function)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
-        """The sum of second derivatives."""
+        """Adds up the second derivatives that SymPy takes."""
         return _explicit_laplacian(function, space)
 
     def autodiff(self, f: PointFunction) -> PointFunction:
-        """The trace of the Hessian."""
+        """Takes the trace of the Hessian."""
         import jax
 
         return lambda x, s: jax.numpy.trace(jax.hessian(f)(x, s))
 
     def text(self, write: Writer) -> str:
-        """Δu."""
+        """Writes Δu as text."""
         return "Δu"
 
     def latex(self, write: Writer) -> str:
-        """Δu."""
+        """Writes Δu in LaTeX."""
         return r"\Delta u"
 
 
 class Biharmonic(Atom):
-    """Δ²u."""
+    """Δ²u = Δ(Δu), over the space coordinates."""
 
     nargs = 1
 
     @property
     def order(self) -> int:
-        """4."""
+        """Is 4: a Laplacian of second derivatives."""
         return 4
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
-        """The Laplacian's, twice."""
+        """Applies the Laplacian twice, by the chain rule over window sums."""
         return collective.laplacian(collective.laplacian(function))
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
-        """The sum of second derivatives, twice."""
+        """Adds up the second derivatives that SymPy takes, twice."""
         return _explicit_laplacian(_explicit_laplacian(function, space), space)
 
     def autodiff(self, f: PointFunction) -> PointFunction:
-        """Axis by axis, forward over forward, twice: a Hessian of a Hessian would have d⁴ entries."""
+        """Applies the Laplacian axis by axis, forward over forward, twice: a Hessian of a Hessian would have d⁴ entries."""
         return _forward_laplacian(_forward_laplacian(f))
 
     def text(self, write: Writer) -> str:
-        """Δ²u."""
+        """Writes Δ²u as text."""
         return "Δ²u"
 
     def latex(self, write: Writer) -> str:
-        """Δ²u."""
+        """Writes Δ²u in LaTeX."""
         return r"\Delta^2 u"
 
 
@@ -152,62 +152,62 @@ class GradNormSq(Atom):
 
     @property
     def order(self) -> int:
-        """1."""
+        """Is 1: there are first derivatives only."""
         return 1
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
-        """By the chain rule over window sums."""
+        """Forms ∇u·∇u by the chain rule over window sums."""
         return collective.grad_dot(function, function)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
-        """The sum of squares."""
+        """Adds up the squares of SymPy's first derivatives."""
         return sp.Add(*(sp.diff(function, c) ** 2 for c in space))
 
     def autodiff(self, f: PointFunction) -> PointFunction:
-        """By the gradient."""
+        """Adds up the squares of the gradient's components."""
         import jax
 
         return lambda x, s: jax.numpy.sum(jax.grad(f)(x, s) ** 2)
 
     def text(self, write: Writer) -> str:
-        """|∇u|²."""
+        """Writes |∇u|² as text."""
         return "|∇u|²"
 
     def latex(self, write: Writer) -> str:
-        """|∇u|²."""
+        """Writes |∇u|² in LaTeX."""
         return r"|\nabla u|^2"
 
 
 class GradNorm1(Atom):
-    """Σ |∂u/∂x_i|."""
+    """Σ |∂u/∂x_i|, the sum of the absolute first derivatives over the space coordinates."""
 
     nargs = 1
 
     @property
     def order(self) -> int:
-        """1."""
+        """Is 1: there are first derivatives only."""
         return 1
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
-        """Of functions of one plain sum of single coordinates only."""
+        """Sums |∂u/∂x_i| for functions of one plain sum of single coordinates; raises ValueError for others."""
         return collective.grad_norm1(function)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
-        """The sum of absolute values."""
+        """Adds up the absolute values of SymPy's first derivatives."""
         return sp.Add(*(sp.Abs(sp.diff(function, c)) for c in space))
 
     def autodiff(self, f: PointFunction) -> PointFunction:
-        """By the gradient."""
+        """Adds up the absolute values of the gradient's components."""
         import jax
 
         return lambda x, s: jax.numpy.sum(jax.numpy.abs(jax.grad(f)(x, s)))
 
     def text(self, write: Writer) -> str:
-        """Σᵢ|∂u/∂xᵢ|."""
+        """Writes Σ |∂u/∂x_i| as text."""
         return "Σᵢ|∂u/∂xᵢ|"
 
     def latex(self, write: Writer) -> str:
-        """Σᵢ|∂ᵢu|."""
+        """Writes Σ |∂u/∂x_i| in LaTeX."""
         return r"\sum_i |\partial_i u|"
 
 
@@ -218,29 +218,29 @@ class EulerDerivative(Atom):
 
     @property
     def order(self) -> int:
-        """1."""
+        """Is 1: there are first derivatives only."""
         return 1
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
-        """By the chain rule over window sums."""
+        """Forms x·∇u by the chain rule over window sums."""
         return collective.euler(function)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
-        """The sum over coordinates."""
+        """Adds up x_i times SymPy's first derivatives."""
         return sp.Add(*(c * sp.diff(function, c) for c in space))
 
     def autodiff(self, f: PointFunction) -> PointFunction:
-        """By the gradient."""
+        """Multiplies x by the gradient."""
         import jax
 
         return lambda x, s: x @ jax.grad(f)(x, s)
 
     def text(self, write: Writer) -> str:
-        """x·∇u."""
+        """Writes x·∇u as text."""
         return "x·∇u"
 
     def latex(self, write: Writer) -> str:
-        """x·∇u."""
+        """Writes x·∇u in LaTeX."""
         return r"x \cdot \nabla u"
 
 
@@ -259,7 +259,7 @@ class WeightedAtom(Atom):
 
     @property
     def weights(self) -> sp.Expr:
-        """Σ_i w_i."""
+        """The weights, as their sum Σ_i w_i: the second argument."""
         return self.args[1]
 
 
@@ -269,27 +269,27 @@ class Diffusion(WeightedAtom):
     general: ClassVar[str] = "Σᵢ wᵢ ∂²u/∂xᵢ²"
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
-        """By the chain rule over window sums."""
+        """Applies the weighted Laplacian by the chain rule over window sums."""
         return collective.diffusion(function, self.weights)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
-        """The weighted sum of second derivatives."""
+        """Adds up w_i times SymPy's second derivatives."""
         weights = _explicit_weights(self.weights, space)
         return sp.Add(*(w * sp.diff(function, c, 2) for w, c in zip(weights, space, strict=True)))
 
     def autodiff(self, f: PointFunction) -> PointFunction:
-        """By the diagonal of the Hessian."""
+        """Multiplies the weights by the diagonal of the Hessian."""
         import jax
 
         second = lambda x, s: jax.numpy.diag(jax.hessian(f)(x, s))
         return lambda x, s: _weights_at(self.weights, x, s) @ second(x, s)
 
     def text(self, write: Writer) -> str:
-        """Σᵢ wᵢ ∂²u/∂xᵢ², and what the weights sum to."""
+        """Writes Σᵢ wᵢ ∂²u/∂xᵢ², and what the weights sum to."""
         return f"Σᵢ wᵢ ∂²u/∂xᵢ² [Σᵢ wᵢ = {write(self.weights)}]"
 
     def latex(self, write: Writer) -> str:
-        """The same."""
+        """Writes the sum of weighted second derivatives, and what the weights sum to, in LaTeX."""
         return rf"\sum_i w_i \partial_i^2 u \quad \Big(\sum_i w_i = {write(self.weights)}\Big)"
 
 
@@ -304,30 +304,30 @@ class Drift(WeightedAtom):
 
     @property
     def order(self) -> int:
-        """1."""
+        """Is 1: there are first derivatives only."""
         return 1
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
-        """By the chain rule over window sums."""
+        """Forms b·∇u by the chain rule over window sums."""
         return collective.drift(function, self.weights)
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
-        """The weighted sum of first derivatives."""
+        """Adds up b_i times SymPy's first derivatives."""
         weights = _explicit_weights(self.weights, space)
         return sp.Add(*(b * sp.diff(function, c) for b, c in zip(weights, space, strict=True)))
 
     def autodiff(self, f: PointFunction) -> PointFunction:
-        """By the gradient."""
+        """Multiplies b by the gradient."""
         import jax
 
         return lambda x, s: _weights_at(self.weights, x, s) @ jax.grad(f)(x, s)
 
     def text(self, write: Writer) -> str:
-        """Σᵢ bᵢ ∂u/∂xᵢ, and what the weights sum to."""
+        """Writes Σᵢ bᵢ ∂u/∂xᵢ, and what the weights sum to."""
         return f"Σᵢ bᵢ ∂u/∂xᵢ [Σᵢ bᵢ = {write(self.weights)}]"
 
     def latex(self, write: Writer) -> str:
-        """The same."""
+        """Writes the sum of weighted first derivatives, and what the weights sum to, in LaTeX."""
         return rf"\sum_i b_i \partial_i u \quad \Big(\sum_i b_i = {write(self.weights)}\Big)"
 
 
@@ -342,27 +342,27 @@ class Dt(Atom):
         return int(self.args[1]) if len(self.args) > 1 else 1
 
     def calculus(self, function: sp.Expr) -> sp.Expr:
-        """By the chain rule over window sums."""
+        """Differentiates by t, by the chain rule over window sums."""
         for _ in range(self.order):
             function = collective.time_derivative(function)
         return function
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
-        """The derivative by t."""
+        """Takes SymPy's derivative by t."""
         return sp.diff(function, t, self.order)
 
     def autodiff(self, f: PointFunction) -> PointFunction:
-        """Forward mode, nested."""
+        """Nests forward mode in t, once for every order."""
         for _ in range(self.order):
             f = _in_time(f)
         return f
 
     def text(self, write: Writer) -> str:
-        """u_t, u_tt."""
+        """Writes u_t, or u_tt for the second derivative."""
         return "u_" + "t" * self.order
 
     def latex(self, write: Writer) -> str:
-        """The same."""
+        """Writes the time derivative in LaTeX."""
         return "u_{" + "t" * self.order + "}"
 
 
@@ -387,22 +387,22 @@ class Partial:
         return function
 
     def definition(self, function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.Expr:
-        """SymPy's derivative."""
+        """Takes SymPy's derivative of the explicit function."""
         return sp.diff(function, *self.variables) if self.variables else function
 
     def autodiff(self, f: PointFunction) -> PointFunction:
-        """Forward mode, nested."""
+        """Nests forward mode, once for every coordinate of the derivative."""
         steps = {x: _in_space(0), y: _in_space(1), t: _in_time}
         for variable in self.variables:
             f = steps[variable](f)
         return f
 
     def text(self, write: Writer) -> str:
-        """u, u_xxy."""
+        """Writes u or a partial derivative, as u_xxy."""
         return "u" if not self.variables else "u_" + "".join(map(str, self.variables))
 
     def latex(self, write: Writer) -> str:
-        """The same."""
+        """Writes u or a partial derivative in LaTeX."""
         return "u" if not self.variables else "u_{" + "".join(map(str, self.variables)) + "}"
 
 
@@ -497,10 +497,10 @@ def atoms_of(operator: sp.Expr) -> tuple[sp.Expr, ...]:
     derivatives = operator.atoms(Atom, sp.Derivative)
     derivatives = {a for a in derivatives if not any(a != b and b.has(a) for b in derivatives)}
     bare = operator.xreplace({a: sp.Dummy() for a in derivatives})
-    found = tuple([u] * bare.has(u) + sorted(derivatives, key=sp.default_sort_key))
-    for atom in found:
+    parts = tuple([u] * bare.has(u) + sorted(derivatives, key=sp.default_sort_key))
+    for atom in parts:
         meaning(atom)
-    return found
+    return parts
 
 
 def apply(operator: sp.Expr, function: sp.Expr) -> sp.Expr:

@@ -173,7 +173,7 @@ def _only_term(s: WindowSum) -> sp.Expr:
 
 
 def euler(u: sp.Expr) -> sp.Expr:
-    """x·∇u."""
+    """Forms x·∇u for a function u of window sums, by the chain rule."""
     return drift(u, window_sum(X[0]))
 
 
@@ -184,7 +184,7 @@ def drift(u: sp.Expr, weights: sp.Expr) -> sp.Expr:
 
 
 def time_derivative(u: sp.Expr) -> sp.Expr:
-    """∂u/∂t."""
+    """Forms ∂u/∂t for a function u of window sums and t, by the chain rule."""
     inner = _total(
         derivative(u, s) * window_sum(derivative(s.kernel, t), s.width, s.factors) for s in window_sums(u)
     )
@@ -192,7 +192,7 @@ def time_derivative(u: sp.Expr) -> sp.Expr:
 
 
 def grad_dot(u: sp.Expr, v: sp.Expr) -> sp.Expr:
-    """∇u·∇v."""
+    """Forms ∇u·∇v for functions u and v of window sums."""
     u, v = as_sums(u), as_sums(v)
     pairs = ((k, l) for k in window_sums(u) for l in window_sums(v))
     return written_out(_total(derivative(u, k) * derivative(v, l) * _gram(k, l) for k, l in pairs))

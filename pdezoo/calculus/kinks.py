@@ -105,8 +105,8 @@ def _sides(node: sp.Expr) -> sp.Expr:
 
 def _jumps(f: sp.Expr, *within: sp.Symbol) -> list[sp.Expr]:
     """What jumps in f: sign, Heaviside, and comparisons; only those that contain the symbols."""
-    found = f.atoms(sp.sign, sp.Heaviside, Relational)
-    return sorted((n for n in found if all(n.has(s) for s in within)), key=sp.default_sort_key)
+    switches = f.atoms(sp.sign, sp.Heaviside, Relational)
+    return sorted((n for n in switches if all(n.has(s) for s in within)), key=sp.default_sort_key)
 
 
 def _borders(f: sp.Expr, s: sp.Symbol) -> list[sp.Expr]:

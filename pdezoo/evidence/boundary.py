@@ -54,5 +54,5 @@ def boundary_deviation(pde: PDE, number: int, points: BoundaryPoints) -> float:
         wanted = condition.side(solution, points) if derived else target(Points(points.x, points.t))
         return condition.alpha * at(0) + condition.beta * slope - wanted, at(0)
 
-    found, size = in_float64(jax.jit(gaps), points)
-    return float(np.abs(found).max() / max(1.0, np.abs(size).max()))
+    gap, size = in_float64(jax.jit(gaps), points)
+    return float(np.abs(gap).max() / max(1.0, np.abs(size).max()))

@@ -174,13 +174,13 @@ def verify(pde: PDE, remake: Callable[[int], PDE] | None = None, test_size: int 
 def audit(test: TestSet) -> dict[str, Any]:
     """Null errors, whether the problem is degenerate, and whether the ansatz alone (n = 0) is the solution."""
     errors = null_errors(test)
-    found = {
+    findings = {
         "null_errors": {name: e["relative_l2"] for name, e in errors.items()},
         "degenerate": degenerate(errors),
         "leak": errors["zero"]["relative_l2"] < _LEAK,
     }
     remark = _no_condition(test.pde)
-    return found | ({"condition": remark} if remark else {})
+    return findings | ({"condition": remark} if remark else {})
 
 
 def _no_condition(pde: PDE) -> str | None:
@@ -259,8 +259,8 @@ def _autodiff(pde: PDE) -> Check:
         sizes = [jnp.max(jnp.abs(v)) for v in values.values()] + [jnp.ptp(lowered(p)[0])]
         return left, jnp.stack(problem.source(p)), jnp.stack(sizes)
 
-    expected, found, sizes = in_float64(jax.jit(both), points)
-    deviation = _relative(np.abs(expected - found).max(), sizes.max())
+    expected, lowered_source, sizes = in_float64(jax.jit(both), points)
+    deviation = _relative(np.abs(expected - lowered_source).max(), sizes.max())
     return SOURCE.check(deviation < _AUTODIFF_TOLERANCE, f"float64 nested autodiff, d = {pde.dim}", deviation)
 
 
@@ -278,17 +278,17 @@ def _ansatz(pde: PDE) -> Check:
             True, "nothing to compare", 0.0, "an ansatz with max x_i has no closed derivatives"
         )
     points = pde.domain.sample(jax.random.key(5), 2)
-    found: Any
+    closed: Any
     if problem.is_low_dimensional:
-        method, found = (
+        method, closed = (
             f"{_DIGITS}-digit differences",
             in_float64(jax.jit(lambda p: problem.closed_partials(p)), points),
         )
-        wanted: Any = _numeric_ansatz(pde, found, points)
+        wanted: Any = _numeric_ansatz(pde, closed, points)
     else:
-        method, found = "float64 Hessians", in_float64(jax.jit(lambda p: problem.closed(p)), points)
+        method, closed = "float64 Hessians", in_float64(jax.jit(lambda p: problem.closed(p)), points)
         wanted = _hessian_ansatz(problem, points)
-    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True)
+    pairs = zip(jax.tree.leaves(closed), jax.tree.leaves(wanted), strict=True)
     deviation = float(max(np.abs(f - w).max() / max(1.0, np.abs(w).max()) for f, w in pairs))
     return ANSATZ.check(deviation < _AUTODIFF_TOLERANCE, f"{method}, d = {pde.dim}", deviation)
 
@@ -303,19 +303,19 @@ def _single_precision(pde: PDE) -> Check:
     evaluate = jax.jit(lambda p: [f(p) for _, f in labelled])
     single, double = evaluate(points), in_float64(jax.jit(lambda p: evaluate(p)), points)
     labels = [name for (name, _), values in zip(labelled, double, strict=True) for _ in values]
-    found = [np.asarray(v, np.float64) for values in single for v in values]
+    single_values = [np.asarray(v, np.float64) for values in single for v in values]
     wanted = [v for values in double for v in values]
     method = (
         f"{len(points.x)} training points, to {_SINGLE_TOLERANCE:g} of the root mean square, d = {pde.dim}"
     )
-    for name, value, exact in zip(labels, found, wanted, strict=True):
+    for name, value, exact in zip(labels, single_values, wanted, strict=True):
         if not np.isfinite(value).all():
             return SINGLE.check(False, method, math.inf, _not_finite(name, value, exact, points))
     sizes = [_root_mean_square(v) for v in wanted]
     least = _NOISE * max(sizes)
     deviations = [
         _relative(_root_mean_square(v - e), max(size, least))
-        for v, e, size in zip(found, wanted, sizes, strict=True)
+        for v, e, size in zip(single_values, wanted, sizes, strict=True)
     ]
     worst = int(np.argmax(deviations))
     return SINGLE.check(deviations[worst] < _SINGLE_TOLERANCE, method, deviations[worst], labels[worst])

@@ -66,8 +66,8 @@ class Blended(eqx.Module):
         count = len(self.places)
         stacked = Points(jnp.stack(moved[: points.x.shape[1]], 1), None if points.t is None else moved[2])
         values = [v.reshape(count, -1) for v in self.derivatives(stacked)]
-        found = self.outer(*(values[n][place] for n, place in self.data), *at)
-        whole = tuple(jnp.broadcast_to(jnp.asarray(v, points.x.dtype), at[0].shape) for v in found)
+        outer = self.outer(*(values[n][place] for n, place in self.data), *at)
+        whole = tuple(jnp.broadcast_to(jnp.asarray(v, points.x.dtype), at[0].shape) for v in outer)
         # Else XLA writes these long expressions into every kernel that uses a value.
         return jax.lax.optimization_barrier(whole)
 

@@ -52,11 +52,11 @@ def _positive(part: sp.Max) -> sp.Expr:
 
 def _guarded(pieces: sp.Piecewise) -> sp.Expr:
     """Every piece with its variables held at constants where it is not chosen."""
-    found, before = [], sp.true
+    guarded, before = [], sp.true
     for piece, condition in pieces.args:
-        found.append((_held(piece, sp.And(before, condition)), condition))
+        guarded.append((_held(piece, sp.And(before, condition)), condition))
         before = sp.And(before, sp.Not(condition))
-    return sp.Piecewise(*found)
+    return sp.Piecewise(*guarded)
 
 
 def _held(piece: sp.Expr, chosen: Any) -> sp.Expr:

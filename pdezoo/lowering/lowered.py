@@ -72,10 +72,10 @@ class Lowered(eqx.Module):
             if count < 1:
                 continue
             if squares is not None and all(self.radial[k] for k in members):
-                found: Any = [squares] * len(members)
+                totals: Any = [squares] * len(members)
             else:
-                found = over_windows(x, count, partial(self._partial_sums, x, time, width, members, kernels))
-            for k, value in zip(members, found, strict=True):
+                totals = over_windows(x, count, partial(self._partial_sums, x, time, width, members, kernels))
+            for k, value in zip(members, totals, strict=True):
                 values[k] = value
         return tuple(values)
 
@@ -243,17 +243,19 @@ def over_windows(x: Any, count: int, part: Block) -> Any:
 
 
 def windows_of(x: Any, start: Any, count: int, width: int) -> list[Float[Array, "batch count"]]:
-    """The coordinates of windows start … start + count: the first of each window, the second …"""
+    """Gives the coordinates of windows start … start + count, one array (B, count) for every place in a window."""
     size = count + width - 1
     block = block_of(x, start, size)
     return [block[:, j : j + count] for j in range(width)]
 
 
 def contract(array: Float[Array, "batch count"], weight: Any) -> Float[Array, " batch"]:
+    """Sums an array of shape (B, count) over windows, with one weight each; None is a weight of 1."""
     if weight is None:
         return jnp.sum(array, axis=1)
     return jnp.matmul(array, jnp.asarray(weight, array.dtype), precision=jax.lax.Precision.HIGHEST)
 
 
 def times_of(points: Points) -> Array:
+    """Gives the times of points, shape (B,): zeros for a problem without time."""
     return jnp.zeros(points.x.shape[0], points.x.dtype) if points.t is None else points.t

@@ -40,7 +40,7 @@ class PeriodicFeatures(Network):
         return self.network.init(key, dim + sum(length is not None for length in lengths), has_time)
 
     def value(self, params: Params, points: Points) -> Float[Array, " batch"]:
-        """n(x, t)."""
+        """Evaluates the inner network at the periodic features of the points, shape (B,)."""
         return self.network.value(params, points._replace(x=self._features(points.x)))
 
     def unsupported(self, pde: PDE) -> str | None:
