@@ -52,7 +52,7 @@ def _take(path: Path) -> int | None:
     """The open and locked file at `path`; None where there are no locks. Raises Held if somebody has it."""
     while True:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError:  # a full disk, or a file of another user's
             return None

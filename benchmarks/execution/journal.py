@@ -98,18 +98,20 @@ class Journal:
     def _write_plan(self, plan: JournalPlan) -> None:
         """Write the plan, and keep it locked. It is locked before it has its name: nobody finds it unlocked."""
         path, part = self._path.with_suffix(".plan"), self._path.with_suffix(".part")
+        file = part.open("xb")
         try:
-            file = part.open("xb")
             file.write(plan.model_dump_json().encode())
             file.flush()
             self._state.locked = lock(file.fileno())
-            if self._state.locked:
-                self._locked = file
-            else:
+            if not self._state.locked:
                 file.close()
             part.replace(path)
-        finally:
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.close()
             part.unlink(missing_ok=True)
+            raise
+        self._locked = file
 
     def started(self, cell: Cell) -> None:
         self._state.running[cell.identity] = Running(since=time.time())

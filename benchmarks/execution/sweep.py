@@ -140,7 +140,7 @@ class Sweep:
                 with claim(self.store.root, job.cell.identity) as ours:
                     if ours:
                         self._one(job, slot)
-                if not ours:  # the others first; when it comes round again, only such are left
+                if not ours:  # the others first
                     waiting.put(job)
                     self._await(job.cell, awaited)
             except (queue.Empty, Stopped):
@@ -150,7 +150,7 @@ class Sweep:
                 self._stop.set()
 
     def _await(self, cell: Cell, awaited: set[str]) -> None:
-        """Have patience with a cell that came round before; say so the first time."""
+        """Have patience with a cell that came round before: only such are left then, or few others. Say so the first time."""
         came_before = cell.identity in awaited
         awaited.add(cell.identity)
         if came_before:
