@@ -10,7 +10,7 @@ from sympy.printing.str import StrPrinter
 
 from .calculus import collective
 from .calculus.atoms import Atom, meaning, u
-from .calculus.collective import WindowSum, X
+from .calculus.collective import Coefficients, WindowSum, X
 from .condition import Condition, Periodic, SoftCondition
 from .pde import PDE
 from .solution import Reference
@@ -146,6 +146,7 @@ def _indexed(expr: WindowSum, before: str, indices: tuple[str, ...], after: str 
 
 
 def _weights(expr: WindowSum, before: str, indices: tuple[str, ...], after: str = "") -> str:
-    streams = sorted({c.stream for c, _ in expr.factors})
+    drawn = [(c.stream, offset) for c, offset in expr.factors if isinstance(c, Coefficients)]
+    streams = sorted({stream for stream, _ in drawn})
     names = {s: before.replace("c", "cabefhklmnpqrs"[k]) for k, s in enumerate(streams)}
-    return "".join(f"{names[c.stream]}{indices[offset]}{after} " for c, offset in expr.factors)
+    return "".join(f"{names[stream]}{indices[offset]}{after} " for stream, offset in drawn)

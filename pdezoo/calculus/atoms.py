@@ -417,7 +417,7 @@ def meaning(atom: sp.Expr) -> Atom | Partial:
         return Partial(tuple(atom.variables) if isinstance(atom, sp.Derivative) else ())
     raise ValueError(
         f"an atom is u, D(u, …) or such as Laplacian(u), of u itself, got {atom}; differentiate products and powers by hand, "
-        "as in Δ(u²) = 2 u Δu + 2 |∇u|²"
+        "as in Δ(u²) = 2 u Δu + 2 |∇u|², and write Δ(Δu) as Biharmonic(u)"
     )
 
 
@@ -430,7 +430,8 @@ def D(expr: sp.Expr, *coordinates: sp.Symbol) -> sp.Expr:
     expr = sp.sympify(expr)
     if not all(c in (x, y, t) for c in coordinates):
         raise ValueError(
-            f"D differentiates by the coordinates x, y and t of pdezoo, one for every derivative, as in D(u, x, x), got {coordinates}"
+            "D differentiates by the coordinates x, y and t of pdezoo, one for every derivative, as in D(u, x, x), "
+            f"got {coordinates}"
         )
     if coordinates and (generic := sorted(expr.atoms(Atom), key=sp.default_sort_key)):
         raise ValueError(

@@ -298,6 +298,7 @@ def _single_precision(pde: PDE) -> Check:
     points = pde.domain.sample(jax.random.key(6), max(1, min(2000, 2**22 // pde.dim)))
     problem, solution = pde.lower(), () if pde.exact is None else (lower((pde.exact,), pde.dim),)
     closed = (problem.closed_expressions,) if problem.has_closed_forms else ()
+    labelled: list[tuple[str, Callable[[Points], Any]]]
     labelled = [("source", problem.source), ("ansatz", problem.ansatz)]
     labelled += [("derivatives of the ansatz", f) for f in closed] + [("solution", f) for f in solution]
     evaluate = jax.jit(lambda p: [f(p) for _, f in labelled])

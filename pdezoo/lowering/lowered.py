@@ -222,7 +222,7 @@ def lower(exprs: tuple[sp.Expr, ...], dim: int) -> Lowered:
     sums = tuple(sorted(set().union(*(window_sums(e) for e in bound)), key=lambda s: s.name))
     outer = compile_expressions((*sums, coordinate_max, _x, _y, t), bound)
     weights, radial = tuple(s.weights(dim) for s in sums), tuple(s == r2 for s in sums)
-    named = tuple(any(e.has(c) for e in bound) for c in (_x, _y))
+    named = (any(e.has(_x) for e in bound), any(e.has(_y) for e in bound))
     return Lowered(weights, radial, _groups(sums), outer, any(e.has(coordinate_max) for e in bound), named)
 
 

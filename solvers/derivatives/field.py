@@ -149,7 +149,8 @@ class Field(eqx.Module):
             return self._by_nested_jvp(points, directions.vectors(), weights)
         z = self.network.features(self.params, points)
         rows = directions.rows(self.network, self.params)[:, None]
-        stream = CollapsedJets(*map(self._with_offset, (z, rows, jnp.zeros_like(z)), offset), weights)
+        value, first, second = map(self._with_offset, (z, rows, jnp.zeros_like(z)), offset)
+        stream = CollapsedJets(value, first, second, weights)
         jets = self.network.head(self.params, stream)
         return SecondOrder(jets.value[:, 0], jets.first[..., 0], jets.second[:, 0])
 
