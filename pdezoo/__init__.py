@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         x,
         y,
     )
-    from .calculus.collective import Coefficients, X, coordinate_max, d, r2, t, window_sum, window_sums
+    from .calculus.collective import Coefficients, X, coordinate_max, d, g, r2, t, window_sum, window_sums
     from .condition import (
         BoundaryCondition,
         BoundaryPoints,
@@ -67,10 +67,11 @@ if TYPE_CHECKING:
     from .lowering.lowered import Lowered
     from .lowering.points import Points, in_float64, jet2, usual_promotion
     from .lowering.weights import displaced
-    from .pde import PDE, BadDimension, g
+    from .pde import PDE
     from .printing import atom_text, describe
     from .problem import ClosedForms, ClosedPartials, Problem, down_closure, multi_index
     from .solution import Exact, Formula, Reference
+    from .validation import BadDimension
 
 _HOMES = {
     "ansatz": ["Ansatz", "Side", "at_time", "boundary_data", "initial", "terminal"],
@@ -96,6 +97,7 @@ _HOMES = {
         "X",
         "coordinate_max",
         "d",
+        "g",
         "r2",
         "t",
         "window_sum",
@@ -132,10 +134,11 @@ _HOMES = {
     "lowering.lowered": ["Lowered"],
     "lowering.points": ["Points", "in_float64", "jet2", "usual_promotion"],
     "lowering.weights": ["displaced"],
-    "pde": ["BadDimension", "PDE", "g"],
+    "pde": ["PDE"],
     "printing": ["atom_text", "describe"],
     "problem": ["ClosedForms", "ClosedPartials", "Problem", "down_closure", "multi_index"],
     "solution": ["Exact", "Formula", "Reference"],
+    "validation": ["BadDimension"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -182,7 +185,7 @@ def make(name: str, dim: int | None = None, seed: int = 0) -> PDE:
 
 
 def _dimension(factory: Any, name: str, dim: Any) -> dict[str, int]:
-    from .pde import BadDimension
+    from .validation import BadDimension
 
     if "dim" not in inspect.signature(factory).parameters:
         if dim is None or dim == _fixed_dimension(factory):

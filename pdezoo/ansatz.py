@@ -9,7 +9,8 @@ from typing import Any
 import jax.numpy as jnp
 import sympy as sp
 
-from .calculus.collective import r2, t
+from .calculus.collective import r2, t, window_sums, x
+from .calculus.expressions import as_expression
 from .lowering.boundary import COORDINATES, Blend, BoundaryDerivative
 from .lowering.points import Points
 
@@ -40,19 +41,15 @@ class Ansatz:
 
     def __post_init__(self) -> None:
         for name in ("factor", "offset"):
-            object.__setattr__(self, name, sp.sympify(getattr(self, name)))
+            value = as_expression(getattr(self, name), f"the ansatz' {name}")
+            object.__setattr__(self, name, value)
         if self.blend is not None and self.blend.offset != self.offset:
             raise ValueError("the blend is that of another offset; with a new offset, give blend=None")
 
 
 def vanishing_on_sphere(radius: Any, size: float) -> Ansatz:
     """The ansatz u = (1 − |x|²/R²) n, which vanishes for |x| = R. `radius` is R, which may contain d, and `size` its value."""
-
-    def project(points: Points) -> Points:
-        norm = jnp.sqrt(jnp.sum(points.x**2, axis=1, keepdims=True))
-        return points._replace(x=points.x * (size / norm))
-
-    return Ansatz(1 - r2 / sp.sympify(radius) ** 2, 0, (ConditionSet(f"|x| = {size:g}", project),))
+    return Ansatz(1 - r2 / sp.sympify(radius) ** 2, 0, (ConditionSet(f"|x| = {size:g}", _ToSphere(size)),))
 
 
 def clamped_on_sphere(radius: Any, size: float) -> Ansatz:
@@ -63,9 +60,7 @@ def clamped_on_sphere(radius: Any, size: float) -> Ansatz:
 
 def at_time(time: float) -> ConditionSet:
     """The set of all x at one time, t = `time`."""
-    return ConditionSet(
-        f"t = {time:g}", lambda points: points._replace(t=jnp.full_like(points.x[:, 0], time))
-    )
+    return ConditionSet(f"t = {time:g}", _ToTime(time))
 
 
 def terminal(condition: Any, horizon: float) -> Ansatz:
@@ -97,15 +92,22 @@ def boundary_data(solution: Any, sides: tuple[Side, ...]) -> Ansatz:
 
     m and k are the numbers of data at the two ends of coordinate c. The offset is b = u* − Π_c (1 − P_c) u*, where P_c is
     Hermite interpolation of the data at these ends (Coons 1967, Gordon 1971); it uses the solution on the boundary only.
-    The solution must be smooth up to the boundary, which is not checked.
+    The solution must be smooth up to the boundary, which is not checked. Raises ValueError for a solution with window sums, of
+    which the values on a face are not known: write it in x, y and t.
     """
+    solution = as_expression(solution, "the solution")
+    if window_sums(solution):
+        raise ValueError(
+            "boundary_data takes a solution in x, y and t, got one in window sums: write them out; for data at one time only "
+            "there are initial(…) and terminal(…)"
+        )
     factor = sp.Integer(1)
     for side in sides:
         c, low, high = side.coordinate, sp.nsimplify(side.low), sp.nsimplify(side.high)
         width = (high - low) / (2 if side.at_high else 1)
         factor *= ((c - low) / width) ** side.at_low * ((high - c) / width) ** side.at_high
-    offset = _blended(sp.sympify(solution), sides)
-    blend = Blend(_blended(BoundaryDerivative(0, 0, 0, *COORDINATES), sides), sp.sympify(solution), offset)
+    offset = _blended(solution, sides)
+    blend = Blend(_blended(BoundaryDerivative(0, 0, 0, *COORDINATES), sides), solution, offset)
     return Ansatz(factor, offset, tuple(p for s in sides for p in _ends(s)), blend)
 
 
@@ -134,9 +136,39 @@ def _ends(side: Side) -> list[ConditionSet]:
 
 
 def _face(coordinate: Any, value: float) -> ConditionSet:
-    from .calculus.atoms import x
+    return ConditionSet(f"{coordinate} = {value:g}", _ToFace(0 if coordinate == x else -1, value))
 
-    axis = 0 if coordinate == x else -1
-    return ConditionSet(
-        f"{coordinate} = {value:g}", lambda points: points._replace(x=points.x.at[:, axis].set(value))
-    )
+
+# Projections are objects and not local functions, so that a problem can be pickled.
+
+
+@dataclass(frozen=True)
+class _ToSphere:
+    """Moves points along their radius to |x| = size."""
+
+    size: float
+
+    def __call__(self, points: Points) -> Points:
+        norm = jnp.sqrt(jnp.sum(points.x**2, axis=1, keepdims=True))
+        return points._replace(x=points.x * (self.size / norm))
+
+
+@dataclass(frozen=True)
+class _ToTime:
+    """Moves points to one time."""
+
+    time: float
+
+    def __call__(self, points: Points) -> Points:
+        return points._replace(t=jnp.full_like(points.x[:, 0], self.time))
+
+
+@dataclass(frozen=True)
+class _ToFace:
+    """Moves points to a value of one coordinate."""
+
+    axis: int
+    value: float
+
+    def __call__(self, points: Points) -> Points:
+        return points._replace(x=points.x.at[:, self.axis].set(self.value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -15,20 +15,15 @@ import sympy as sp
 
 from .ansatz import Ansatz
 from .calculus import atoms as vocabulary
-from .calculus import collective
+from .calculus.collective import g
 from .condition import Condition, Periodic, SoftCondition
 from .domain import Domain
+from .identity import canonical_domain, canonical_fields, canonical_value
 from .lowering.lowered import Lowered, lower
 from .lowering.points import Points, in_float64, require_points
 from .problem import Problem, lower_problem
 from .solution import Exact, Formula, Reference
-
-g = sp.Symbol("g", real=True)
-"""The source term, where a null predictor declares itself as a function of it."""
-
-
-class BadDimension(ValueError):
-    """A dimension that is not a whole number of at least 1, or that this problem cannot have."""
+from .validation import require_problem
 
 
 @dataclass(frozen=True)
@@ -58,11 +53,7 @@ class PDE:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        widths = [s.width for s in collective.window_sums(self.exact)] if self.exact is not None else []
-        if max(widths, default=1) > self.dim:
-            raise BadDimension(f"this problem needs dimension ≥ {max(widths)}, got {self.dim}")
-        if self.exact is None and self.source is None:
-            raise ValueError("a PDE without a closed-form solution must give its source term")
+        require_problem(self)
         for condition in self.conditions:
             self._require_place(condition)
 
@@ -75,6 +66,10 @@ class PDE:
                 "a solution that is no closed form derives no targets: give every condition its target"
             )
         jax.eval_shape(lambda key: condition.draw(self.domain, key, 1), jax.random.key(0))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a pickle holds: the fields. What was made of them is made again."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)
@@ -133,12 +128,15 @@ class PDE:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the canonical operator, domain, ansatz, solution, source and measure."""
+        solution = (
+            canonical_fields(self.solution) if self.exact is None else {"expr": canonical_value(self.exact)}
+        )
         parts = {
             "operator": [sp.srepr(operator) for operator in self.operators],
-            "domain": [type(self.domain).__name__, _canonical(vars(self.domain)), self.domain.measure],
+            "domain": canonical_domain(self.domain),
             "ansatz": [canonical_value(e) for e in (self.ansatz.factor, self.ansatz.offset)],
-            "conditions": [_canonical(vars(c)) for c in self.conditions],
-            "solution": [type(self.solution).__name__, _canonical(vars(self.solution))],
+            "conditions": [canonical_fields(c) for c in self.conditions],
+            "solution": [type(self.solution).__name__, solution],
             "source": None if self.source is None else sp.srepr(sp.sympify(self.source)),
         }
         if self.enhanced:  # a change of weight is another problem; one without such terms keeps its name
@@ -192,15 +190,3 @@ def _without_atoms(expr: Any) -> sp.Expr:
     return sp.sympify(0 if expr is None else expr).replace(
         lambda e: e == vocabulary.u or isinstance(e, vocabulary.Atom | sp.Derivative), lambda e: sp.Integer(1)
     )
-
-
-def _canonical(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: canonical_value(v) for k, v in fields.items() if not k.startswith("_")}
-
-
-def canonical_value(value: Any) -> Any:
-    """A field as JSON: expressions by content, with the kernels and coefficients of their window sums."""
-    if isinstance(value, sp.Basic):
-        sums = collective.window_sums(value)
-        return [sp.srepr(value), [[s.name, sp.srepr(s.kernel), s.width, repr(s.factors)] for s in sums]]
-    return value if isinstance(value, int | float | str | bool | None) else repr(value)

@@ -417,7 +417,7 @@ def meaning(atom: sp.Expr) -> Atom | Partial:
         return Partial(tuple(atom.variables) if isinstance(atom, sp.Derivative) else ())
     raise ValueError(
         f"an atom is u, D(u, …) or such as Laplacian(u), of u itself, got {atom}; differentiate products and powers by hand, "
-        "as in Δ(u²) = 2 u Δu + 2 |∇u|²"
+        "as in Δ(u²) = 2 u Δu + 2 |∇u|², and write Δ(Δu) as Biharmonic(u)"
     )
 
 

@@ -38,6 +38,9 @@ t = sp.Symbol("t", real=True)
 x, y = sp.symbols("x y", real=True)
 """The space coordinates of a low-dimensional problem."""
 
+g = sp.Symbol("g", real=True)
+"""The source term, where a null predictor declares itself as a function of it."""
+
 X = tuple(sp.Symbol(f"X{i}", real=True) for i in range(16))
 """The coordinates of a window: X[0] is x_p, X[1] is x_{p+1}, …"""
 
@@ -270,7 +273,7 @@ def _total(terms: Any) -> sp.Expr:
 
 @cache
 def _window_laplacian(s: WindowSum) -> sp.Expr:
-    kernel = _total(derivative(s.kernel, X[j], X[j]) for j in range(s.width))
+    kernel = _total(derivative(_slope(s.kernel, j), X[j]) for j in range(s.width))
     return window_sum(kernel, s.width, s.factors)
 
 
@@ -299,7 +302,7 @@ def weight_terms(total: sp.Expr) -> tuple[tuple[sp.Expr, tuple[Factor, ...]], ..
 def _weighted_slope(k: WindowSum, weights: sp.Expr) -> sp.Expr:
     """Σ_i w_i ∂s_k/∂x_i."""
     return _collected(
-        (_shift(kernel, j) * derivative(k.kernel, X[j]), k.width, (*k.factors, *_moved(factors, j)))
+        (_shift(kernel, j) * _slope(k.kernel, j), k.width, (*k.factors, *_moved(factors, j)))
         for kernel, factors in weight_terms(weights)
         for j in range(k.width)
     )
@@ -308,7 +311,11 @@ def _weighted_slope(k: WindowSum, weights: sp.Expr) -> sp.Expr:
 def _weighted_laplacian(k: WindowSum, weights: sp.Expr) -> sp.Expr:
     """Σ_i w_i ∂²s_k/∂x_i²."""
     return _collected(
-        (_shift(kernel, j) * derivative(k.kernel, X[j], X[j]), k.width, (*k.factors, *_moved(factors, j)))
+        (
+            _shift(kernel, j) * derivative(_slope(k.kernel, j), X[j]),
+            k.width,
+            (*k.factors, *_moved(factors, j)),
+        )
         for kernel, factors in weight_terms(weights)
         for j in range(k.width)
     )
@@ -322,10 +329,16 @@ def _weighted_gram(k: WindowSum, l: WindowSum, weights: sp.Expr) -> sp.Expr:
         width = max(a + k.width, b + l.width)
         joint = (*_moved(k.factors, a), *_moved(l.factors, b))
         for i in range(max(a, b), min(a + k.width, b + l.width)):
-            slope = _shift(derivative(k.kernel, X[i - a]), a) * _shift(derivative(l.kernel, X[i - b]), b)
+            slope = _shift(_slope(k.kernel, i - a), a) * _shift(_slope(l.kernel, i - b), b)
             for kernel, factors in weight_terms(weights):
                 terms.append((_shift(kernel, i) * slope, width, (*joint, *_moved(factors, i))))
     return _collected(terms)
+
+
+@cache
+def _slope(kernel: sp.Expr, j: int) -> sp.Expr:
+    """∂φ/∂x_j, its terms brought to a form in which those that cancel do: a product of two such is then written out."""
+    return sp.factor_terms(derivative(kernel, X[j]))
 
 
 def _collected(parts: Iterable[tuple[sp.Expr, int, tuple[Factor, ...]]]) -> sp.Expr:
@@ -355,9 +368,7 @@ def _overlap(k: WindowSum, l: WindowSum, offset: int) -> tuple[sp.Expr, int, tup
             f"products of window sums span at most {len(X)} coordinates, these windows span {width}"
         )
     shared = range(max(a, b), min(a + k.width, b + l.width))
-    kernel = _total(
-        _shift(derivative(k.kernel, X[i - a]), a) * _shift(derivative(l.kernel, X[i - b]), b) for i in shared
-    )
+    kernel = _total(_shift(_slope(k.kernel, i - a), a) * _shift(_slope(l.kernel, i - b), b) for i in shared)
     return kernel, width, _moved(k.factors, a) + _moved(l.factors, b)
 
 

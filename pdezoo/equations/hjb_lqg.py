@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from sympy import Add, Expr, Integer, Rational, exp, log, sqrt
@@ -100,17 +101,20 @@ def _log_cost(dim: int) -> PDE:
     The null predictor `mean-cost` is u ≈ ln((1 + |x|² + 2dτ)/2), the cost of the mean of |X_T|².
     """
 
-    def value(x: np.ndarray, time: np.ndarray) -> np.ndarray:
-        return log_cost_value(dim, np.sum(x * x, axis=1), np.maximum(1.0 - time, 0.0))
-
     return PDE(
         operator=_OPERATOR,
         domain=BrownianTube(dim, horizon=1.0),
         ansatz=terminal(log((1 + r2) / 2), 1),
         solution=Reference(
-            Formula("value of the logarithmic cost", value), 1e-14, "one-dimensional quadrature"
+            Formula("value of the logarithmic cost", partial(_log_cost_value, dim)),
+            1e-14,
+            "one-dimensional quadrature",
         ),
         source=0,
         nulls={"mean-cost": log((1 + r2 + 2 * d * _TO_GO) / 2)},
         probe=(0.0, 0.0),
     )
+
+
+def _log_cost_value(dim: int, x: np.ndarray, time: np.ndarray) -> np.ndarray:
+    return log_cost_value(dim, np.sum(x * x, axis=1), np.maximum(1.0 - time, 0.0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from sympy import atan, tanh
 
@@ -47,4 +49,8 @@ def _largest_coordinate(dim: int) -> PDE:
 
 
 def _constant(name: str, value: float) -> Formula:
-    return Formula(name, lambda x, time: np.full(len(x), value))
+    return Formula(name, partial(_filled, value))
+
+
+def _filled(value: float, x: np.ndarray, time: np.ndarray) -> np.ndarray:
+    return np.full(len(x), value)

@@ -25,9 +25,10 @@ import sympy as sp
 
 from ..calculus.collective import X, t, window_sum, window_sums
 from ..domain import Domain
+from ..identity import canonical_value
 from ..lowering.lowered import lower
 from ..lowering.points import Points, in_float64, usual_promotion
-from ..pde import PDE, canonical_value
+from ..pde import PDE
 from ..solution import Formula, Reference
 
 _ELEMENTS = 2**22  # of x in a chunk: 16 MB in float32

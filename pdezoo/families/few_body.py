@@ -15,9 +15,9 @@ from typing import Any
 import sympy as sp
 
 from ..ansatz import Ansatz
-from ..calculus.collective import Coefficients, X, d, window_sum
+from ..calculus.collective import Coefficients, X, d, g, window_sum
 from ..domain import Ball
-from ..pde import PDE, g
+from ..pde import PDE
 from ..solution import Exact
 
 FEW_BODY = ("two-body", "three-body", "two-body-wide", "sin-three-body")

@@ -80,13 +80,31 @@ def radial(problem: Semilinear, reaction: Reaction, dim: int, hard: bool) -> PDE
 
 
 def _radial_formulas(name: str, reaction: Reaction, dim: int) -> tuple[Formula, Formula]:
-    def solution(x: np.ndarray, time: np.ndarray) -> np.ndarray:
-        return radial_solution(dim, reaction, HORIZON).value(np.sum(x * x, axis=1), to_go(HORIZON, time))
-
-    def averaged(x: np.ndarray, time: np.ndarray) -> np.ndarray:
-        return mean_field(dim, reaction, np.sum(x * x, axis=1), to_go(HORIZON, time))
-
+    solution, averaged = _RadialSolution(dim, reaction), _MeanField(dim, reaction)
     return Formula(f"{name} radial solution", solution), Formula(f"{name} mean field", averaged)
+
+
+@dataclass(frozen=True)
+class _RadialSolution:
+    """u(x, t) by collocation; an object and not a local function, so that a problem can be pickled."""
+
+    dim: int
+    reaction: Reaction
+
+    def __call__(self, x: np.ndarray, time: np.ndarray) -> np.ndarray:
+        solution = radial_solution(self.dim, self.reaction, HORIZON)
+        return solution.value(np.sum(x * x, axis=1), to_go(HORIZON, time))
+
+
+@dataclass(frozen=True)
+class _MeanField:
+    """Φ_{T−t}(P_{T−t} g)."""
+
+    dim: int
+    reaction: Reaction
+
+    def __call__(self, x: np.ndarray, time: np.ndarray) -> np.ndarray:
+        return mean_field(self.dim, self.reaction, np.sum(x * x, axis=1), to_go(HORIZON, time))
 
 
 def to_go(horizon: float, time: np.ndarray) -> np.ndarray:

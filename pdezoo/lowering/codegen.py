@@ -101,7 +101,7 @@ def require_code(exprs: Iterable[Any], arguments: Iterable[sp.Symbol]) -> None:
     """Raises ValueError, with what may be used instead, for expressions that cannot be written as JAX code in these arguments."""
     known = set(arguments)
     for expr in map(sp.sympify, exprs):
-        for node in _nodes(expr):
+        for node in subexpressions(expr):
             if isinstance(node, sp.Symbol) and node not in known:
                 raise ValueError(
                     f"the symbol {node} is neither a coordinate nor a number: of symbols, d, t, X[0], X[1], … inside window sums "
@@ -114,8 +114,8 @@ def require_code(exprs: Iterable[Any], arguments: Iterable[sp.Symbol]) -> None:
                 )
 
 
-def _nodes(expr: sp.Expr) -> Iterable[Any]:
-    """Every subexpression, once."""
+def subexpressions(expr: sp.Expr) -> Iterable[Any]:
+    """Yields every subexpression, once."""
     seen, todo = set(), [expr]
     while todo:
         node = todo.pop()
