@@ -137,9 +137,9 @@ class Ball(Domain):
         The factor √2 of the normal numbers is left out, for it cancels when a direction is normalised.
         """
         radius_key, direction_key = jax.random.split(key)
-        radius = self.size * jax.random.uniform(radius_key, (count,))
+        radius = self.size * jax.random.uniform(radius_key, (count,), jnp.float32)
         above = float(np.nextafter(np.float32(-1), np.float32(0)))
-        g = jax.lax.erf_inv(jax.random.uniform(direction_key, (count, self.dim), minval=above))
+        g = jax.lax.erf_inv(jax.random.uniform(direction_key, (count, self.dim), jnp.float32, minval=above))
         squares = jnp.sum(g * g, axis=1)
         scale = jax.lax.rsqrt(squares / radius**2)
         return Points(FactoredCoordinates(scale, squares * scale**2, g))
@@ -147,7 +147,7 @@ class Ball(Domain):
     def stream(self, key: PRNGKeyArray, count: int, size: int) -> Points:
         """Points of the same measure whose coordinates are made in blocks of `size` and never held."""
         radius_key, direction_key = jax.random.split(key)
-        radius = self.size * jax.random.uniform(radius_key, (count,))
+        radius = self.size * jax.random.uniform(radius_key, (count,), jnp.float32)
         g = stream_normals(direction_key, count, self.dim, size)
         norms = jnp.sqrt(g.accumulate(lambda start, n: jnp.sum(g.block(start, n) ** 2, axis=1)))
         return Points(replace(g, scale=radius / norms, squares=radius**2))
@@ -158,7 +158,7 @@ class Ball(Domain):
         """Points x = R n of the sphere, uniformly distributed, and their normals n. Raises ValueError for a face: there is one."""
         if face is not None:
             raise ValueError(f"a ball has one face: leave `face` out, got {face}")
-        g = jax.random.normal(key, (count, self.dim))
+        g = jax.random.normal(key, (count, self.dim), jnp.float32)
         normals = g / jnp.linalg.norm(g, axis=1, keepdims=True)
         return Points(self.size * normals), normals
 
@@ -194,8 +194,8 @@ class Box(Domain):
     def sample(self, key: PRNGKeyArray, count: int, time: float | None = None) -> Points:
         """Uniformly distributed points."""
         space, when = jax.random.split(key)
-        low, high = jnp.asarray(self.low), jnp.asarray(self.high)
-        x = low + (high - low) * jax.random.uniform(space, (count, self.dim))
+        low, high = jnp.asarray(self.low, jnp.float32), jnp.asarray(self.high, jnp.float32)
+        x = low + (high - low) * jax.random.uniform(space, (count, self.dim), jnp.float32)
         return Points(x, _times(when, count, self.horizon, time))
 
     @property
@@ -241,7 +241,8 @@ class Box(Domain):
     def contains(self, points: Points) -> Bool[Array, " batch"]:
         """Tells for each point whether low ≤ x_i ≤ high and 0 ≤ t ≤ horizon, shape (B,)."""
         x = points.x
-        inside = jnp.all((x >= jnp.asarray(self.low)) & (x <= jnp.asarray(self.high)), axis=1)
+        low, high = jnp.asarray(self.low, x.dtype), jnp.asarray(self.high, x.dtype)
+        inside = jnp.all((x >= low) & (x <= high), axis=1)
         return inside & _in_time(points, self.horizon)
 
     def uniforms(self, points: Points) -> dict[str, np.ndarray]:
@@ -263,7 +264,9 @@ class Gaussian(Domain):
     def sample(self, key: PRNGKeyArray, count: int, time: float | None = None) -> Points:
         """Independent normal coordinates."""
         space, when = jax.random.split(key)
-        return Points(jax.random.normal(space, (count, self.dim)), _times(when, count, self.horizon, time))
+        return Points(
+            jax.random.normal(space, (count, self.dim), jnp.float32), _times(when, count, self.horizon, time)
+        )
 
     def contains(self, points: Points) -> Bool[Array, " batch"]:
         """Finite x, 0 ≤ t ≤ horizon."""
@@ -287,7 +290,9 @@ class BrownianTube(Domain):
         """Points of independent paths, each at its own time."""
         space, when = jax.random.split(key)
         times = _times(when, count, self.horizon, time)
-        return Points(jnp.sqrt(2 * times)[:, None] * jax.random.normal(space, (count, self.dim)), times)
+        return Points(
+            jnp.sqrt(2 * times)[:, None] * jax.random.normal(space, (count, self.dim), jnp.float32), times
+        )
 
     def contains(self, points: Points) -> Bool[Array, " batch"]:
         """Finite x, 0 ≤ t ≤ horizon."""
@@ -309,7 +314,11 @@ def _times(key: PRNGKeyArray, count: int, horizon: float | None, time: float | N
     """Times of shape (count,); None for a problem without time."""
     if horizon is None:
         return None
-    return horizon * jax.random.uniform(key, (count,)) if time is None else jnp.full(count, time, jnp.float32)
+    return (
+        float(horizon) * jax.random.uniform(key, (count,), jnp.float32)
+        if time is None
+        else jnp.full(count, time, jnp.float32)
+    )
 
 
 def _in_time(points: Points, horizon: float | None) -> Bool[Array, ...]:

@@ -81,7 +81,10 @@ class Problem(eqx.Module):
 
     def coordinates(self, key: PRNGKeyArray, count: int) -> Points:
         """Training points in the form that is cheapest: x is an array, or `Coordinates` that need not be held."""
-        return self.domain.coordinates(key, count)
+        offered = getattr(
+            self.domain, "coordinates", self.domain.sample
+        )  # a domain need not be derived from `Domain`
+        return offered(key, count)
 
     def operator(self, *values: Array, points: Points | None = None) -> list[Float[Array, " batch"]]:
         """N[u], and its derivatives of a gradient-enhanced loss, from the values of `atoms`, in their order, each (B,).

@@ -206,7 +206,7 @@ def _require_operator(operator: sp.Expr, grammar: _Grammar) -> None:
         raise ValueError(
             f"the operator does not contain u: it is made of u, D(u, x), Laplacian(u), Dt(u) and the like, got {_short(operator)}"
         )
-    named = {atom: sp.Dummy(real=True) for atom in atoms}
+    named = {atom: sp.Dummy(vocabulary.meaning(atom).text(_short), real=True) for atom in atoms}
     derivatives = {a: s for a, s in named.items() if a != vocabulary.u}
     bare = operator.xreplace(derivatives).xreplace(named)
     grammar.require(bare, "the operator", (*named.values(), collective.coordinate_max))
@@ -261,7 +261,7 @@ def _require_widths(pde: PDE) -> None:
 
 
 def _short(expr: Any) -> str:
-    """An expression, its window sums by their kernels; cut where it is long."""
-    kernels = {s: sp.Symbol(f"Σ {s.kernel}") for s in collective.window_sums(expr)}
-    text = str(expr.xreplace(kernels))
+    """An expression, its window sums by their kernels and what stands for atoms by their text; cut where it is long."""
+    names = {s: sp.Symbol(f"Σ {s.kernel}") for s in collective.window_sums(expr)}
+    text = str(expr.xreplace(names | {s: sp.Symbol(s.name) for s in expr.atoms(sp.Dummy)}))
     return text if len(text) < 120 else f"{text[:100]} …"

@@ -166,9 +166,9 @@ def _places(s: WindowSum) -> set[int]:
 
 
 def _only_term(s: WindowSum) -> sp.Expr:
-    """The term of a window sum at the one window at which its indicators are 1; 0 where there is none."""
+    """The term of a window sum at the one window at which its indicators are 1; 0 where no window of x and y is there."""
     place, *others = _places(s)
-    if others or place < 0:
+    if others or place < 0 or place + s.width > 2:
         return sp.Integer(0)
     drawn = [c.values(place + offset + 1)[-1] for c, offset in s.factors if isinstance(c, Coefficients)]
     space = dict(zip(X, (x, y)[place:], strict=False))

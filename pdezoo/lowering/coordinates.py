@@ -153,7 +153,7 @@ class Streamed(Blockwise):
 def stream_normals(key: PRNGKeyArray, count: int, dim: int, size: int) -> Streamed:
     """Makes `count` points with `dim` standard normal coordinates, generated `size` at a time (all at once if dim < size)."""
     words = jax.random.bits(key, (count + 1,), jnp.uint32)
-    return Streamed(jnp.ones(count), None, min(size, dim), words[0], mix(words[1:]), dim)
+    return Streamed(jnp.ones(count, jnp.float32), None, min(size, dim), words[0], mix(words[1:]), dim)
 
 
 def can_be_held(count: int, dim: int) -> bool:
