@@ -76,7 +76,12 @@ def lower_fused(exprs: tuple[sp.Expr, ...], dim: int) -> Fused:
             start = len(bound) + len(scalars)
             scalars += [sp.diff(expr, s) for s in members]
             passes.append(
-                _Pass(target, width, tuple(range(start, start + len(members))), _joint_kernel(width, members))
+                _Pass(
+                    target,
+                    width,
+                    tuple(range(start, start + len(members))),
+                    _joint_kernel(width, members, dim),
+                )
             )
             weights.append(WindowSum(sp.Integer(1), width, factors).weights(dim))
     return Fused(lower((*rests, *scalars), dim), tuple(weights), tuple(passes), len(bound))
@@ -102,7 +107,7 @@ def _by_weights(sums: list[WindowSum]) -> dict[tuple, list[WindowSum]]:
     return grouped
 
 
-def _joint_kernel(width: int, members: list[WindowSum]) -> Callable[..., list]:
+def _joint_kernel(width: int, members: list[WindowSum], dim: int) -> Callable[..., list]:
     factors = sp.symbols(f"alpha0:{len(members)}", real=True)
     kernel = sp.Add(*(f * s.kernel for f, s in zip(factors, members, strict=True)))
-    return compile_expressions((*X[:width], t, *factors), (kernel,))
+    return compile_expressions((*X[:width], t, *factors), (kernel.xreplace({d: sp.Integer(dim)}),))

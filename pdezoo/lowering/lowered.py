@@ -201,17 +201,17 @@ def lower(exprs: tuple[sp.Expr, ...], dim: int) -> Lowered:
     sums = tuple(sorted(set().union(*(window_sums(e) for e in bound)), key=lambda s: s.name))
     outer = compile_expressions((*sums, coordinate_max, _x, _y, t), bound)
     weights, radial = tuple(s.weights(dim) for s in sums), tuple(s == r2 for s in sums)
-    return Lowered(weights, radial, _groups(sums), outer, any(e.has(coordinate_max) for e in bound))
+    return Lowered(weights, radial, _groups(sums, dim), outer, any(e.has(coordinate_max) for e in bound))
 
 
-def _groups(sums: tuple[WindowSum, ...]) -> tuple[_Group, ...]:
+def _groups(sums: tuple[WindowSum, ...], dim: int) -> tuple[_Group, ...]:
     widths = sorted({s.width for s in sums})
-    return tuple(_group(width, sums) for width in widths)
+    return tuple(_group(width, sums, dim) for width in widths)
 
 
-def _group(width: int, sums: tuple[WindowSum, ...]) -> _Group:
+def _group(width: int, sums: tuple[WindowSum, ...], dim: int) -> _Group:
     members = tuple(k for k, s in enumerate(sums) if s.width == width)
-    kernels = tuple(sums[k].kernel for k in members)
+    kernels = tuple(sums[k].kernel.xreplace({d: sp.Integer(dim)}) for k in members)
     return _Group(width, members, compile_expressions((*X[:width], t), kernels))
 
 

@@ -11,7 +11,9 @@ import pytest
 import sympy as sp
 from toys import NAMED, SQUARE, Function, S, Sum, points
 
-from pdezoo import Lowered, Points, X, in_float64, jet2, t
+from pdezoo import Lowered, Points, X, d, in_float64, jet2, r2, t, window_sum
+from pdezoo.calculus.collective import drift
+from pdezoo.lowering.fused import lower_fused
 from pdezoo.lowering.lowered import lower
 
 
@@ -39,6 +41,16 @@ def test_values(name: str, dim: int) -> None:
     assert (single.dtype, double.dtype) == (np.float32, np.float64)
     np.testing.assert_allclose(double, want, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(single, want, rtol=2e-5, atol=2e-5 * np.abs(want).max())
+
+
+def test_kernels_that_contain_the_dimension() -> None:
+    """The dimension is bound in the kernels too: x·∇ of a sum with weights 1/√d, in a source and elsewhere."""
+    at = points(4)
+    total = drift(window_sum(sp.sin(X[0])), r2 / sp.sqrt(d)) * (1 + window_sum(X[0] / d))
+    x = np.asarray(at.x, np.float64)
+    want = np.sum(x**2 * np.cos(x), axis=1) / 2 * (1 + np.sum(x, axis=1) / 4)
+    for function in (lower((total,), 4), lower_fused((total,), 4)):
+        np.testing.assert_allclose(in_float64(function, at)[0], want, rtol=1e-12)
 
 
 def test_windows_wider_than_the_space_vanish() -> None:
