@@ -159,7 +159,8 @@ def test_coefficients_at_points_that_are_not_held(form: str) -> None:
     np.testing.assert_allclose(residual(lazy), residual(held), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["channel", pytest.param("conduction", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROBLEMS)
 def test_verify_proves_them(name: str) -> None:
     pde = PROBLEMS[name](1 if name == "channel" else 3)
     report = verify(pde, remake=lambda dim: pde, test_size=50)
