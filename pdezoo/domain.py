@@ -158,7 +158,7 @@ class Ball(Domain):
         """Points x = R n of the sphere, uniformly distributed, and their normals n. Raises ValueError for a face: there is one."""
         if face is not None:
             raise ValueError(f"a ball has one face: leave `face` out, got {face}")
-        g = jax.random.normal(key, (count, self.dim), jnp.float32)
+        g = jax.random.normal(key, (count, self.dim))
         normals = g / jnp.linalg.norm(g, axis=1, keepdims=True)
         return Points(self.size * normals), normals
 
