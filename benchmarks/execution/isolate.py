@@ -193,6 +193,7 @@ def _post_mortem(ending: _Ending, log: str) -> tuple[Status, Cause, str]:
 def _environment(cell: Cell, slot: Slot, host: Environment) -> dict[str, str]:
     """Returns the environment variables of a child: those of its slot, no compilation cache, and the memory limit for XLA."""
     environment = child_environment() | dict(slot.environment)
+    environment[measure.PARENT] = str(os.getpid())
     environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     limit = cell.protocol.memory_limit

@@ -27,7 +27,7 @@ from benchmarks.records.record import MAX_HISTORY, Cause, Cell, Environment, Mom
 from benchmarks.records.text import clip
 
 RECORD, PROGRESS, ON_HOST = "record.json", "progress.json", "on-host"
-EMULATED = "PDEZOO_EMULATED_MEMORY"
+EMULATED, PARENT = "PDEZOO_EMULATED_MEMORY", "PDEZOO_PARENT"
 
 
 def measure(
@@ -218,8 +218,12 @@ class ProgressFile:
 
 
 def _die_with_parent() -> None:
-    """Ends this process when the one that started it ends, since then nobody enforces the limits or reads the record."""
-    parent = os.getppid()
+    """Ends this process when the one that started it ends, since then nobody enforces the limits or reads the record.
+
+    The parent tells its number, since it may have been killed before this process is awake.
+    """
+    told = os.environ.get(PARENT, "")
+    parent = int(told) if told.isdecimal() else os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -102,6 +105,21 @@ def test_a_solver_without_a_compiled_step_is_started_and_its_declaration_kept(ma
     monkeypatch.setenv(measure.EMULATED, "1000")
     record = measure.measure(make_cell("null-affine"), lib=harness_fake.ACCELERATED)
     assert (record.status, record.sees_solution) == (Status.OK, True)
+
+
+def test_a_child_whose_parent_is_dead_before_it_is_awake_ends(make_cell, tmp_path):
+    parent = subprocess.Popen([sys.executable, "-c", ""])
+    parent.wait()
+    child = subprocess.run(
+        [*harness_fake.SLOT.command, str(tmp_path)],
+        env=os.environ | isolate.child_environment() | {measure.PARENT: str(parent.pid)},
+        input=make_cell("hang").model_dump_json(),
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert child.returncode == 1
+    assert not (tmp_path / measure.RECORD).exists()
 
 
 def test_stopping_kills_the_child_and_makes_no_record(make_cell):
