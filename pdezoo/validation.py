@@ -254,8 +254,12 @@ def _require_real(node: Any, expr: sp.Expr, what: str) -> None:
 
 
 def _require_widths(pde: PDE) -> None:
-    """Raises BadDimension where a window of the solution is wider than the problem has coordinates."""
-    widths = [s.width for s in collective.window_sums(pde.exact)] if pde.exact is not None else []
+    """Raises BadDimension where a window of the operator or the solution is wider than the problem has coordinates.
+
+    Such a sum has no window, and is 0: a coefficient would silently not be there.
+    """
+    parts = [sp.sympify(pde.operator)] + ([] if pde.exact is None else [pde.exact])
+    widths = [s.width for part in parts for s in collective.window_sums(part)]
     if max(widths, default=1) > pde.dim:
         raise BadDimension(f"this problem needs dimension ≥ {max(widths)}, got {pde.dim}")
 

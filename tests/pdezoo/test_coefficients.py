@@ -252,6 +252,17 @@ def test_derivatives_of_coefficients_in_low_dimensions() -> None:
     assert np.abs(in_float64(lambda p: problem.residual_of(exact, p), at)).max() < 1e-12
 
 
+def test_a_coefficient_wider_than_the_problem_is_refused() -> None:
+    """It has no window there, and would silently be 0."""
+    triples = window_sum(X[0] * X[1] * X[2])
+    make = lambda dim: PDE(
+        Laplacian(u) + triples * u, Ball(dim), Ball(dim).vanishing(), Exact(Ball(dim).vanishing().factor)
+    )
+    with pytest.raises(pdezoo.BadDimension, match="≥ 3, got 2"):
+        make(2)
+    assert make(3).dim == 3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["stde", "hte", "sdgd-backward", "rs-pinn", "stde-gradient-enhanced", "tt-zo"]
