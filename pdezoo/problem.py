@@ -21,7 +21,7 @@ from .lowering.boundary import Blended, lower_blended, partial_derivative
 from .lowering.codegen import compile_expressions
 from .lowering.fused import Fused, lower_fused
 from .lowering.lowered import Lowered, lower
-from .lowering.points import Points, require_points
+from .lowering.points import Points, in_working_precision, require_points
 from .lowering.weights import AxisWeights, lower_weights
 
 if TYPE_CHECKING:
@@ -76,15 +76,14 @@ class Problem(eqx.Module):
         return self.domain.horizon is not None
 
     def sample(self, key: PRNGKeyArray, count: int) -> Points:
-        """Training points, x an array."""
-        return self.domain.sample(key, count)
+        """Training points, x an array, in JAX's default precision."""
+        return in_working_precision(self.domain.sample(key, count))
 
     def coordinates(self, key: PRNGKeyArray, count: int) -> Points:
         """Training points in the form that is cheapest: x is an array, or `Coordinates` that need not be held."""
-        offered = getattr(
-            self.domain, "coordinates", self.domain.sample
-        )  # a domain need not be derived from `Domain`
-        return offered(key, count)
+        # a domain need not be derived from `Domain`
+        offered = getattr(self.domain, "coordinates", self.domain.sample)
+        return in_working_precision(offered(key, count))
 
     def operator(self, *values: Array, points: Points | None = None) -> list[Float[Array, " batch"]]:
         """N[u], and its derivatives of a gradient-enhanced loss, from the values of `atoms`, in their order, each (B,).

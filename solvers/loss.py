@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pdezoo import Condition, Points, Problem, SoftCondition
+from pdezoo.lowering.points import in_working_precision
 
 from .derivatives.directions import Axes
 from .derivatives.field import Field
@@ -203,8 +204,8 @@ def _condition_points(problem: Problem, number: int, key: PRNGKeyArray, batch: i
     """Points of the domain at a condition's time, or `BoundaryPoints`."""
     condition, own = problem.conditions[number], jax.random.fold_in(key, number)
     if isinstance(condition, Condition):
-        return problem.domain.sample(own, batch, condition.time)
-    return condition.draw(problem.domain, own, batch)
+        return in_working_precision(problem.domain.sample(own, batch, condition.time))
+    return in_working_precision(condition.draw(problem.domain, own, batch))
 
 
 def _target(problem: Problem, number: int) -> Callable[[Points], Float[Array, " batch"]]:

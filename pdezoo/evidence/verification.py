@@ -31,6 +31,7 @@ from ..lowering.points import Points, in_float64
 from ..pde import PDE
 from ..problem import ClosedForms, ClosedPartials, Problem
 from ..solution import Reference
+from ..validation import BadDimension
 from .boundary import boundary_deviation, misplaced
 from .nulls import degenerate, null_errors
 from .testset import TestSet
@@ -42,6 +43,7 @@ _LEAK = 1e-12
 _SINGLE_TOLERANCE = (
     1e-2  # the derivatives of `hjb/whole-space`, singular at its last time, reach 4e-3; all others 1e-5
 )
+_OWN_DIMENSION = 20  # explicit calculus in so many coordinates takes seconds
 _NOISE = 1e-4  # a quantity this much smaller than others of its problem is rounding, as a harmonic function's Laplacian may be
 
 
@@ -159,14 +161,18 @@ def _plain(value: Any) -> Any:
 
 
 def verify(pde: PDE, remake: Callable[[int], PDE] | None = None, test_size: int = 4000) -> Report:
-    """Prove and audit a problem. `remake(dim)` gives it at another dimension (default: from the registry)."""
-    at = remake or (lambda dim: _remake(pde, dim))
+    """Prove and audit a problem.
+
+    `remake(dim)` gives it at another dimension; without it, the registry does, for a problem that is registered. Any other is
+    proven at its own dimension alone. Raises ValueError where that is too large for a proof.
+    """
+    at = remake or _registered(pde)
     if isinstance(pde.solution, Reference):
         proofs = [_reference(pde, pde.solution)]
     else:
-        proofs = [_calculus(at(dim)) for dim in _small_dimensions(pde)]
-        proofs += [_autodiff(at(dim)) for dim in _moderate_dimensions(pde)]
-    ansatz = _ansatz(at(_ansatz_dimension(pde)))
+        proofs = [_calculus(p) for p in _instances(pde, at, _small_dimensions(pde))]
+        proofs += [_autodiff(p) for p in _instances(pde, at, _moderate_dimensions(pde))]
+    ansatz = _ansatz(*_instances(pde, at, [min(pde.dim, max(10, _widest(pde)))]))
     checks = (*proofs, ansatz, _single_precision(pde), *_conditions(pde), *_sampling(pde))
     return Report(pde.name, pde.dim, pde.fingerprint, checks, audit(TestSet(pde, test_size)), pde.caveat)
 
@@ -195,29 +201,47 @@ def _no_condition(pde: PDE) -> str | None:
     )
 
 
-def _remake(pde: PDE, dim: int) -> PDE:
-    from .. import make
+def _registered(pde: PDE) -> Callable[[int], PDE] | None:
+    """How the registry makes the problem at another dimension; None where it has no such problem, or another of that name."""
+    from .. import make, names
 
-    return pde if dim == pde.dim else make(pde.name, dim, pde.seed)
+    if pde.name not in names() or make(pde.name, pde.dim, pde.seed) != pde:
+        return None
+    return lambda dim: make(pde.name, dim, pde.seed)
+
+
+def _instances(pde: PDE, remake: Callable[[int], PDE] | None, dims: list[int]) -> list[PDE]:
+    """The problem at those of the dimensions that it has; at its own where it has none of them."""
+    if isinstance(pde.solution, Reference) or pde.is_low_dimensional:
+        return [pde]
+    if remake is None:
+        if pde.dim > _OWN_DIMENSION:
+            raise ValueError(
+                f"a problem is proven in few dimensions (here up to {_OWN_DIMENSION}), got {pde.dim} and no way to make it in "
+                "others: give `remake`, a function of the dimension, or register the problem"
+            )
+        return [pde]
+    made = []
+    for dim in dims:
+        try:
+            made.append(pde if dim == pde.dim else remake(dim))
+        except BadDimension:
+            continue
+    return made or [pde]
 
 
 def _widest(pde: PDE) -> int:
-    return max((s.width for s in collective.window_sums(pde.exact)), default=1)
-
-
-def _is_generic(pde: PDE) -> bool:
-    """Whether the same problem exists in other dimensions: not one that is written in x and y."""
-    return bool(collective.window_sums(pde.exact)) and not pde.is_low_dimensional
+    return max((s.width for s in collective.window_sums(pde.exact)), default=1) if pde.exact is not None else 1
 
 
 def _small_dimensions(pde: PDE) -> list[int]:
-    return [_widest(pde), _widest(pde) + 2] if _is_generic(pde) else [pde.dim]
+    return [_widest(pde), _widest(pde) + 2]
 
 
 def _moderate_dimensions(pde: PDE) -> list[int]:
     """The largest is where nested autodiff, O(d³) for Δu and O(d⁵) for Δ²u, still takes seconds."""
     largest = 20 if any(atoms.meaning(a).order > 2 for a in pde.atoms) else 50
-    return [max(2, _widest(pde)), 10, largest] if _is_generic(pde) else [pde.dim]
+    return [max(2, _widest(pde)), 10, largest]
 
 
 def _calculus(pde: PDE) -> Check:
@@ -262,12 +286,6 @@ def _autodiff(pde: PDE) -> Check:
     expected, lowered_source, sizes = in_float64(jax.jit(both), points)
     deviation = _relative(np.abs(expected - lowered_source).max(), sizes.max())
     return SOURCE.check(deviation < _AUTODIFF_TOLERANCE, f"float64 nested autodiff, d = {pde.dim}", deviation)
-
-
-def _ansatz_dimension(pde: PDE) -> int:
-    """Generic problems are as good as any other at ten dimensions, where a Hessian is cheap."""
-    generic = pde.exact is not None and _is_generic(pde)
-    return min(pde.dim, max(10, _widest(pde))) if generic else pde.dim
 
 
 def _ansatz(pde: PDE) -> Check:

@@ -35,6 +35,17 @@ def require_points(points: Points, dim: int, has_time: bool) -> Points:
     return Points(x, points.t if has_time else None)
 
 
+def in_working_precision(points: Any) -> Any:
+    """Returns points whose numbers have JAX's default precision: the same points in float64 where a user has turned that on.
+
+    Domains draw float32 numbers under every setting, so that a key means the same points; what is computed from them is as
+    precise as everything else.
+    """
+    default = jnp.result_type(float)
+    is_number = lambda a: jnp.issubdtype(a.dtype, jnp.floating)
+    return jax.tree.map(lambda a: a.astype(default) if is_number(a) else a, points)
+
+
 def jet2(function: Callable[[Array], Any], s: Array) -> tuple[Any, Any, Any]:
     """Computes the value, first and second derivative of an elementwise function at s, by nested forward mode."""
     one = jnp.ones_like(s)

@@ -141,6 +141,67 @@ def test_the_audit_tells_a_leak() -> None:
     assert not verify(toy(6), remake=toy, test_size=100).audit["leak"]
 
 
+def still(dim: int, solution: Any) -> PDE:
+    """Δu = g on the unit ball, with nothing that holds a condition."""
+    return PDE(Laplacian(u), Ball(dim), pdezoo.Ansatz(sp.Integer(1), sp.Integer(0)), Exact(solution), name="still")
+
+
+HARMONIC = {
+    "zero": sp.Integer(0),
+    "constant": sp.Rational(7, 3),
+    "linear": window_sum(X[0]),
+    "bilinear": window_sum(X[0] * X[1]),
+    "wave that decays": window_sum(sp.exp(X[0]) * sp.sin(X[1])),
+}
+
+
+@pytest.mark.parametrize("solution", HARMONIC.values(), ids=HARMONIC)
+def test_nothing_divides_zero_by_zero(solution: sp.Expr) -> None:
+    """The operator of a harmonic solution is 0, its source too; errors relative to the zero solution are absolute."""
+    report = verify(still(6, solution), remake=lambda dim: still(dim, solution), test_size=100)
+    assert report.ok, [c for c in report.checks if not c.ok]
+    assert all(np.isfinite(c.value) for c in report.checks)
+    assert "none is held" in report.audit["condition"]
+    assert np.isfinite(list(report.audit["null_errors"].values())).all()
+    json.dumps(report.json(), allow_nan=False)
+    test = pdezoo.TestSet(still(6, solution), 100)
+    errors = test.errors(lambda at: test.exact[: len(at.x)] + 0.5)
+    size = np.sqrt(np.mean(test.exact**2)) or 1.0
+    assert errors["relative_l2"] == pytest.approx(0.5 / size)
+
+
+def test_a_harmonic_solution_with_a_wrong_source_is_found() -> None:
+    wrong = lambda dim: replace(still(dim, window_sum(X[0])), source=sp.Rational(1, 10**6))
+    assert failures(wrong) == {"residual", "source"}
+
+
+def test_a_source_that_single_precision_cannot_hold_is_found() -> None:
+    """cosh(60 x)² is beyond 10³⁸ at |x| > 0.73; the same function as 1 − tanh² is not."""
+    holds = {"residual": True, "source": True, "single precision": False}
+    sharp = lambda dim: still(dim, window_sum(1 / sp.cosh(60 * X[0]) ** 2))
+    report = verify(sharp(2), remake=sharp, test_size=50)
+    found = {c.name: c for c in report.checks}
+    assert {name: found[name].ok for name in holds} == holds
+    assert "not finite" in found["single precision"].detail
+    tame = lambda dim: still(dim, window_sum(1 - sp.tanh(X[0]) ** 2))
+    assert verify(tame(2), remake=tame, test_size=50).ok
+
+
+def test_a_problem_outside_the_registry_is_proven_at_its_own_dimension() -> None:
+    report = verify(still(5, window_sum(X[0] ** 2)), test_size=50)
+    assert report.ok
+    assert {c.method for c in report.checks if c.name == "residual"} == {"50-digit arithmetic, d = 5"}
+    with pytest.raises(ValueError, match="give `remake`"):
+        verify(still(400, sp.Integer(1)), test_size=50)
+
+
+def test_a_changed_problem_is_not_proven_by_the_registered_one_of_its_name() -> None:
+    registered = pdezoo.make("poisson/two-body", dim=5)
+    changed = replace(registered, source=registered.exact_source + sp.Rational(1, 100))
+    assert changed.name == registered.name
+    assert {c.name for c in verify(changed, test_size=50).checks if not c.ok} == {"residual", "source"}
+
+
 def test_nested_autodiff_against_a_known_function() -> None:
     """u = (1 − |x|²) exp(x_0 + 2 x_1): Δu, |∇u|² and x·∇u by hand."""
     at = points(3)
