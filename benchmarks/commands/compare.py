@@ -69,6 +69,8 @@ def _changes(old: Record, new: Record, bound: float) -> list[dict[str, Any]]:
         changes.append(_change(new, "status", str(old.status), str(new.status), new.status is not Status.OK))
     for name, metric in METRICS.items():
         a, b = getattr(old.metrics, name), getattr(new.metrics, name)
+        if metric.timed and (old.in_competition or new.in_competition):
+            continue
         if metric.watched and a and b and max(a / b, b / a) > bound:
             changes.append(_change(new, name, a, b, (b > a) == (metric.better is Better.LOWER)))
     return changes

@@ -53,6 +53,15 @@ class TestSet:
         self.pde, self.size, self.cache = pde, 1 if alone else size, cache
         self.rows = max(1, min(size, _ELEMENTS // pde.dim))
 
+    def head(self, size: int) -> TestSet:
+        """The test set of this one's first `size` points, with their values where they are known; itself if it has no more."""
+        if size >= self.size:
+            return self
+        part = TestSet(self.pde, size, self.cache)
+        if "table" in vars(self):
+            part.table = {name: values[:size] for name, values in self.table.items()}
+        return part
+
     def chunks(self) -> Iterator[tuple[slice, Points]]:
         """Yields the test points chunk by chunk, float32: a slice of the test set's rows, and the points of these rows.
 

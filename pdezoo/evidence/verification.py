@@ -231,7 +231,9 @@ def _instances(pde: PDE, remake: Callable[[int], PDE] | None, dims: list[int]) -
 
 
 def _widest(pde: PDE) -> int:
-    return max((s.width for s in collective.window_sums(pde.exact)), default=1) if pde.exact is not None else 1
+    return (
+        max((s.width for s in collective.window_sums(pde.exact)), default=1) if pde.exact is not None else 1
+    )
 
 
 def _small_dimensions(pde: PDE) -> list[int]:

@@ -67,7 +67,9 @@ STRICT: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("setting", STRICT)
+@pytest.mark.parametrize(
+    "setting", [pytest.param(s, marks=[pytest.mark.slow] if "errors" in s else []) for s in STRICT]
+)
 def test_strict_settings_change_nothing(setting: str) -> None:
     usual = _errors_of_a_fit()
     strict: AbstractContextManager[Any] = STRICT[setting]()
