@@ -117,13 +117,17 @@ def test_points_of_a_sphere() -> None:
 
 
 def test_points_of_a_box() -> None:
-    """All 2d faces equally often, one face where it is asked for, uniform along it and in time."""
+    """All 2d faces as often as they are large, one face where it is asked for, uniform along it and in time.
+
+    The box is 1 × 2 × 3: two faces of area 6, two of 3 and two of 2, 22 in all.
+    """
     domain = Box(3, (0.0, -1.0, 2.0), (1.0, 1.0, 5.0), horizon=4.0)
     on = jax.jit(domain.boundary, static_argnums=(1, 2))
-    points, normals = on(jax.random.key(0), 6000)
+    points, normals = on(jax.random.key(0), 6600)
     faces, counts = np.unique(np.asarray(normals), axis=0, return_counts=True)
     assert len(faces) == 6
-    assert np.abs(counts - 1000).max() < 150
+    areas = np.abs(faces) @ [6, 3, 2]
+    np.testing.assert_allclose(counts, 300 * areas, atol=150)
     assert bool(jnp.all(domain.contains(points)))
     assert not bool(jnp.any(domain.contains(points._replace(x=points.x + 1e-3 * normals))))
     points, normals = on(jax.random.key(1), 4000, (2, -1))
@@ -135,6 +139,14 @@ def test_points_of_a_box() -> None:
     np.testing.assert_allclose(points.x[:, 1], -1)
     assert np.unique(np.asarray(across), axis=0).tolist() == [[0, 2, 0]]
     assert domain.period == (1, 2, 3)
+
+
+def test_a_mean_over_the_boundary_of_a_box_is_a_surface_integral() -> None:
+    """∮ x² / ∮ 1 over a 10 × 1 rectangle: two sides of length 10 with ∫x² = 1000/3, one of length 1 with x² = 100."""
+    points, _ = Box(2, 0.0, (10.0, 1.0)).boundary(jax.random.key(0), 40_000)
+    assert np.mean(np.asarray(points.x[:, 0], np.float64) ** 2) == pytest.approx(
+        (2000 / 3 + 100) / 22, rel=0.02
+    )
 
 
 number = st.floats(-3, 3, width=16)
