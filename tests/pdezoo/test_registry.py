@@ -49,6 +49,7 @@ def test_what_is_read_off_the_files_is_what_importing_them_registers(layer: str)
     }
     assert listed == imported
     assert all(e.summary.endswith((".", ")")) for e in listed.values())
+    assert max(len(e.summary) for e in listed.values()) <= 100  # a line of `pdezoo list`
 
 
 @pytest.mark.parametrize("layer", REGISTRIES)
