@@ -182,7 +182,10 @@ class Ball(Domain):
 
 @dataclass(frozen=True)
 class Box(Domain):
-    """A box low < x_i < high for every i, 0 < t < horizon: the measure `uniform`. Bounds are numbers or one per coordinate."""
+    """A box low < x_i < high for every i, 0 < t < horizon: the measure `uniform`. Bounds are numbers or one per coordinate.
+
+    Points of its boundary are uniform too, by surface area and in time.
+    """
 
     dim: int
     low: float | tuple[float, ...] = 0.0
@@ -209,13 +212,18 @@ class Box(Domain):
     ) -> tuple[Points, Float[Array, "batch dim"]]:
         """Points of a face (axis, −1 or 1), uniformly distributed, time too, and its normal −e_axis or e_axis.
 
-        Without a face, each point is on one of the 2d faces, all equally likely. Raises ValueError for a face that does not exist.
+        Without a face they are uniform by surface area on all 2d faces: a face across axis i has the volume of the box
+        over the length of side i as its area, and is drawn in proportion to it. Raises ValueError for a face that does not exist.
         """
         inside, which = jax.random.split(key)
         points = self.sample(inside, count)
         if face is None:
-            number = jax.random.randint(which, (count,), 0, 2 * self.dim)
-            axis, end = number // 2, 2 * (number % 2) - 1
+            across, side = jax.random.split(which)
+            lengths = jnp.asarray(self.high, jnp.float32) - jnp.asarray(self.low, jnp.float32)
+            axis = jax.random.categorical(
+                across, -jnp.log(jnp.broadcast_to(lengths, self.dim)), shape=(count,)
+            )
+            end = 2 * jax.random.randint(side, (count,), 0, 2) - 1
         else:
             self._require_axis(face[0])
             if face[1] not in (-1, 1):

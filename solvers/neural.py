@@ -147,7 +147,8 @@ class NeuralSolver(Solver):
         where, how, at = jax.random.split(key, 3)
         points = self.points(problem, where, batch)
         trial = Field(problem, params, self.network)
-        return self.loss(self._residual(trial, points), how, progress) + condition_loss(trial, at, batch)
+        conditions = condition_loss(trial, at, batch, self.trainer.reverse_mode)
+        return self.loss(self._residual(trial, points), how, progress) + conditions
 
     def terms(self, problem: Problem, key: PRNGKeyArray, batch: int, progress: Any = 0.0) -> tuple[Term, ...]:
         """Returns the same loss as the terms whose squares it is made of: the operator's residuals, and a term for each

@@ -9,6 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from packaging.version import Version
 
+import pdezoo
+import solvers
+
 settings.register_profile(
     "repeatable",
     derandomize=True,
@@ -30,7 +33,28 @@ QUICK_COMPILATION = "--xla_cpu_use_fusion_emitters=false"
 """Compiles in half the time. Slow tests, timings and one default test compile as users do."""
 
 
+def hide_installed_plugins() -> None:
+    """Has the tests see the project's own problems and solvers, and the plug-ins that a test brings with it.
+
+    What else is installed beside the project is checked by `pdezoo check`, and no test depends on it.
+    """
+    announced = pdezoo.registry._announced
+    groups = [layer._registry.group for layer in (pdezoo, solvers)]
+    installed = {(group, place) for group in groups for place in announced(group)}
+
+    def brought(group: str) -> dict[tuple[str, str], list[str]]:
+        return {place: names for place, names in announced(group).items() if (group, place) not in installed}
+
+    pdezoo.registry._announced = brought
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    """Hides installed plug-ins (`hide_installed_plugins`), and has default tests compiled quickly (`compile_quickly`)."""
+    hide_installed_plugins()
+    compile_quickly(config)
+
+
+def compile_quickly(config: pytest.Config) -> None:
     """Has the default tests compiled quickly: the same operations, with the simpler of XLA's two emitters of code.
 
     JAX reads the flags when it starts, so that workers and child processes, which inherit the environment, follow. XLA aborts at
