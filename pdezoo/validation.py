@@ -244,12 +244,13 @@ def _complex(expr: sp.Expr, what: str) -> str:
 
 
 def _require_widths(pde: PDE) -> None:
-    """Raises BadDimension where a window of the operator or the solution is wider than the problem has coordinates.
+    """Raises BadDimension where a window of an expression is wider than the problem has coordinates.
 
     Such a sum has no window, and is 0: a coefficient would silently not be there.
     """
-    parts = [sp.sympify(pde.operator)] + ([] if pde.exact is None else [pde.exact])
-    widths = [s.width for part in parts for s in collective.window_sums(part)]
+    targets = (getattr(condition, "target", None) for condition in pde.conditions)
+    parts = (pde.operator, pde.exact, pde.source, pde.ansatz.factor, pde.ansatz.offset, *targets)
+    widths = [s.width for part in parts if part is not None for s in collective.window_sums(sp.sympify(part))]
     if max(widths, default=1) > pde.dim:
         raise BadDimension(f"this problem needs dimension ≥ {max(widths)}, got {pde.dim}")
 
