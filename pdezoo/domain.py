@@ -356,11 +356,13 @@ class BrownianTube(Domain):
 
 
 def require_dimension(dim: Any) -> None:
-    """Raises BadDimension for what is no whole number of at least 1."""
+    """Raises BadDimension for what is no whole number from 1 to 2³¹ − 1, with which JAX numbers the coordinates."""
     try:
-        as_whole(dim, "a dimension", least=1)
+        whole = as_whole(dim, "a dimension", least=1)
     except ValueError as error:
         raise BadDimension(str(error)) from None
+    if whole >= 2**31:
+        raise BadDimension(f"a dimension is below 2³¹, got {shown(dim)}")
 
 
 def require_numbers(domain: Any) -> None:

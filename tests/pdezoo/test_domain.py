@@ -78,6 +78,7 @@ def test_the_ansatz_vanishes_on_the_sphere_and_only_there(radius: object) -> Non
         (lambda: Ball(0), "a dimension is a whole number of at least 1, got int 0"),
         (lambda: Box(2.0), "a dimension is a whole number of at least 1, got float 2.0"),
         (lambda: Gaussian(True), "a dimension is a whole number"),
+        (lambda: Ball(10**400), "a dimension is below 2³¹"),
         (lambda: Ball(3, 0), "the radius of a ball is positive, got 0"),
         (lambda: Ball(3, -1), "the radius of a ball is positive, got -1"),
         (lambda: Ball(3, float("nan")), "the radius of a ball is a finite real number"),
