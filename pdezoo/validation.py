@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .pde import PDE
 
 _PROTOCOL = ("dim", "measure", "horizon", "scale", "sample", "contains", "uniforms")
+_LARGEST = 1e38
 _SYMBOLS = {x, y, t, d, *X, collective.coordinate_max}
 _OURS = {str(s): s for s in (x, y, t, d, collective.coordinate_max)}
 
@@ -149,6 +150,10 @@ class _Grammar:
                 )
             if node in (sp.nan, sp.zoo, sp.oo, -sp.oo):
                 raise ValueError(f"{what} contains a number that is not finite: {_short(expr)}")
+            if isinstance(node, sp.Number) and abs(node) > _LARGEST:
+                raise ValueError(
+                    f"{what} contains a number above {_LARGEST:g}, which float32 cannot hold: {_short(expr)}"
+                )
             if node == sp.I:
                 raise ValueError(_complex(expr, what))
         for symbol in sorted(expr.free_symbols - known, key=str):

@@ -295,6 +295,10 @@ def test_so_is_any_other_part_that_is_wider(part: str) -> None:
             "closed form for functions of one plain sum",
         ),
         (lambda: PDE(u, Box(3), Ansatz(), Exact(window_sum(r2 * X[0]))), "window sums do not nest"),
+        (
+            lambda: PDE(10**40 * u, Box(3), Ansatz(), Exact(r2)),
+            r"a number above 1e\+38, which float32 cannot hold",
+        ),
     ],
 )
 def test_what_has_no_calculus_is_refused_when_the_problem_is_made(wrong: Any, words: str) -> None:
