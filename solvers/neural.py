@@ -26,7 +26,7 @@ from .progress import Progress, progress_bar
 from .solver import Result, Solver
 from .trainers.adam import Adam
 from .trainers.base import LeastSquares, LossFunction, Objective, Term, Trainer
-from .training import affordable_steps, require_numbers, train
+from .training import affordable_steps, require_numbers, require_problem, train
 
 
 class State(NamedTuple):
@@ -236,14 +236,16 @@ class NeuralSolver(Solver):
     ) -> Result:
         """Trains on `pde` and returns the result; see `Solver.fit` for the arguments.
 
-        Raises ValueError where `unsupported` gives a reason, and for numbers that cannot be meant.
+        Raises ValueError where `unsupported` gives a reason, for numbers that cannot be meant, and for what is no problem, test set
+        or progress.
         """
         require_numbers(steps, batch, seed, evaluations, seconds)
+        require_problem(pde, test)
         reason = self.unsupported(pde)
         if reason:
             raise ValueError(f"{self.name} cannot solve {pde.name}: {reason}")
-        compiled = self.compile(pde, steps=steps, batch=batch)
         with progress_bar(progress, self.name, pde) as show, usual_promotion():
+            compiled = self.compile(pde, steps=steps, batch=batch)
             if seconds is not None and (fewer := affordable_steps(compiled, seed, seconds)) < steps:
                 compiled = compiled.shortened(fewer) or self.compile(pde, steps=fewer, batch=batch)
             return train(compiled, pde, seed, test, show, evaluations)

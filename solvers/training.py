@@ -135,7 +135,8 @@ class _Glances:
     def __init__(self, test: TestSet, steps: int, evaluations: int):
         chunks = -(-_FEWEST // test.rows)
         self._test = test.head(chunks * test.rows)
-        self._stops = sorted({round(steps * (k + 1) / evaluations) for k in range(evaluations)} - {0, steps})
+        often = min(evaluations, steps)  # more than once a step is every step
+        self._stops = sorted({round(steps * (k + 1) / often) for k in range(often)} - {0, steps})
         self._steps, self._spent, self._cost = steps, 0.0, math.nan
 
     def next_stop(self, done: int) -> int:
@@ -180,8 +181,25 @@ def require_numbers(
         whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if not whole or not low <= value <= high:
             raise ValueError(f"{name} is a whole number from {low} to {high:,}, got {value!r}")
-    if seconds is not None and not (isinstance(seconds, int | float | np.number) and seconds >= 0):
+    is_number = isinstance(seconds, int | float | np.number) and not isinstance(seconds, bool)
+    if seconds is not None and not (is_number and seconds >= 0):
         raise ValueError(f"seconds is a training budget of at least 0, or None for no limit, got {seconds!r}")
+
+
+def require_problem(pde: PDE, test: TestSet | None) -> None:
+    """Raises ValueError for what is no problem, and for a test set that is none or is of a problem with other points."""
+    if not isinstance(pde, PDE):
+        raise ValueError(f"fit takes a PDE, such as pdezoo.make('poisson', dim=10), got {pde!r:.80}")
+    if test is None:
+        return
+    if not isinstance(test, TestSet):
+        raise ValueError(f"test is a TestSet(pde), or None to measure no errors, got {test!r:.80}")
+    there, here = ((p.dim, p.domain.horizon is not None) for p in (test.pde, pde))
+    if there != here:
+        raise ValueError(
+            f"test is a TestSet of {pde.name}, or of a problem with as many dimensions, with or without time as it is, got one of "
+            f"{test.pde.name}"
+        )
 
 
 @contextmanager

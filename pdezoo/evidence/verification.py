@@ -24,14 +24,13 @@ import sympy as sp
 
 from ..calculus import atoms, collective
 from ..condition import BoundaryCondition, Condition
-from ..domain import kolmogorov_smirnov_bound
+from ..domain import BadDimension, kolmogorov_smirnov_bound
 from ..lowering.autodiff import nested_autodiff
 from ..lowering.lowered import lower
 from ..lowering.points import Points, in_float64
 from ..pde import PDE
 from ..problem import ClosedForms, ClosedPartials, Problem
 from ..solution import Reference
-from ..validation import BadDimension
 from .boundary import boundary_deviation, misplaced
 from .nulls import degenerate, null_errors
 from .testset import TestSet

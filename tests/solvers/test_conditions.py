@@ -197,8 +197,8 @@ def test_terms_on_faces(condition: Any, want: float) -> None:
     [
         (lambda: robin(0, 0), "has α or β other than 0"),
         (lambda: dirichlet(weight=0), "the weight of a condition is positive, got 0"),
-        (lambda: neumann(weight=float("nan")), "weight is a finite number"),
-        (lambda: Periodic(-1), "axis is a number from 0"),
+        (lambda: neumann(weight=float("nan")), "weight of a condition is a finite"),
+        (lambda: Periodic(-1), "axis. of a periodic condition is a whole number of at least 0"),
         (lambda: ball(dirichlet(face=(0, 1))), "a ball has one face"),
         (lambda: ball(Periodic(0)), "Ball has no opposite faces; periodic conditions need a Box"),
         (lambda: box(neumann(face=(2, 1))), "axes 0 to 1, got axis 2"),
