@@ -214,6 +214,20 @@ def campaign(
 
 
 @app.command()
+def pages(
+    files: Annotated[list[Path], typer.Argument(help="Markdown pages, such as docs/findings.md.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit 1 if a table differs.")
+    ] = False,
+    store: StoreOption = RESULTS,
+) -> None:
+    """Make the tables of pages from the records that a comment above each of them names."""
+    from benchmarks.commands import pages
+
+    raise typer.Exit(pages.pages(files, check, store))
+
+
+@app.command()
 def replay(
     record: Annotated[str, typer.Argument(help="A record's file, or the beginning of its digest.")],
     store: StoreOption = RESULTS,

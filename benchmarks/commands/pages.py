@@ -1,0 +1,37 @@
+"""`pdezoo pages`: makes the tables of Markdown pages from the records, or says which of them are not what the records say."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from benchmarks.leaderboard.pages import rewritten
+from benchmarks.records.errors import UserError
+from benchmarks.records.files import write_whole
+from benchmarks.terminal.records import read
+
+
+def pages(paths: list[Path], check: bool, root: Path) -> int:
+    """Writes the tables of the pages anew from the records under `root`; with `check` it only compares.
+
+    Returns the exit status: 1 if `check` found a page that differs. Raises UserError for a page that cannot be read, and for a
+    table that no record belongs to.
+    """
+    records = list(read(root).records.values())
+    stale = []
+    for path in paths:
+        try:
+            before = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} cannot be read: {error}; name Markdown pages") from None
+        try:
+            after = rewritten(before, records)
+        except UserError as error:
+            raise UserError(f"{path}, {error}") from None
+        if after != before:
+            stale.append(path)
+            if not check:
+                write_whole(path, after.encode())
+    for path in stale:
+        print(f"{path}: {'differs from the records' if check else 'written'}", file=sys.stderr)
+    return 1 if check and stale else 0

@@ -1,0 +1,119 @@
+"""Tables of pages that are made from records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_cli import call
+
+from benchmarks.leaderboard.pages import rewritten
+from benchmarks.records.checkout import ROOT
+from benchmarks.records.errors import UserError
+from benchmarks.records.metrics import Metrics
+from benchmarks.records.record import SolverKey
+from benchmarks.records.store import Store
+
+PAGES = [
+    path for path in (ROOT / "docs").glob("*.md") if "<!-- records\n" in path.read_text(encoding="utf-8")
+]
+
+
+def page(spec: str, table: str = "") -> str:
+    return f"before\n\n<!-- records\n{spec}\n-->\n{table}<!-- end of records -->\n\nafter\n"
+
+
+def table(spec: str, records: list) -> list[str]:
+    made = rewritten(page(spec), records)
+    assert made.startswith("before\n\n<!-- records\n")
+    assert made.endswith("<!-- end of records -->\n\nafter\n")
+    assert rewritten(made, records) == made
+    return [line for line in made.split("\n") if line.startswith(("|", "†"))]
+
+
+@pytest.fixture
+def measured(make_record):
+    """A record of a solver with a rank, of a seed and dimension; `error` None is a failure."""
+
+    def make(solver="good", error=0.1, seed=0, dim=3, rank=1, steps=10):
+        record = make_record(solver, error, seed, dim)
+        key = SolverKey(name=solver, hyperparameters={"trainer": {"kind": "T", "rank": rank}})
+        metrics = record.metrics if error is None else Metrics(relative_l2=error, steps=steps, loss=2 * error)
+        return record.model_copy(
+            update={"cell": record.cell.model_copy(update={"solver": key}), "metrics": metrics}
+        )
+
+    return make
+
+
+def test_a_table_has_the_least_the_middle_and_the_largest(measured):
+    records = [measured(error=e, seed=k) for k, e in enumerate([0.3, 0.1, 0.2])] + [measured("other", 0.05)]
+    assert table('solver = ["other", "good"]', records) == [
+        "| solver | relative L2 |",
+        "| --- | --- |",
+        "| `other` | 0.05 |",
+        "| `good` | 0.1, 0.2, 0.3 |",
+    ]
+
+
+def test_columns_and_order(measured):
+    records = [measured(s, e, dim=d) for s, d, e in [("a", 3, 0.4), ("a", 1000, 0.2), ("b", 3, 0.3)]]
+    assert table('columns = "dim"\norder = "relative_l2"', records)[::2] == [
+        "| solver | d = 3 | d = 1,000 |",
+        "| `b` | 0.3 |  |",
+    ]
+    shown = table('columns = "dim"\nshow = ["relative_l2", "loss"]\nsolver = "a"', records)
+    assert shown[0].count(":") == 4
+    assert shown[2] == "| `a` | 0.4 | 0.8 | 0.2 | 0.4 |"
+
+
+def test_a_failed_seed_counts_and_an_early_end_is_marked(measured):
+    records = [measured(error=e, seed=k) for k, e in enumerate([0.1, None, None])]
+    assert table("dim = 3", records)[2] == "| `good` | 0.1, failed, failed |"
+    cut = [measured(error=0.1, seed=k, steps=n) for k, n in enumerate([4, 6, 10])]
+    made = table("dim = 3", cut)
+    assert made[2] == "| `good` | 0.1 (4 to 6 steps †) |"
+    assert made[3].startswith("† stopped by a budget of time")
+
+
+def test_settings_are_not_mixed(measured):
+    records = [measured(rank=r, error=0.1 * r) for r in (1, 2)]
+    with pytest.raises(UserError, match=r"line 3: .*different settings"):
+        rewritten(page("dim = 3"), records)
+    assert table('rows = ["rank"]', records)[2:] == ["| 1 | 0.1 |", "| 2 | 0.2 |"]
+    assert table("rank = [2]", records)[2:] == ["| `good` | 0.2 |"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("dim = 7", "no record"),
+        ("dim = ", "line 3"),
+        ('show = ["speed"]', "a metric is one of"),
+        ("seconds = false", "no record"),
+    ],
+)
+def test_a_comment_that_says_nothing_is_refused(measured, spec, words):
+    with pytest.raises(UserError, match=words):
+        rewritten(page(spec), [measured()])
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_the_pages_are_what_the_records_say(path):
+    text = path.read_text(encoding="utf-8")
+    assert rewritten(text, Store.reading(ROOT / "results").read().records.values()) == text
+
+
+def test_the_command_writes_and_checks(measured, tmp_path):
+    record = measured()
+    store = Store.writing(tmp_path / "store")
+    store.add(record)
+    path = tmp_path / "page.md"
+    path.write_text(page("dim = 3", "| stale |\n"))
+    assert call("pages", str(path), "--check", store=tmp_path / "store")[0] == 1
+    assert "stale" in path.read_text()
+    assert call("pages", str(path), store=tmp_path / "store")[0] == 0
+    assert "| `good` | 0.1 |" in path.read_text()
+    assert call("pages", str(path), "--check", store=tmp_path / "store")[0] == 0
+    code, _, err = call("pages", str(Path(tmp_path) / "none.md"), store=tmp_path / "store")
+    assert (code, "cannot be read" in err) == (2, True)
