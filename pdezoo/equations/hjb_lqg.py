@@ -98,7 +98,7 @@ def _part(seed: int, k: int, alpha: int, time: Expr) -> Expr:
 def _log_cost(dim: int) -> PDE:
     """Makes the problem with the cost g = ln((1 + |x|²)/2), sampled on paths √2 W_t from the origin: papers report u(0, 0).
 
-    The null predictor `mean-cost` is u ≈ ln((1 + |x|² + 2dτ)/2), the cost of the mean of |X_T|².
+    The baseline `mean-cost` is u ≈ ln((1 + |x|² + 2dτ)/2), the cost of the mean of |X_T|².
     """
 
     return PDE(
@@ -111,7 +111,7 @@ def _log_cost(dim: int) -> PDE:
             "one-dimensional quadrature",
         ),
         source=0,
-        nulls={"mean-cost": log((1 + r2 + 2 * d * _TO_GO) / 2)},
+        baselines={"mean-cost": log((1 + r2 + 2 * d * _TO_GO) / 2)},
         probe=(0.0, 0.0),
     )
 

@@ -74,7 +74,7 @@ def radial(problem: Semilinear, reaction: Reaction, dim: int, hard: bool) -> PDE
         ),
         source=0,
         conditions=() if hard else (soft_condition(data, size),),
-        nulls={"terminal": data, "mean-field": averaged},
+        baselines={"terminal": data, "mean-field": averaged},
         probe=(0.0, 0.0),
     )
 
@@ -126,7 +126,7 @@ def manufactured(problem: Semilinear, dim: int, seed: int) -> PDE:
         domain=Gaussian(dim, HORIZON, scale=10.0),
         ansatz=terminal(given, HORIZON),
         solution=Exact(problem.from_wave(sp.cos(angle) * first + sp.sin(angle) * second)),
-        nulls={"persistence": given},
+        baselines={"persistence": given},
     )
 
 

@@ -37,6 +37,8 @@ def test_a_fit_is_read_by_the_table(make_cell):
     expected = {
         "relative_l2": 0.05,
         "relative_l1": 0.05,
+        "mean_square": pytest.approx(0.0025),
+        "test_set_error": 0.01,
         "relative_point": None,
         "best_relative_l2": 0.04,
         "skill": pytest.approx(0.9),
@@ -67,6 +69,7 @@ def test_what_a_failed_replicate_counts_as_is_the_worst_or_what_was_measured():
         "relative_l2",
         "relative_l1",
         "relative_point",
+        "mean_square",
         "best_relative_l2",
         "skill",
         "skill_affine",
