@@ -1,4 +1,4 @@
-"""Ranking rules, and renderings that no record can subvert."""
+"""How records become rows and groups, and renderings that no record can subvert. Ranks: test_ranks.py."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import json
 import re
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 
 from benchmarks.leaderboard import figure, html, tables
 from benchmarks.leaderboard.published import comparisons, published
-from benchmarks.leaderboard.ranking import leaderboard, rank_intervals, result_digest
+from benchmarks.leaderboard.ranking import leaderboard, result_digest
 from benchmarks.records.record import Cause, Status
 
 
@@ -26,54 +25,15 @@ def by_label(group):
     return {row.label: row for row in group.rows}
 
 
-def test_only_skill_above_zero_is_ranked(make_record):
-    group = only(leaderboard([make_record("a", 0.05), make_record("b", 0.01), make_record("c", 0.7)]))
-    rows = by_label(group)
-    assert (rows["b"].rank, rows["a"].rank, rows["c"].rank) == (1, 2, None)
-    assert "no better than a constant" in rows["c"].note
-    assert group.best.label == "b"
-
-
-def test_a_linear_model_that_does_as_well_is_named(make_record):
-    rows = by_label(only(leaderboard([make_record("a", 0.2), make_record("b", 0.05)])))
-    assert "linear model" in rows["a"].note
-    assert rows["a"].rank == 2
-    assert rows["b"].note == ""
-
-
-def test_nulls_are_rows_and_never_ranked(make_record):
-    rows = by_label(
-        only(leaderboard([make_record("a", 0.05), make_record("null-affine", 0.1, given={"null": "affine"})]))
-    )
-    assert rows["null-affine"].rank is None
-    assert rows["null-constant"].rank is None
-    assert rows["null-constant"].error == 0.5
-    assert rows["a"].rank == 1
-
-
-def test_a_null_is_known_by_its_declaration_and_not_by_its_name(make_record):
-    """A record of the time before the declaration is known by the predictor that the solver consists of."""
-    records = [
-        make_record("oracle", 0.01, sees_solution=True),
-        make_record("null-hypothesis", 0.02),
-        make_record("null-zero", 0.03, given={"null": "zero"}),
-    ]
-    rows = by_label(only(leaderboard(records)))
-    assert {label for label, row in rows.items() if row.is_null} == {
-        "oracle",
-        "null-zero",
-        "null-constant",
-        "null-affine",
-    }
-    assert (rows["null-hypothesis"].rank, rows["oracle"].rank) == (1, None)
-    assert rows["oracle"].note == "fitted on the solution: not ranked"
-
-
 def test_a_null_that_was_run_replaces_the_row_of_its_errors(make_record):
+    """At its own replicate: at the others its errors are those that were measured beside the solvers."""
     board = leaderboard([make_record("a", 0.05), make_record("null-affine", 0.2, given={"null": "affine"})])
     rows = by_label(only(board))
     assert rows["null-affine"].error == 0.2
     assert len(only(board).rows) == 3
+    more = [make_record("a", 0.05, seed=1), make_record("null-affine", 0.2, given={"null": "affine"})]
+    summary = by_label(only(leaderboard(more)))["null-affine"].metrics["relative_l2"]
+    assert (summary.low, summary.high, summary.n) == (0.1, 0.2, 2)
 
 
 def test_a_failed_seed_is_an_infinite_error(make_record):
@@ -81,7 +41,7 @@ def test_a_failed_seed_is_an_infinite_error(make_record):
     row = by_label(only(leaderboard(seeds)))["a"]
     assert (row.n, row.n_ok, row.status) == (3, 2, Status.OOM)
     assert row.error == 0.03
-    assert "1 of 3 seeds failed" in row.note
+    assert "1 of 3 replicates failed: unranked" in row.note
     most = [make_record("a", 0.01, seed=0), make_record("a", None, seed=1), make_record("a", None, seed=2)]
     row = by_label(only(leaderboard(most)))["a"]
     assert (row.error, row.rank) == (None, None)
@@ -136,17 +96,6 @@ def test_hyperparameters_tell_rows_apart(make_record):
 def test_degenerate_problems_are_flagged(make_record):
     assert only(leaderboard([make_record(affine=0.009)])).degenerate
     assert not only(leaderboard([make_record(affine=0.02)])).degenerate
-
-
-def test_rank_intervals():
-    apart = rank_intervals([[0.1, 0.11, 0.12], [0.5, 0.51, 0.52], [0.9, 0.91, 0.92]])
-    assert apart == [(1, 1), (2, 2), (3, 3)]
-    random = np.random.default_rng(1)
-    mixed = rank_intervals([list(random.normal(1, 0.1, 5)) for _ in range(3)])
-    assert all(low < high for low, high in mixed)
-    assert rank_intervals([[0.1], [0.2]]) == [None, None]
-    assert rank_intervals([]) == []
-    assert rank_intervals([[0.1, 0.1, np.inf], [0.5, 0.5, 0.5]])[0] == (1, 2)  # a failed seed weighs
 
 
 def test_equal_sets_have_equal_hashes(make_record):
