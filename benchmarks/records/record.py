@@ -131,8 +131,13 @@ class Cell(Data):
 
     @property
     def label(self) -> str:
-        """The problem, dimension, solver and seed in one line for people."""
-        return f"{self.problem.name} d={self.problem.dim:,} {self.solver.name} seed {self.seed}"
+        """The problem, dimension, solver and seed in one line for people, with the instance unless it is 0."""
+        return f"{self.problem.name} d={self.problem.dim:,} {self.solver.name} seed {self.repetition}"
+
+    @property
+    def repetition(self) -> str:
+        """The training seed, with the instance of the problem unless that is 0."""
+        return f"{self.seed}, instance {self.problem.seed}" if self.problem.seed else str(self.seed)
 
 
 class Moment(Data):
