@@ -9,6 +9,7 @@ from benchmarks.leaderboard import figure
 from benchmarks.leaderboard.published import Comparison
 from benchmarks.leaderboard.ranking import Group, Kind, Leaderboard, Row
 from benchmarks.leaderboard.tables import (
+    BESIDE,
     COLUMNS,
     DEGENERATE,
     EXPLANATION,
@@ -79,7 +80,7 @@ def html(board: Leaderboard, cells: Sequence[Comparison] = ()) -> str:
         *(_section(index, groups, names) for index, groups in enumerate(sets)),
     ]
     if cells:
-        body += [_tag("h2", "Beside the papers"), _beside(cells)]
+        body += [_tag("h2", "Beside the papers"), _tag("p", BESIDE), _beside(cells)]
     return _document("pdezoo leaderboard", [*body, _footer(board)])
 
 

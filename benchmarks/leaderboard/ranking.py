@@ -24,7 +24,7 @@ from functools import cached_property
 from typing import Any
 
 from benchmarks.leaderboard.intervals import MIN_REPLICATES, Interval, Replicate, Sample, of_ratio
-from benchmarks.records.metrics import METRICS, Errors, Metrics, skill
+from benchmarks.records.metrics import METRICS, Errors, Metrics, PeakOf, skill
 from benchmarks.records.protocol import Protocol
 from benchmarks.records.record import Environment, Record, Status
 from benchmarks.records.store import latest
@@ -87,8 +87,9 @@ class TestSetError:
 class Row:
     """A solver with its hyperparameters on one problem: `n` replicates, of which `n_ok` did not fail.
 
-    `label` tells rows of one solver apart. `status` and `reason` are those of the worst replicate. `is_default` says that no
-    hyperparameter was given. `cut_short` says how many steps were taken where the training budget ended first. `reference` is
+    `label` tells rows of one solver apart. `status` and `reason` are those of the worst replicate. `given` names the
+    hyperparameters that were given, without which it is the solver as registered. `peak_of` says whose memory `peak_bytes` is,
+    the device's or the process's. `cut_short` says how many steps were taken where the training budget ended first. `reference` is
     the null predictor against which `skill` is meant. `skill_interval` has the ends of the 90 % interval of the skill, and
     `above_affine` says whether the error is below the best affine function's beyond the resolution; both are None where there
     are too few replicates. `rank` is shared by rows that cannot be told apart, and `ranks` has the lowest and highest rank that
@@ -104,7 +105,8 @@ class Row:
     reason: str
     metrics: dict[str, Summary]
     kind: Kind = Kind.SOLVER
-    is_default: bool = True
+    given: tuple[str, ...] = ()
+    peak_of: PeakOf | None = None
     test_set_error: TestSetError | None = None
     cut_short: str = ""
     reference: Reference = Reference.CONSTANT
@@ -122,6 +124,11 @@ class Row:
     def error(self) -> float | None:
         """The median relative L2 error; None if it is not finite."""
         return self.median("relative_l2")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All hyperparameters by name, with the name of their part before it where it is needed to tell two apart."""
+        return _flat(json.loads(self.hyperparameters))
 
     @property
     def skill(self) -> float | None:
@@ -385,9 +392,12 @@ def _row(
     kind = _kind(records)
     ran = {_replicate(r): _Outcome(r.metrics, r.status, r.reason) for r in records}
     row, sample = _of_outcomes(solver.name, _settings(records[0]), {**beside, **ran}, nulls, kind)
-    given = all(record.cell.solver.given for record in records)
+    given = min((tuple(sorted(record.cell.solver.given)) for record in records), key=len)
     short = _cut_short(list(ran.values()), protocol) if kind is Kind.SOLVER else ""
-    return replace(row, is_default=not given, cut_short=short), sample
+    peaks = {record.metrics.peak_of for record in records if record.metrics.peak_bytes is not None}
+    return replace(
+        row, given=given, peak_of=peaks.pop() if len(peaks) == 1 else None, cut_short=short
+    ), sample
 
 
 def _kind(records: Sequence[Record]) -> Kind:
@@ -484,8 +494,8 @@ def _labelled(rows: list[Row]) -> list[Row]:
 
 
 def _told_apart(row: Row, rows: list[Row]) -> str:
-    others = [_flat(json.loads(other.hyperparameters)) for other in rows if other.solver == row.solver]
-    own = _flat(json.loads(row.hyperparameters))
+    others = [other.settings for other in rows if other.solver == row.solver]
+    own = row.settings
     differing = [key for key in own if len({json.dumps(other.get(key)) for other in others}) > 1]
     return f"{row.solver} ({', '.join(f'{key}={own[key]}' for key in differing)})"
 

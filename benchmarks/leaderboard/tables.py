@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.leaderboard.figure import instances
 from benchmarks.leaderboard.intervals import COVERAGE, MIN_REPLICATES
-from benchmarks.leaderboard.published import Comparison
+from benchmarks.leaderboard.published import VALUE, Comparison
 from benchmarks.leaderboard.ranking import Group, Kind, Leaderboard, Reference, Row, Summary
 from benchmarks.records.canonical import readable
 from benchmarks.records.metrics import METRICS, Metric, finite
@@ -156,17 +156,32 @@ def beside_cells(cells: Iterable[Comparison]) -> list[dict[str, str]]:
     return [
         {
             "paper": f"{cell.published.paper}, table {cell.published.table}",
-            "problem": cell.published.problem,
+            "the paper's row": cell.published.row,
+            "problem": cell.published.problem or "–",
             "d": f"{cell.published.dim:,}",
-            "solver": cell.published.solver,
+            "our row": cell.published.title if cell.published.solver else "–",
             "metric": f"{cell.published.metric} [{cell.published.unit}]",
             "printed": cell.published.value,
-            "ours": number(cell.ours) if cell.ours is not None else cell.status,
-            "ours / printed": "–" if cell.ratio is None else f"{cell.ratio:.3g} ×",
-            "on": f"{cell.published.hardware or 'unknown'} | {cell.machine}, protocol {cell.protocol}",
+            "ours": "–" if cell.ours is None else _beside_number(cell),
+            "ours / printed": "–" if cell.ratio is None else f"{cell.ratio:.4g} ×",
+            "status": cell.status,
+            "on": f"{cell.published.hardware or 'unknown'} | {cell.where or '–'}",
+            "note": "" if cell.published.note in cell.status else cell.published.note,
         }
         for cell in cells
     ]
+
+
+def _beside_number(cell: Comparison) -> str:
+    """Writes our number: with as many digits as papers print where it is a value of the solution."""
+    return f"{cell.ours:.7g}" if cell.published.metric == VALUE else number(cell.ours)
+
+
+BESIDE = (
+    "Every number that the papers print, beside the same row here, with the hyperparameters as registered or as named: measured, "
+    "owed, or without a counterpart. A ratio stands only where both numbers are of one kind; speed and memory were printed for an "
+    "accelerator, and are not set against a process on a CPU. Nothing here is ranked: machines, instances and networks differ."
+)
 
 
 def terminal(board: Leaderboard, cells: list[Comparison]) -> list[RenderableType]:
@@ -218,7 +233,7 @@ def markdown(board: Leaderboard, cells: list[Comparison]) -> str:
         rows = [{column.head: column.text(row) for column in COLUMNS} for row in group.rows]
         parts += [f"## {_markdown_text(title(group))}", _markdown_text(caption(group)), _markdown_table(rows)]
     if cells:
-        parts += ["## Beside the papers", _markdown_table(beside_cells(cells))]
+        parts += ["## Beside the papers", BESIDE, _markdown_table(beside_cells(cells))]
     return "\n\n".join([*parts, _footer(board)]) + "\n"
 
 

@@ -211,17 +211,3 @@ def test_figures_of_one_problem_under_two_protocols_have_two_titles(make_record)
     assert sum("77 steps" in title for title in titles) == 1
     (alone,) = figure.titles(figure.comparable(leaderboard([other]).groups))
     assert "steps" not in alone
-
-
-def test_papers_are_set_beside_ours_where_the_cell_is_the_same(make_record):
-    cells = published()
-    assert len(cells) > 150
-    record = make_record("stde", dim=100)
-    problem = record.cell.problem.model_copy(update={"name": "allen-cahn/two-body"})
-    record = record.model_copy(update={"cell": record.cell.model_copy(update={"problem": problem})})
-    beside = comparisons(leaderboard([record]), cells)
-    (speed,) = [b for b in beside if b.published.solver == "stde" and b.published.metric == "speed"]
-    assert speed.ours == 100.0
-    assert speed.ratio == pytest.approx(100.0 / speed.published.number)
-    assert {b.status for b in beside if b.published.solver != "stde"} == {"not measured"}
-    assert {b.published.dim for b in beside} == {100}
