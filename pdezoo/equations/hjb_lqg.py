@@ -42,7 +42,8 @@ _SLOPES = tuple(Rational(1, 2) + Rational(2 * k, 7) for k in range(8))
 def hjb_lqg(dim: int, variant: str = "soft-min", seed: int = 0) -> PDE:
     """u_t + Δu − |∇u|² = 0, u(1, x) a cost: linear-quadratic-Gaussian control. E, Han and Jentzen 2017.
 
-    The variants are terminal costs; that of the paper is `log`.
+    The variants are terminal costs; that of the paper is `log`. It is sampled here on paths from the origin, x ~ N(0, 2t);
+    Hu et al. 2024 and Shi et al. 2024 sample and test it on x ~ N(0, I).
     """
     if variant == "log":
         return _log_cost(dim)
