@@ -42,8 +42,9 @@ _NULLS = (("constant", (0, (5, 2))), ("affine", (0, (1, 1.5))))
 
 
 def series_names(groups: Sequence[Group]) -> list[str]:
-    """Returns the solvers of the groups, without null predictors, in the order of their colours."""
-    return sorted({row.label for group in groups for row in group.rows if row.kind is Kind.SOLVER})
+    """Returns the solvers of the groups, and the baselines that have a rank in one of them, in the order of their colours."""
+    rows = [row for group in groups for row in group.rows]
+    return sorted({r.label for r in rows if r.kind is Kind.SOLVER or (r.kind is Kind.BASELINE and r.rank)})
 
 
 def scaling(

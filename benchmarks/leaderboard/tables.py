@@ -141,8 +141,10 @@ def fingerprints(group: Group, digits: int) -> str:
 
 def repetition(group: Group) -> str:
     """Says what a replicate of a group is."""
-    if len(group.instances) > 1:
+    if len(set(group.fingerprints)) > 1:
         return "replicates: instance k with training seed k"
+    if len(group.instances) > 1:
+        return "replicates: training seeds, the problem being the same for every instance seed"
     return "replicates: training seeds on one instance, of which alone the intervals speak"
 
 

@@ -202,6 +202,16 @@ def test_figures(make_record):
     assert drawing.startswith("<svg")
 
 
+def test_a_figure_draws_baselines_that_have_a_rank_and_oracles_as_reference_lines(make_replicates):
+    nulls = {"zero": 1.0, "mean-field": 1e-3, "best-of-time": 1e-2}
+    fields = {"nulls": nulls, "baselines": ("zero", "mean-field")}
+    groups = leaderboard(make_replicates("a", 0.05, 0.05, 0.05, **fields)).groups
+    assert figure.series_names(groups) == ["a", "null-mean-field"]
+    drawn = figure.scaling([groups], figure.series_names(groups)).axes[0]
+    labels = drawn.get_legend_handles_labels()[1]
+    assert labels == ["null: constant", "null: affine", "a", "null-mean-field"]
+
+
 def test_figures_of_one_problem_under_two_protocols_have_two_titles(make_record):
     short, other = make_record("a"), make_record("a")
     cell = short.cell.model_copy(update={"protocol": short.cell.protocol.but(steps=77)})

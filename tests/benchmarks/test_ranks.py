@@ -231,6 +231,17 @@ def test_instance_k_with_seed_k_is_a_group_of_its_own(make_record):
     assert tables.title(group) == "toy/plain, d = 3, instances 0, 1, 2"
 
 
+def test_a_problem_without_coefficients_is_the_same_at_every_instance(make_record):
+    def same(record):
+        problem = record.cell.problem.model_copy(update={"fingerprint": "a" * 64})
+        return record.model_copy(update={"cell": record.cell.model_copy(update={"problem": problem})})
+
+    group = only(map(same, across(make_record, "a", 0.05, 0.05, 0.05)))
+    assert group.instances == (0, 1, 2)
+    assert "the same for every instance seed" in tables.caption(group)
+    assert next(row for row in group.rows if row.label == "a").n == 3
+
+
 def test_old_records_of_one_instance_stay_a_group_and_share_the_first_replicate(make_record, make_replicates):
     seeds = make_replicates("a", 0.01, 0.011, 0.012)
     replicates = across(make_record, "a", 0.01, 0.1, 0.3)
