@@ -261,6 +261,29 @@ def test_compare_finds_what_became_worse(store, make_record):
     assert call("compare", "aaaa", "cccc", store=store.root)[0] == 2
 
 
+def test_compare_judges_the_error_of_a_row_by_its_replicates(store, make_record):
+    """One seed of a doubled, as rounding may do; b is worse at every seed; c fails once, which is a change of status."""
+    other = make_record().environment.model_copy(update={"commit": "b" * 40})
+    errors = {
+        "a": ((0.050, 0.10), (0.052, 0.051), (0.048, 0.047)),
+        "b": ((0.050, 0.070), (0.052, 0.071), (0.048, 0.069)),
+        "c": ((0.050, None), (0.052, 0.052), (0.048, 0.048)),
+    }
+    for solver, pairs in errors.items():
+        for seed, (before, after) in enumerate(pairs):
+            store.add(make_record(solver, before, seed=seed))
+            store.add(make_record(solver, after, seed=seed, environment=other, minutes=1))
+    code, out, _ = call("compare", "aaaa", "bbbb", "--json", store=store.root)
+    assert code == 1
+    found = {
+        (c["cell"], c["what"]): (c["before"], c["after"], c["worse"]) for c in json.loads(out)["changes"]
+    }
+    assert found == {
+        ("toy/plain d=3 b, 3 replicates", "relative_l2"): (0.05, 0.07, True),
+        ("toy/plain d=3 c seed 0", "status"): ("ok", "oom", True),
+    }
+
+
 def test_merge(full_store, tmp_path):
     target = tmp_path / "target"
     code, out, _ = call("merge", str(full_store.root), store=target)
