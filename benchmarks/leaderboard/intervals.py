@@ -35,15 +35,19 @@ class Replicate(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """An interval of a mean of logarithms: (−∞, ∞) where a replicate failed, so that nothing is known."""
+    """An interval of a mean of logarithms: (−∞, ∞) where a replicate failed, so that nothing is known.
+
+    `resolution` is what the points of the test sets can tell apart, however well the replicates agree.
+    """
 
     low: float
     high: float
+    resolution: float = 0.0
 
     @property
     def below_zero(self) -> bool:
-        """Whether all of it is below 0: the first error is then smaller, beyond the resolution."""
-        return self.high < 0.0
+        """Whether all of it is below 0, by more than the resolution: the first error is then known to be smaller."""
+        return self.high < 0.0 and (self.low + self.high) / 2 < -self.resolution
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,12 @@ def _interval(values: Mapping[Replicate, float], test_set_error: float) -> Inter
     spread = float(np.var(numbers, ddof=1)) / count
     test_sets = len({key.problem for key in values})
     resolution = test_set_error**2 / test_sets
-    # Replicates with a test set each spread by its error already. What they spread by chance is never less than it.
-    added = 0.0 if test_sets == count else resolution
-    half = max(_half_width(spread, count - 1, added), _half_width(0.0, 0, resolution))
+    added = (
+        0.0 if test_sets == count else resolution
+    )  # replicates with a test set each spread by its error already
+    half = _half_width(spread, count - 1, added)
     mean = float(np.mean(numbers))
-    return Interval(mean - half, mean + half)
+    return Interval(mean - half, mean + half, _half_width(0.0, 0, resolution))
 
 
 def _half_width(estimated: float, degrees: int, known: float) -> float:

@@ -90,10 +90,10 @@ class Row:
     `label` tells rows of one solver apart. `status` and `reason` are those of the worst replicate. `given` names the
     hyperparameters that were given, without which it is the solver as registered. `peak_of` says whose memory `peak_bytes` is,
     the device's or the process's. `cut_short` says how many steps were taken where the training budget ended first. `reference` is
-    the null predictor against which `skill` is meant. `skill_interval` has the ends of the 90 % interval of the skill, and
-    `above_affine` says whether the error is below the best affine function's beyond the resolution; both are None where there
-    are too few replicates. `rank` is shared by rows that cannot be told apart, and `ranks` has the lowest and highest rank that
-    the row may have.
+    the null predictor against which `skill` is meant. `skill_interval` has the ends of the 90 % interval of the skill;
+    `beats_reference` and `beats_affine` say whether the error is below that of the reference, and of the best affine function,
+    beyond the resolution. They are None where there are too few replicates. `rank` is shared by rows that cannot be told apart,
+    and `ranks` has the lowest and highest rank that the row may have.
     """
 
     solver: str
@@ -111,7 +111,8 @@ class Row:
     cut_short: str = ""
     reference: Reference = Reference.CONSTANT
     skill_interval: tuple[float, float] | None = None
-    above_affine: bool | None = None
+    beats_reference: bool | None = None
+    beats_affine: bool | None = None
     rank: int | None = None
     ranks: tuple[int, int] | None = None
 
@@ -138,8 +139,11 @@ class Row:
     @property
     def is_eligible(self) -> bool:
         """Whether the row can have a rank: enough replicates, none failed, no use of the solution, skill above 0."""
-        counted = self.kind is not Kind.ORACLE and self.n_ok == self.n >= MIN_REPLICATES
-        return counted and self.skill_interval is not None and self.skill_interval[0] > 0.0
+        return (
+            self.kind is not Kind.ORACLE
+            and self.n_ok == self.n >= MIN_REPLICATES
+            and bool(self.beats_reference)
+        )
 
     @property
     def note(self) -> str:
@@ -166,10 +170,10 @@ class Row:
             return ["no null predictor beside it: unranked"]
         if self.n_ok < self.n or self.skill is None:
             return []
-        if self.skill <= 0.0 or (self.skill_interval is not None and self.skill_interval[0] <= 0.0):
+        if self.skill <= 0.0 or self.beats_reference is False:
             return [f"no better than {self.reference.words}: unranked"]
         affine = self.median("skill_affine")
-        if self.above_affine is False or (self.above_affine is None and affine is not None and affine <= 0.0):
+        if self.beats_affine is False or (self.beats_affine is None and affine is not None and affine <= 0.0):
             return ["a linear model does as well"]
         return []
 
@@ -529,10 +533,14 @@ def _ranked(measured: Sequence[tuple[Row, Sample]], nulls: _Nulls) -> list[Row]:
 
 
 def _judged(row: Row, to_null: Interval | None, to_affine: Interval | None, reference: Reference) -> Row:
-    """Returns the row with its skill's interval, from that of ln(e/e₀), and its place beside the best affine function."""
-    ends = None if to_null is None else (1 - _exp(to_null.high), 1 - _exp(to_null.low))
-    above_affine = None if to_affine is None else to_affine.below_zero
-    return replace(row, reference=reference, skill_interval=ends, above_affine=above_affine)
+    """Returns the row with its place beside the null predictors, from the intervals of ln(e/e₀)."""
+    return replace(
+        row,
+        reference=reference,
+        skill_interval=None if to_null is None else (1 - _exp(to_null.high), 1 - _exp(to_null.low)),
+        beats_reference=None if to_null is None else to_null.below_zero,
+        beats_affine=None if to_affine is None else to_affine.below_zero,
+    )
 
 
 def _exp(value: float) -> float:
