@@ -149,7 +149,7 @@ class Row:
     def note(self) -> str:
         """The remarks that a reader must know before quoting the row: why it has no rank, failures, an early end."""
         if self.kind is Kind.ORACLE:
-            return "uses the solution: a reference, not ranked"
+            return "oracle: uses the solution"
         if self.error is None:
             return f"{self.status}: {self.reason}" if self.reason else str(self.status)
         parts = ["baseline"] if self.kind is Kind.BASELINE else []

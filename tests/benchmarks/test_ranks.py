@@ -39,7 +39,7 @@ def test_a_baseline_is_ranked_like_any_solver_and_an_oracle_never(make_replicate
         "null-affine": Kind.ORACLE,
         "null-best-of-time": Kind.ORACLE,
     }
-    assert rows["null-constant"].note == "uses the solution: a reference, not ranked"
+    assert rows["null-constant"].note == "oracle: uses the solution"
     assert rows["null-zero"].note == "baseline; no better than the best constant: unranked"
 
 
