@@ -205,12 +205,13 @@ class Group:
 
     @property
     def leaders(self) -> tuple[Row, ...]:
-        """The rows of rank 1, which cannot be told apart."""
-        return tuple(row for row in self.rows if row.rank == 1)
+        """The rows of the best rank, which cannot be told apart."""
+        ranked = [row for row in self.rows if row.rank is not None]
+        return tuple(row for row in ranked if row.rank == ranked[0].rank)
 
     @property
     def best(self) -> Row | None:
-        """The row of rank 1 with the smallest error; None if no row is ranked."""
+        """The row of the best rank with the smallest error; None if no row is ranked."""
         return next(iter(self.leaders), None)
 
 

@@ -48,7 +48,10 @@ def _largest_coordinate(dim: int) -> PDE:
         ),
         source=0,
         conditions=(soft_condition(data),),
-        baselines={"terminal": data, "mean-field": _constant("mean field at (0, 0)", allen_cahn_mean_field(dim))},
+        baselines={
+            "terminal": data,
+            "mean-field": _constant("mean field at (0, 0)", allen_cahn_mean_field(dim)),
+        },
     )
 
 
