@@ -35,6 +35,10 @@ StoreOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
 Workers = Annotated[str, typer.Option(help="Cells measured at once, each on its share of cores or GPUs.")]
 Redo = Annotated[str | None, typer.Option(help="Measure again: failed, or all. Default: resume.")]
+Exclusive = Annotated[
+    bool,
+    typer.Option("--exclusive", help="One cell at a time, and no other on this machine: to measure speed."),
+]
 WallLimit = Annotated[str | None, typer.Option(help="Wall-clock limit of a cell, such as 90s or 10m.")]
 MemoryLimit = Annotated[str | None, typer.Option(help="Memory limit of a cell, such as 40GB.")]
 RESULTS = Path("results")
@@ -134,6 +138,7 @@ def run(
     wall_limit: WallLimit = None,
     memory_limit: MemoryLimit = None,
     workers: Workers = "1",
+    exclusive: Exclusive = False,
     redo: Redo = None,
     store: StoreOption = RESULTS,
     json: JsonOption = False,
@@ -144,7 +149,9 @@ def run(
     used = run.adjusted(protocol, steps=steps, batch=batch, wall_limit=wall_limit, memory_limit=memory_limit)
     repeated = run.repetitions(replicates, seeds, instance)
     requests = run.requests(pde, solver, dim, repeated, set_ or [], used)
-    raise typer.Exit(sweep.measure_all(requests, store, workers, redo, json, strict=True))
+    raise typer.Exit(
+        sweep.measure_all(requests, store, workers, redo, json, strict=True, exclusive=exclusive)
+    )
 
 
 @app.command()
@@ -156,6 +163,7 @@ def sweep(
     cluster: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler; docs/clusters.md describes it.")
     ] = None,
+    exclusive: Exclusive = False,
     redo: Redo = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the cells and what they may take.")
@@ -172,7 +180,9 @@ def sweep(
     if dry_run:
         sweep.dry_run(requests, store, workers, redo, json)
     else:
-        raise typer.Exit(sweep.measure_all(requests, store, workers, redo, json, cluster=cluster))
+        raise typer.Exit(
+            sweep.measure_all(requests, store, workers, redo, json, cluster=cluster, exclusive=exclusive)
+        )
 
 
 @app.command()
@@ -184,6 +194,7 @@ def campaign(
     max_dim: Annotated[str | None, typer.Option(help="Leave larger dimensions out.")] = None,
     steps: Annotated[str | None, typer.Option(help="Training steps instead of the campaign's.")] = None,
     workers: Workers = "1",
+    exclusive: Exclusive = False,
     redo: Redo = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the cells and what they may take.")
@@ -206,7 +217,9 @@ def campaign(
         sweep.dry_run(cells, store, workers, redo, json)
     else:
         until = None if budget is None else duration(budget)
-        raise typer.Exit(sweep.measure_all(cells, store, workers, redo, json, budget=until))
+        raise typer.Exit(
+            sweep.measure_all(cells, store, workers, redo, json, budget=until, exclusive=exclusive)
+        )
 
 
 @app.command()

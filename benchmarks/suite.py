@@ -11,6 +11,7 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import decode_source
 from typing import Any
 
 from benchmarks.planning.matrix import Request
@@ -29,7 +30,7 @@ DIMS = [100, 1_000]
 
 def _registered(folder: str, but: re.Pattern[str] | None = None) -> list[str]:
     """Returns the sorted names that the files of a folder register, without the files that the pattern `but` matches."""
-    sources = [file.read_text(encoding="utf-8") for file in (ROOT / folder).glob("[a-z]*.py")]
+    sources = [decode_source(file.read_bytes()) for file in (ROOT / folder).glob("[a-z]*.py")]
     chosen = [source for source in sources if but is None or not but.search(source)]
     return sorted(name for source in chosen for name in _REGISTERED.findall(source))
 

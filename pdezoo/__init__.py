@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         neumann,
         robin,
     )
-    from .domain import Ball, Box, BrownianTube, Domain, Gaussian
+    from .domain import BadDimension, Ball, Box, BrownianTube, Domain, Gaussian
     from .evidence.nulls import Null, fit_nulls, null_errors
     from .evidence.testset import TestSet
     from .evidence.verification import Check, Report, audit, verify
@@ -71,7 +71,6 @@ if TYPE_CHECKING:
     from .printing import atom_text, describe
     from .problem import ClosedForms, ClosedPartials, Problem, down_closure, multi_index
     from .solution import Exact, Formula, Reference
-    from .validation import BadDimension
 
 _HOMES = {
     "ansatz": ["Ansatz", "Side", "at_time", "boundary_data", "initial", "terminal"],
@@ -113,7 +112,7 @@ _HOMES = {
         "neumann",
         "robin",
     ],
-    "domain": ["Ball", "Box", "BrownianTube", "Domain", "Gaussian"],
+    "domain": ["BadDimension", "Ball", "Box", "BrownianTube", "Domain", "Gaussian"],
     "evidence.nulls": ["Null", "fit_nulls", "null_errors"],
     "evidence.testset": ["TestSet"],
     "evidence.verification": ["Check", "Report", "audit", "verify"],
@@ -138,7 +137,6 @@ _HOMES = {
     "printing": ["atom_text", "describe"],
     "problem": ["ClosedForms", "ClosedPartials", "Problem", "down_closure", "multi_index"],
     "solution": ["Exact", "Formula", "Reference"],
-    "validation": ["BadDimension"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -185,7 +183,7 @@ def make(name: str, dim: int | None = None, seed: int = 0) -> PDE:
 
 
 def _dimension(factory: Any, name: str, dim: Any) -> dict[str, int]:
-    from .validation import BadDimension
+    from .domain import BadDimension
 
     if "dim" not in inspect.signature(factory).parameters:
         if dim is None or dim == _fixed_dimension(factory):

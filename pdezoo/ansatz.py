@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import sympy as sp
 
 from .calculus.collective import r2, t, window_sums, x
-from .calculus.expressions import as_expression
+from .calculus.expressions import as_expression, as_number, as_whole, shown
 from .lowering.boundary import COORDINATES, Blend, BoundaryDerivative
 from .lowering.points import Points
 
@@ -31,7 +31,7 @@ class Ansatz:
     """The form u(x, t) = offset(x, t) + factor(x, t)·n(x, t), with the right values on every set of `holds` for any n.
 
     `blend`, where it is given, is the same offset in a form whose derivatives are short expressions. Raises ValueError
-    where it is the form of another offset.
+    where it is the form of another offset, and for a field of another kind.
     """
 
     factor: Any = 1
@@ -43,6 +43,14 @@ class Ansatz:
         for name in ("factor", "offset"):
             value = as_expression(getattr(self, name), f"the ansatz' {name}")
             object.__setattr__(self, name, value)
+        if not (isinstance(self.holds, tuple) and all(isinstance(s, ConditionSet) for s in self.holds)):
+            raise ValueError(
+                f"`holds` is a tuple of ConditionSets, such as (at_time(0.0),), got {shown(self.holds)}"
+            )
+        if not isinstance(self.blend, Blend | None):
+            raise ValueError(
+                f"`blend` is what boundary_data makes of its offset, or None, got {shown(self.blend)}"
+            )
         if self.blend is not None and self.blend.offset != self.offset:
             raise ValueError("the blend is that of another offset; with a new offset, give blend=None")
 
@@ -59,13 +67,17 @@ def clamped_on_sphere(radius: Any, size: float) -> Ansatz:
 
 
 def at_time(time: float) -> ConditionSet:
-    """The set of all x at one time, t = `time`."""
-    return ConditionSet(f"t = {time:g}", _ToTime(time))
+    """The set of all x at one time, t = `time`. Raises ValueError for a time that is no number."""
+    when = as_number(time, "the time of a condition")
+    return ConditionSet(f"t = {when:g}", _ToTime(when))
 
 
 def terminal(condition: Any, horizon: float) -> Ansatz:
-    """The ansatz u = g(x) + (T − t) n, equal to the `condition` g at t = T, the `horizon`."""
-    return Ansatz(horizon - t, condition, (at_time(horizon),))
+    """The ansatz u = g(x) + (T − t) n, equal to the `condition` g at t = T, the `horizon`.
+
+    Raises ValueError for a horizon that is no number.
+    """
+    return Ansatz(as_expression(horizon, "the horizon") - t, condition, (at_time(horizon),))
 
 
 def initial(condition: Any) -> Ansatz:
@@ -77,7 +89,8 @@ def initial(condition: Any) -> Ansatz:
 class Side:
     """The data that are given at the ends of a coordinate's interval, low ≤ coordinate ≤ high.
 
-    At the lower end they are u and its derivatives up to the order `at_low` − 1, none if it is 0; likewise `at_high`.
+    At the lower end they are u and its derivatives up to the order `at_low` − 1, none if it is 0; likewise `at_high`. Raises
+    ValueError for what is no coordinate x, y or t, where `low` < `high` does not hold, and for counts that are no whole numbers.
     """
 
     coordinate: Any
@@ -85,6 +98,15 @@ class Side:
     high: float
     at_low: int = 1
     at_high: int = 1
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.coordinate, sp.Symbol) and self.coordinate in COORDINATES):
+            raise ValueError(f"the coordinate of a Side is x, y or t of pdezoo, got {shown(self.coordinate)}")
+        low, high = (as_number(end, "an end of a Side") for end in (self.low, self.high))
+        if low >= high:
+            raise ValueError(f"a Side has low < high, got low={self.low} and high={self.high}")
+        for name in ("at_low", "at_high"):
+            as_whole(getattr(self, name), f"`{name}` of a Side")
 
 
 def boundary_data(solution: Any, sides: tuple[Side, ...]) -> Ansatz:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .calculus.expressions import as_expression, as_number, as_whole, set_numbers, shown
 from .lowering.points import Points
 
 if TYPE_CHECKING:
@@ -28,13 +27,21 @@ Face = tuple[int, int]
 class Condition:
     """A soft condition: u = target at one time, as a term of the loss.
 
-    weight · mean (u − target)² + gradient_weight · mean |∇(u − target)|², points drawn by the domain at that time.
+    weight · mean (u − target)² + gradient_weight · mean |∇(u − target)|², points drawn by the domain at that time. The target is an
+    expression as solutions are, or None for the solution itself. Raises ValueError for a time or a weight that is no number, for a
+    negative weight, and for a target that is no expression.
     """
 
     time: float
     target: Any
     weight: float
     gradient_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        set_numbers(self, "a condition", "time")
+        set_numbers(self, "a condition", "weight", "gradient_weight", least=0)
+        if self.target is not None:
+            as_expression(self.target, "the target of a condition")
 
 
 class BoundaryPoints(NamedTuple):
@@ -68,9 +75,10 @@ class BoundaryCondition:
         if alpha == beta == 0:
             raise ValueError("a condition α u + β ∂u/∂n = target has α or β other than 0, got 0 and 0")
         _require_weight(self)
+        if self.target is not None:
+            as_expression(self.target, "the target of a condition")
         if self.face is not None:
-            axis, end = self.face
-            object.__setattr__(self, "face", (operator.index(axis), operator.index(end)))
+            object.__setattr__(self, "face", _face(self.face))
 
     @property
     def place(self) -> str:
@@ -119,8 +127,7 @@ class Periodic:
 
     def __post_init__(self) -> None:
         for name in ("axis", "derivatives"):
-            if operator.index(getattr(self, name)) < 0:
-                raise ValueError(f"{name} is a number from 0, got {getattr(self, name)}")
+            object.__setattr__(self, name, as_whole(getattr(self, name), f"`{name}` of a periodic condition"))
         _require_weight(self)
 
     @property
@@ -171,11 +178,20 @@ def _along(function: Callable[[Array], Array], tangent: Array) -> Callable[[Arra
     return lambda x: jax.jvp(function, (x,), (tangent,))[1]
 
 
+def _face(value: Any) -> Face:
+    """A face of a box, of whatever whole numbers it was given as. Raises ValueError for anything else."""
+    if not (isinstance(value, tuple) and len(value) == 2):
+        raise ValueError(f"a face is (axis, −1) or (axis, 1), got {shown(value)}")
+    axis, end = (
+        as_whole(n, f"the {which} of a face (axis, −1) or (axis, 1)", least)
+        for n, which, least in zip(value, ("axis", "end"), (0, -1), strict=True)
+    )
+    return axis, end
+
+
 def _number(condition: Any, name: str) -> float:
     """A field as a finite float, put back as such: 1 and 1.0 are one condition."""
-    value = float(getattr(condition, name))
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is a finite number, got {value}")
+    value = as_number(getattr(condition, name), f"{name} of a condition")
     object.__setattr__(condition, name, value)
     return value
 

@@ -15,8 +15,13 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from .ansatz import Ansatz, clamped_on_sphere, vanishing_on_sphere
 from .calculus.collective import d
+from .calculus.expressions import as_expression, as_number, as_whole, plain_number, set_numbers, shown
 from .lowering.coordinates import FactoredCoordinates, block_size, can_be_held, materialize, stream_normals
 from .lowering.points import Points
+
+
+class BadDimension(ValueError):
+    """Raised for a dimension that is not a whole number of at least 1, or one that a problem does not have."""
 
 
 class Domain(ABC):
@@ -95,7 +100,8 @@ class Ball(Domain):
     """|x| < R, with x = R r g/|g|, r uniform on [0, 1), g standard normal: the measure `radius-uniform`.
 
     This is the papers' measure. It is *not* uniform by volume, which at high d would put every point
-    on the sphere. `radius` may contain the dimension `d`, as in √d.
+    on the sphere. `radius` may contain the dimension `d`, as in √d. Raises BadDimension for a dimension that is none, and
+    ValueError for a radius that is not positive.
     """
 
     dim: int
@@ -103,10 +109,16 @@ class Ball(Domain):
     measure: ClassVar[str] = "radius-uniform"
     horizon: ClassVar[None] = None
 
+    def __post_init__(self) -> None:
+        require_dimension(self.dim)
+        if _moderate(self.size, "the radius of a ball") <= 0:
+            raise ValueError(f"the radius of a ball is positive, got {self.radius}")
+
     @property
     def size(self) -> float:
         """R as a number."""
-        return float(sp.sympify(self.radius).xreplace({d: sp.Integer(self.dim)}))
+        radius = as_expression(self.radius, "the radius of a ball")
+        return as_number(radius.xreplace({d: sp.Integer(self.dim)}), "the radius of a ball")
 
     @property
     def scale(self) -> float:
@@ -182,7 +194,12 @@ class Ball(Domain):
 
 @dataclass(frozen=True)
 class Box(Domain):
-    """A box low < x_i < high for every i, 0 < t < horizon: the measure `uniform`. Bounds are numbers or one per coordinate."""
+    """A box low < x_i < high for every i, 0 < t < horizon: the measure `uniform`. Bounds are numbers or one per coordinate.
+
+    Points of its boundary are uniform too, by surface area and in time.
+    Raises BadDimension for a dimension that is none, and ValueError for bounds that are none, and for a horizon or a scale that is
+    not positive.
+    """
 
     dim: int
     low: float | tuple[float, ...] = 0.0
@@ -190,6 +207,26 @@ class Box(Domain):
     horizon: float | None = None
     scale: float = 1.0
     measure: ClassVar[str] = "uniform"
+
+    def __post_init__(self) -> None:
+        _set_numbers(self)
+        for name in ("low", "high"):
+            object.__setattr__(self, name, self._bound(name))
+        low, high = np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
+        if not np.all(low < high):
+            raise ValueError(
+                f"a box has low < high in float32 for every coordinate, got low={shown(self.low)} and high={shown(self.high)}"
+            )
+
+    def _bound(self, name: str) -> float | tuple[float, ...]:
+        """Raises ValueError for what is neither a number nor a tuple of one number for each coordinate."""
+        given: Any = getattr(self, name)
+        what = f"`{name}` of a box, a number or a tuple of numbers,"
+        if not isinstance(given, tuple):
+            return _moderate(given, what)
+        if len(given) != self.dim:
+            raise ValueError(f"{what} has one for each of {self.dim} coordinates, got {shown(given)}")
+        return tuple(_moderate(number, what) for number in given)
 
     def sample(self, key: PRNGKeyArray, count: int, time: float | None = None) -> Points:
         """Uniformly distributed points."""
@@ -209,13 +246,18 @@ class Box(Domain):
     ) -> tuple[Points, Float[Array, "batch dim"]]:
         """Points of a face (axis, −1 or 1), uniformly distributed, time too, and its normal −e_axis or e_axis.
 
-        Without a face, each point is on one of the 2d faces, all equally likely. Raises ValueError for a face that does not exist.
+        Without a face they are uniform by surface area on all 2d faces: a face across axis i has the volume of the box
+        over the length of side i as its area, and is drawn in proportion to it. Raises ValueError for a face that does not exist.
         """
         inside, which = jax.random.split(key)
         points = self.sample(inside, count)
         if face is None:
-            number = jax.random.randint(which, (count,), 0, 2 * self.dim)
-            axis, end = number // 2, 2 * (number % 2) - 1
+            across, side = jax.random.split(which)
+            lengths = jnp.asarray(self.high, jnp.float32) - jnp.asarray(self.low, jnp.float32)
+            axis = jax.random.categorical(
+                across, -jnp.log(jnp.broadcast_to(lengths, self.dim)), shape=(count,)
+            )
+            end = 2 * jax.random.randint(side, (count,), 0, 2) - 1
         else:
             self._require_axis(face[0])
             if face[1] not in (-1, 1):
@@ -254,12 +296,18 @@ class Box(Domain):
 
 @dataclass(frozen=True)
 class Gaussian(Domain):
-    """All of space, x standard normal, t uniform on (0, horizon): the measure `gaussian`."""
+    """All of space, x standard normal, t uniform on (0, horizon): the measure `gaussian`.
+
+    Raises BadDimension for a dimension that is none, and ValueError for a horizon or a scale that is not positive.
+    """
 
     dim: int
     horizon: float | None = None
     scale: float = 1.0
     measure: ClassVar[str] = "gaussian"
+
+    def __post_init__(self) -> None:
+        _set_numbers(self)
 
     def sample(self, key: PRNGKeyArray, count: int, time: float | None = None) -> Points:
         """Independent normal coordinates."""
@@ -279,12 +327,20 @@ class Gaussian(Domain):
 
 @dataclass(frozen=True)
 class BrownianTube(Domain):
-    """Where paths x = √2 W_t from the origin go: t uniform on (0, horizon), x ~ N(0, 2t): the measure `brownian`."""
+    """Where paths x = √2 W_t from the origin go: t uniform on (0, horizon), x ~ N(0, 2t): the measure `brownian`.
+
+    Raises BadDimension for a dimension that is none, and ValueError for a horizon or a scale that is not positive.
+    """
 
     dim: int
     horizon: float
     scale: float = 1.0
     measure: ClassVar[str] = "brownian"
+
+    def __post_init__(self) -> None:
+        _set_numbers(self)
+        if self.horizon is None:
+            raise ValueError("a BrownianTube has time: give it a horizon, such as horizon=1.0")
 
     def sample(self, key: PRNGKeyArray, count: int, time: float | None = None) -> Points:
         """Points of independent paths, each at its own time."""
@@ -303,6 +359,43 @@ class BrownianTube(Domain):
         x, times = np.asarray(points.x, np.float64), np.asarray(points.t, np.float64)
         scaled = x / np.sqrt(2 * np.maximum(times, 1e-300))[:, None]
         return _gaussian_uniforms(scaled) | _time_uniform(points, self.horizon)
+
+
+def require_dimension(dim: Any) -> None:
+    """Raises BadDimension for what is no whole number from 1 to 2³¹ − 1, with which JAX numbers the coordinates."""
+    try:
+        whole = as_whole(dim, "a dimension", least=1)
+    except ValueError as error:
+        raise BadDimension(str(error)) from None
+    if whole >= 2**31:
+        raise BadDimension(f"a dimension is below 2³¹, got {shown(dim)}")
+
+
+def require_numbers(domain: Any) -> None:
+    """Raises BadDimension for a domain whose dimension is none, and ValueError where its scale or horizon is not positive."""
+    require_dimension(domain.dim)
+    if _moderate(domain.scale, "the scale of a domain") <= 0:
+        raise ValueError(f"the scale of a domain is positive, got {domain.scale}")
+    if domain.horizon is not None and _moderate(domain.horizon, "the horizon of a domain") <= 0:
+        raise ValueError(
+            f"the horizon of a domain is positive, or None where there is no time, got {domain.horizon}"
+        )
+
+
+def _set_numbers(domain: Any) -> None:
+    """Puts Python's own numbers into the fields of a domain that has dim, horizon and scale; raises as `require_numbers` does."""
+    require_numbers(domain)
+    set_numbers(domain, "a domain", "scale", *(["horizon"] if domain.horizon is not None else []))
+
+
+def _moderate(value: Any, what: str) -> int | float:
+    """Returns a number as Python's own. Raises ValueError for none, and for one whose square float32 cannot hold."""
+    number = plain_number(value, what)
+    if number != 0 and not 1e-18 <= abs(number) <= 1e18:
+        raise ValueError(
+            f"{what} is between 1e-18 and 1e18 in size, since points are float32, got {shown(value)}; take other units"
+        )
+    return number
 
 
 def kolmogorov_smirnov_bound(count: int) -> float:

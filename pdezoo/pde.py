@@ -21,9 +21,9 @@ from .domain import Domain
 from .identity import canonical_domain, canonical_fields, canonical_value
 from .lowering.lowered import Lowered, lower
 from .lowering.points import Points, in_float64, require_points
-from .problem import Problem, lower_problem
+from .problem import ClosedForms, ClosedPartials, Problem, closed_expressions, lower_problem
 from .solution import Exact, Formula, Reference
-from .validation import require_problem
+from .validation import require_derived, require_problem
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,20 @@ class PDE:
         require_problem(self)
         for condition in self.conditions:
             self._require_place(condition)
+        require_derived(self.sources, "the source that follows from operator and solution")
+        if (
+            self.ansatz.blend is None
+        ):  # else they are made of the solution's derivatives, of which the source is too
+            require_derived(jax.tree.leaves(self.ansatz_derivatives), "a derivative of the ansatz")
 
     def _require_place(self, condition: SoftCondition) -> None:
         """Raises ValueError for a condition on a boundary that the domain has not, or whose target cannot be derived."""
-        if isinstance(condition, Condition):
-            return
         if self.exact is None and not isinstance(condition, Periodic) and condition.target is None:
             raise ValueError(
                 "a solution that is no closed form derives no targets: give every condition its target"
             )
+        if isinstance(condition, Condition):
+            return
         jax.eval_shape(lambda key: condition.draw(self.domain, key, 1), jax.random.key(0))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -119,6 +124,11 @@ class PDE:
     def sources(self) -> tuple[Any, ...]:
         """The right-hand side of every operator."""
         return (self.exact_source, *(vocabulary.D(self.exact_source, c) for c in self.enhanced))
+
+    @cached_property
+    def ansatz_derivatives(self) -> ClosedForms | ClosedPartials | None:
+        """The derivatives of the ansatz that the operator needs, as expressions; None where they have no closed form."""
+        return closed_expressions(self)
 
     @cached_property
     def exact_nulls(self) -> dict[str, Any]:

@@ -105,7 +105,7 @@ class Problem(eqx.Module):
         """
         left = self.operator(*(values[a] for a in self.atoms), points=points)
         right = self.source(points)
-        rows = [(a - b) / self.domain.scale for a, b in zip(left, right, strict=True)]
+        rows = [(a - b) / float(self.domain.scale) for a, b in zip(left, right, strict=True)]
         weight = self.enhanced_weight**0.5
         return jnp.stack([rows[0], *(weight * row for row in rows[1:])])
 
@@ -164,7 +164,7 @@ class Problem(eqx.Module):
 
 def lower_problem(pde: PDE) -> Problem:
     """Lower a PDE: its operator, source, ansatz and conditions as functions of JAX arrays."""
-    expressions, structure = jax.tree.flatten(closed_expressions(pde))
+    expressions, structure = jax.tree.flatten(pde.ansatz_derivatives)
     weighted = [a for a in pde.atoms if isinstance(a, vocabulary.WeightedAtom)]
     coefficients, code = _operators(pde.operators, pde.atoms, pde.dim)
     return Problem(

@@ -159,7 +159,7 @@ class Registry:
         for path in sorted(folder.glob("[a-z]*.py")):
             module = f"{self.package}.{path.stem}"
             try:
-                entries = scan_source(path.read_text(encoding="utf-8"), module)
+                entries = scan_source(importlib.util.decode_source(path.read_bytes()), module)
             except (OSError, SyntaxError, ValueError, ImportError, RecursionError) as error:
                 line = getattr(error, "lineno", None)
                 where = f"{path.name}, line {line}" if line else path.name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator as python_operator
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,22 +12,21 @@ from .ansatz import Ansatz
 from .calculus import atoms as vocabulary
 from .calculus import collective
 from .calculus.collective import X, d, g, t, x, y
-from .calculus.expressions import as_expression, as_number
+from .calculus.expressions import as_expression, as_whole, set_numbers, shown
 from .condition import Condition, SoftCondition
+from .domain import BadDimension, require_numbers
 from .identity import canonical_domain
 from .lowering.codegen import require_code, subexpressions
 from .problem import multi_index
-from .solution import Exact, Formula, Reference
+from .solution import Exact, Formula, Reference, as_place
 
 if TYPE_CHECKING:
     from .pde import PDE
 
 _PROTOCOL = ("dim", "measure", "horizon", "scale", "sample", "contains", "uniforms")
+_LARGEST = 1e38
+_SYMBOLS = {x, y, t, d, *X, collective.coordinate_max}
 _OURS = {str(s): s for s in (x, y, t, d, collective.coordinate_max)}
-
-
-class BadDimension(ValueError):
-    """Raised for a dimension that is not a whole number of at least 1, or one that a problem does not have."""
 
 
 def require_problem(pde: PDE) -> None:
@@ -38,9 +36,9 @@ def require_problem(pde: PDE) -> None:
     grammar = _Grammar(pde.dim, pde.domain.horizon is not None, type(pde.domain).__name__)
     _require_operator(as_expression(pde.operator, "the operator"), grammar)
     for c in pde.enhanced:
-        if c not in grammar.coordinates:
-            named = ", ".join(map(str, grammar.coordinates))
-            raise ValueError(f"`enhanced` holds coordinates of the problem, {named}, got {c}")
+        if not (isinstance(c, sp.Symbol) and c in grammar.coordinates):
+            named = ", ".join(map(str, grammar.coordinates)) or "of which there are none here"
+            raise ValueError(f"`enhanced` holds coordinates of the problem, {named}, got {shown(c)}")
     bounded = {"the ansatz' factor": pde.ansatz.factor}
     if isinstance(pde.solution, Exact):
         bounded["the solution"] = pde.solution.expr
@@ -74,18 +72,7 @@ def require_domain(domain: Any) -> None:
             f"a domain is a frozen dataclass such as Ball(dim=10) that has {', '.join(_PROTOCOL)}, got {domain!r:.80} "
             f"without {', '.join(missing) or 'being made: call the class'}"
         )
-    try:
-        whole = None if isinstance(domain.dim, bool) else python_operator.index(domain.dim)
-    except TypeError:
-        whole = None
-    if whole is None or whole < 1:
-        raise BadDimension(f"a dimension is a whole number of at least 1, got {domain.dim!r}")
-    if as_number(domain.scale, "the scale of a domain") <= 0:
-        raise ValueError(f"the scale of a domain is positive, got {domain.scale}")
-    if domain.horizon is not None and as_number(domain.horizon, "the horizon of a domain") <= 0:
-        raise ValueError(
-            f"the horizon of a domain is positive, or None where there is no time, got {domain.horizon}"
-        )
+    require_numbers(domain)
     canonical_domain(domain)
     try:
         hash(domain)
@@ -96,14 +83,22 @@ def require_domain(domain: Any) -> None:
         ) from None
 
 
+def require_derived(exprs: Iterable[sp.Expr], what: str) -> None:
+    """Raises ValueError for expressions that calculus made of a problem's, and that have no JAX code."""
+    for expr in exprs:
+        sums = collective.window_sums(expr)
+        try:
+            require_code((expr, *(s.kernel for s in sums)), {*_SYMBOLS, *sums})
+        except ValueError as error:
+            raise ValueError(f"{what}: {error}") from None
+
+
 def _require_types(pde: PDE) -> None:
     """Raises ValueError for fields that are of another kind than declared."""
     if not isinstance(pde.ansatz, Ansatz):
         raise ValueError(f"the ansatz is an Ansatz(factor, offset), got {pde.ansatz!r:.80}")
     if not isinstance(pde.solution, Exact | Reference):
         raise ValueError(f"the solution is an Exact(expression) or a Reference, got {pde.solution!r:.80}")
-    if isinstance(pde.solution, Reference):
-        as_number(pde.solution.error, "the error of a reference")
     for name, held in (("conditions", pde.conditions), ("enhanced", pde.enhanced)):
         if not isinstance(held, tuple):
             raise ValueError(f"`{name}` is a tuple, got {held!r:.80}")
@@ -112,21 +107,13 @@ def _require_types(pde: PDE) -> None:
             raise ValueError(
                 f"`conditions` holds conditions such as Condition(time, target, weight), got {condition!r:.80}"
             )
-        if isinstance(condition, Condition):
-            for name in ("time", "weight", "gradient_weight"):
-                as_number(getattr(condition, name), f"the {name} of a condition")
-            if pde.domain.horizon is None:
-                raise ValueError("a condition at one time belongs to a domain with time: give it a horizon")
+        if isinstance(condition, Condition) and pde.domain.horizon is None:
+            raise ValueError("a condition at one time belongs to a domain with time: give it a horizon")
     _require_nulls(pde)
     if pde.probe is not None:
-        if not (isinstance(pde.probe, tuple) and len(pde.probe) == 2):
-            raise ValueError(
-                f"`probe` is a point (x, t), x the value of all coordinates, got {pde.probe!r:.80}"
-            )
-        for value in pde.probe:
-            as_number(value, "a coordinate of the probe")
-    if as_number(pde.enhanced_weight, "`enhanced_weight`") < 0:
-        raise ValueError(f"`enhanced_weight` is at least 0, got {pde.enhanced_weight}")
+        object.__setattr__(pde, "probe", as_place(pde.probe, "`probe`"))
+    set_numbers(pde, "a PDE", "enhanced_weight", least=0)
+    as_whole(pde.seed, "the seed of an instance")
     for name in ("caveat", "name"):
         if not isinstance(getattr(pde, name), str):
             raise ValueError(f"`{name}` is a text, got {getattr(pde, name)!r:.80}")
@@ -162,7 +149,7 @@ class _Grammar:
         self._require_part(expr, what, {*self.coordinates, d, *sums, *also})
         time = {t} if self.has_time else set()
         for s in sums:
-            self._require_part(s.kernel, f"a window sum in {what}", {*X[: s.width], *time})
+            self._require_part(s.kernel, f"a window sum in {what}", {*X[: s.width], d, *time})
 
     def _require_part(self, expr: sp.Expr, what: str, known: set[sp.Symbol]) -> None:
         for node in subexpressions(expr):
@@ -175,22 +162,37 @@ class _Grammar:
                     f"{what} contains the unknown function {node}; the one unknown is `u` of pdezoo, and systems of several are "
                     "not expressed here"
                 )
-            _require_real(node, expr, what)
+            if node in (sp.nan, sp.zoo, sp.oo, -sp.oo):
+                raise ValueError(f"{what} contains a number that is not finite: {_short(expr)}")
+            if isinstance(node, sp.Number) and abs(node) > _LARGEST:
+                raise ValueError(
+                    f"{what} contains a number above {_LARGEST:g}, which float32 cannot hold: {_short(expr)}"
+                )
+            if node == sp.I:
+                raise ValueError(_complex(expr, what))
         for symbol in sorted(expr.free_symbols - known, key=str):
-            raise ValueError(f"{what} contains {symbol}{self._hint(symbol)}")
+            raise ValueError(f"{what} contains {_short(symbol)}{self._hint(symbol)}")
         try:
             require_code((expr,), known)
         except ValueError as error:
             raise ValueError(f"{what}: {error}") from None
+        if any(
+            node.is_number and node.is_real is False
+            for node in subexpressions(expr)
+            if isinstance(node, sp.Expr)
+        ):
+            raise ValueError(_complex(expr, what))
 
     def _hint(self, symbol: sp.Symbol) -> str:
         """What is wrong with a symbol that has no meaning."""
+        if isinstance(symbol, collective.WindowSum):
+            return (
+                ": window sums do not nest; multiply two of them, or write one kernel of several coordinates"
+            )
         if symbol in X:
             return ", a coordinate of a window: it stands inside window_sum(…), as many as the window is wide"
         if symbol == t:
             return f", but {self.domain} has no time: give the domain a horizon"
-        if symbol == d:
-            return " in its kernel: multiply the sum by it, or write the dimension as a number"
         if symbol in (x, y) and self.dim > 2:
             return f": x and y are the coordinates of one and two dimensions, here are {self.dim}; write window sums, such as r2"
         if symbol in (x, y):
@@ -238,10 +240,6 @@ def _require_operator(operator: sp.Expr, grammar: _Grammar) -> None:
 
 def _require_atom(atom: sp.Expr, grammar: _Grammar) -> None:
     """Raises ValueError for an atom by a coordinate that the problem has not, or with weights that are none."""
-    if isinstance(atom, vocabulary.Dt) and atom.args[1:] not in ((), (sp.Integer(1),), (sp.Integer(2),)):
-        raise ValueError(
-            f"Dt(u) and Dt(u, 2) are the first and second derivative by t, got {atom.args[1]} for the order"
-        )
     if isinstance(atom, vocabulary.WeightedAtom):
         collective.weight_terms(atom.weights)
         grammar.require(atom.weights, f"the weights of {type(atom).__name__}")
@@ -256,24 +254,22 @@ def _require_atom(atom: sp.Expr, grammar: _Grammar) -> None:
         raise ValueError(f"the operator differentiates by {coordinate}{grammar._hint(coordinate)}")
 
 
-def _require_real(node: Any, expr: sp.Expr, what: str) -> None:
-    """Raises ValueError for a part of an expression that is a complex, infinite or undefined number."""
-    if node in (sp.nan, sp.zoo, sp.oo, -sp.oo):
-        raise ValueError(f"{what} contains a number that is not finite: {_short(expr)}")
-    if node == sp.I or (isinstance(node, sp.Expr) and node.is_number and node.is_real is False):
-        raise ValueError(
-            f"{what} is complex, but solutions and operators are real: {_short(expr)}. A complex equation is a system of two real "
-            "ones, for the real and the imaginary part"
-        )
+def _complex(expr: sp.Expr, what: str) -> str:
+    """What is said of an expression that is not real."""
+    return (
+        f"{what} is complex, but solutions and operators are real: {_short(expr)}. A complex equation is a system of two real "
+        "ones, for the real and the imaginary part"
+    )
 
 
 def _require_widths(pde: PDE) -> None:
-    """Raises BadDimension where a window of the operator or the solution is wider than the problem has coordinates.
+    """Raises BadDimension where a window of an expression is wider than the problem has coordinates.
 
     Such a sum has no window, and is 0: a coefficient would silently not be there.
     """
-    parts = [sp.sympify(pde.operator)] + ([] if pde.exact is None else [pde.exact])
-    widths = [s.width for part in parts for s in collective.window_sums(part)]
+    targets = (getattr(condition, "target", None) for condition in pde.conditions)
+    parts = (pde.operator, pde.exact, pde.source, pde.ansatz.factor, pde.ansatz.offset, *targets)
+    widths = [s.width for part in parts if part is not None for s in collective.window_sums(sp.sympify(part))]
     if max(widths, default=1) > pde.dim:
         raise BadDimension(f"this problem needs dimension ≥ {max(widths)}, got {pde.dim}")
 

@@ -26,7 +26,7 @@ from .progress import Progress, progress_bar
 from .solver import Result, Solver
 from .trainers.adam import Adam
 from .trainers.base import LeastSquares, LossFunction, Objective, Term, Trainer
-from .training import require_numbers, train
+from .training import affordable_steps, require_numbers, require_problem, train
 
 
 class State(NamedTuple):
@@ -147,7 +147,8 @@ class NeuralSolver(Solver):
         where, how, at = jax.random.split(key, 3)
         points = self.points(problem, where, batch)
         trial = Field(problem, params, self.network)
-        return self.loss(self._residual(trial, points), how, progress) + condition_loss(trial, at, batch)
+        conditions = condition_loss(trial, at, batch, self.trainer.reverse_mode)
+        return self.loss(self._residual(trial, points), how, progress) + conditions
 
     def terms(self, problem: Problem, key: PRNGKeyArray, batch: int, progress: Any = 0.0) -> tuple[Term, ...]:
         """Returns the same loss as the terms whose squares it is made of: the operator's residuals, and a term for each
@@ -235,15 +236,19 @@ class NeuralSolver(Solver):
     ) -> Result:
         """Trains on `pde` and returns the result; see `Solver.fit` for the arguments.
 
-        Raises ValueError where `unsupported` gives a reason, and for numbers that cannot be meant.
+        Raises ValueError where `unsupported` gives a reason, for numbers that cannot be meant, and for what is no problem, test set
+        or progress.
         """
         require_numbers(steps, batch, seed, evaluations, seconds)
+        require_problem(pde, test)
         reason = self.unsupported(pde)
         if reason:
             raise ValueError(f"{self.name} cannot solve {pde.name}: {reason}")
-        compiled = self.compile(pde, steps=steps, batch=batch)
         with progress_bar(progress, self.name, pde) as show, usual_promotion():
-            return train(compiled, pde, seed, test, show, seconds, evaluations)
+            compiled = self.compile(pde, steps=steps, batch=batch)
+            if seconds is not None and (fewer := affordable_steps(compiled, seed, seconds)) < steps:
+                compiled = compiled.shortened(fewer) or self.compile(pde, steps=fewer, batch=batch)
+            return train(compiled, pde, seed, test, show, evaluations)
 
     def restore(self, pde: PDE, leaves: list[Array]) -> tuple[Params, Callable[[Points], Array]]:
         """Rebuilds parameters, in the structure that `init` gives them, and the solution from the arrays of a saved result.
@@ -283,6 +288,15 @@ class Compiled:
     def init(self, seed: int = 0) -> State:
         """Returns a fresh state, the parameters and all randomness determined by `seed`."""
         return _initial(self.solver, self.problem, seed, self.steps)
+
+    def shortened(self, steps: int) -> Compiled | None:
+        """Returns the same loop for a training of `steps` steps; None where its state then has other shapes, and it must be
+        compiled anew.
+        """
+        shapes = [
+            jax.eval_shape(lambda n=n: self.solver.init(self.problem, 0, n)) for n in (self.steps, steps)
+        ]
+        return replace(self, steps=steps) if shapes[0] == shapes[1] else None
 
     def __call__(self, state: State) -> tuple[State, Losses]:
         """Takes `chunk` steps; returns the state and a summary of the losses."""

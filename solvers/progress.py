@@ -21,12 +21,12 @@ def progress_bar(progress: Progress | str | None, name: str, pde: Any) -> Iterat
         yield lambda *_: None
     elif callable(progress):
         yield progress
-    elif progress == "auto":
+    elif isinstance(progress, str) and progress == "auto":
         with _rich_bar(name, pde) as show:
             yield show
     else:
         raise ValueError(
-            f'progress is "auto", None or a function of (step, steps, loss, rate), got {progress!r}'
+            f'progress is "auto", None or a function of (step, steps, loss, rate), got {progress!r:.80}'
         )
 
 

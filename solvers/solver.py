@@ -39,7 +39,7 @@ class FitStatus(StrEnum):
 
 
 _MESSAGES = {
-    FitStatus.OK: "The training took all its steps, or all its seconds.",
+    FitStatus.OK: "The training took all its steps, as many as were asked for or as its seconds allow.",
     FitStatus.DIVERGED: (
         "The loss became non-finite, and the training stopped with the last parameters before that; "
         "try a smaller learning rate."
@@ -64,7 +64,9 @@ class Result:
     loss: float | None
     """The last finite loss; None where no step was taken, or there is no loss."""
     history: list[dict[str, float]]
-    """For every dispatch its step, seconds and mean loss, and `relative_l2` where errors were measured."""
+    """For every dispatch its step, seconds and mean loss; `relative_l2` where it was measured: on the way on the first points
+    of the test set, at the end on all of it.
+    """
     seconds: float
     """The time of the training alone, in seconds of the clock: without compilation and evaluations."""
     compile_seconds: float | None
@@ -78,6 +80,10 @@ class Result:
     """How often the loss was evaluated."""
     predict: Callable[[Points], Any] = field(repr=False)
     """A function from a batch of `Points` to u there, shape (B,)."""
+    planned_steps: int | None = None
+    """The number of steps of the whole training, which schedules follow; None where there is no such number."""
+    processor_seconds: float | None = None
+    """The time that all processors of this process worked for the training, in seconds; None where it was not measured."""
     params: Params = field(default=None, repr=False)
     solver: Solver | None = field(default=None, repr=False)
     pde: PDE | None = field(default=None, repr=False)
@@ -156,6 +162,8 @@ _NUMBERS = (
     "compiled_bytes",
     "errors",
     "forward_evaluations",
+    "planned_steps",
+    "processor_seconds",
 )
 """The names of the fields of a result that are plain data."""
 
@@ -267,8 +275,10 @@ class Solver(ABC):
         """Solves `pde` in at most `steps` steps on `batch` points each, and returns the result.
 
         `seed` fixes initialisation and all training randomness; the instance has its own. With a `test` set, errors are
-        measured `evaluations` times, evenly, and at the end. `seconds` ends training early: 0 before the first step,
-        None never. `progress(step, steps, loss, steps_per_second)` is called about twice a second; "auto" draws a bar.
+        measured at the end, and up to `evaluations` times on the way, on its first points, within a tenth of the training's
+        time. `seconds` is a budget: where it allows fewer than `steps` steps, as a short calibration tells, that number is the
+        training's, and its schedules end with it; 0 is no step, None no limit. `progress(step, steps, loss, steps_per_second)`
+        is called about twice a second; "auto" draws a bar.
 
         Raises ValueError where `unsupported` gives a reason.
         """

@@ -21,37 +21,35 @@ from .solver import FitStatus, Result
 from .trainers.base import trainable
 
 if TYPE_CHECKING:
-    from .neural import Compiled
+    from .neural import Compiled, State
 
 _LARGEST = 2**31 - 1  # what an int32, in which steps are counted on the device, can hold
 _DISPATCH = (
     0.5  # seconds of work handed to the device at a time: progress is fresh, the host stays out of the way
 )
+_CALIBRATION = 0.05  # of a budget of seconds: what measuring a step may take
+_PHASES = (0.0, 0.5, 0.95)  # of the training: a loss may cost more in a later part of its schedule
+_SHARE = 0.1  # of the training's time: what evaluations on the way may take
+_FEWEST = 100  # points on which progress is measured
 
 
 def train(
-    compiled: Compiled,
-    pde: PDE,
-    seed: int,
-    test: TestSet | None,
-    show: Progress,
-    seconds: float | None,
-    evaluations: int,
+    compiled: Compiled, pde: PDE, seed: int, test: TestSet | None, show: Progress, evaluations: int
 ) -> Result:
-    """Trains until the last step, the first loss that is not finite, or the end of `seconds`, and returns the result.
+    """Trains until the last step or the first loss that is not finite, and returns the result.
 
     Steps are dispatched for about half a second at a time, and `show` is called after each dispatch. With a `test` set,
-    errors are measured `evaluations` times, evenly, and at the end.
+    the error on its first points is measured up to `evaluations` times, evenly, as long as that takes at most a tenth of the
+    time that the training has taken until then; the whole set is evaluated once, at the end.
     """
     clock = _Stopwatch()
     steps = compiled.steps
     state, history = compiled.init(seed), []
-    stops = sorted({round(steps * (k + 1) / evaluations) for k in range(evaluations)} - {0}) if test else []
+    glances = None if test is None else _Glances(test, steps, evaluations)
     done, last, finite = 0, None, True
-    budget = math.inf if seconds is None else seconds
     with _interrupts() as interrupted:
-        while done < steps and finite and clock.total < budget and not interrupted:
-            limit = next((s for s in stops if s > done), steps)
+        while done < steps and finite and not interrupted:
+            limit = steps if glances is None else glances.next_stop(done)
             count = min(clock.next_count(), limit - done)
             with clock.running(count):
                 state, losses = compiled.advance(state, count)
@@ -62,28 +60,111 @@ def train(
             entry = {"step": done, "seconds": clock.total}
             if math.isfinite(loss):  # of a training that diverges at once, no loss ever was
                 entry["loss"] = loss
-            if test is not None and finite and (done in stops or done == steps):
-                entry["relative_l2"] = test.errors(compiled.predictor(state.params))["relative_l2"]
             history.append(entry)
+            if glances is not None and finite and glances.is_due(done):
+                predict = compiled.predictor(state.params)
+                if glances.affordable(predict, clock.total):
+                    entry["relative_l2"] = glances.error(predict, done)
             show(done, steps, loss, clock.rate)
     predict = compiled.predictor(state.params)
+    errors = None if test is None else test.errors(predict)
+    if errors is not None and history and finite:
+        history[-1]["relative_l2"] = errors["relative_l2"]
     return Result(
         status=_status(finite, bool(interrupted)),
         reason=_reason(finite, bool(interrupted), done),
         steps=done,
+        planned_steps=steps,
         loss=last if last is not None and math.isfinite(last) else None,
         history=history,
         seconds=clock.total,
+        processor_seconds=clock.processor,
         compile_seconds=compiled.seconds,
         steps_per_second=clock.rate,
         compiled_bytes=compiled.bytes,
-        errors=None if test is None else test.errors(predict),
+        errors=errors,
         forward_evaluations=compiled.solver.trainer.evaluations(done, trainable(state.params), state.trainer),
         predict=predict,
         params=state.params,
         solver=compiled.solver,
         pde=pde,
     )
+
+
+def affordable_steps(compiled: Compiled, seed: int, seconds: float) -> int:
+    """Returns how many steps of a training take about `seconds`, at most its own number, and at least one unless `seconds` is 0.
+
+    A few steps at its beginning, in its middle and near its end are timed, and thrown away. The number is rounded to two
+    digits, so that two calibrations of one machine mostly agree.
+    """
+    if seconds == 0:
+        return 0
+    state, costs = compiled.init(seed), []
+    for phase in _PHASES:
+        at = jnp.asarray(int(phase * compiled.steps), jnp.int32)
+        state, cost = _timed(
+            compiled, state._replace(step=at, loss=jnp.zeros_like(state.loss)), seconds * _CALIBRATION / 3
+        )
+        costs.append(cost)
+    count = seconds * len(costs) / sum(costs)
+    if count >= compiled.steps:
+        return compiled.steps
+    unit = 10 ** max(0, math.floor(math.log10(max(count, 1))) - 1)
+    return max(1, int(count // unit) * unit)
+
+
+def _timed(compiled: Compiled, state: State, seconds: float) -> tuple[State, float]:
+    """Takes steps until one dispatch took `seconds`, each of twice as many as the one before; returns that one's time a step.
+
+    The first dispatch, which has more to set up, counts only where one step alone takes a multiple of `seconds`.
+    """
+    count, most = 1, 4 * seconds
+    while True:
+        before, begin = int(state.step), time.perf_counter()
+        state, _ = compiled.advance(state, count)
+        jax.block_until_ready(state)
+        spent, taken = time.perf_counter() - begin, int(state.step) - before
+        if spent >= most or taken < count:
+            return state, spent / max(taken, 1)
+        count, most = 2 * count, seconds
+
+
+class _Glances:
+    """Evaluations on the way: on the first points of a test set, at even stops, within a share of the time of the training."""
+
+    def __init__(self, test: TestSet, steps: int, evaluations: int):
+        chunks = -(-_FEWEST // test.rows)
+        self._test = test.head(chunks * test.rows)
+        often = min(evaluations, steps)  # more than once a step is every step
+        self._stops = sorted({round(steps * (k + 1) / often) for k in range(often)} - {0, steps})
+        self._steps, self._spent, self._cost = steps, 0.0, math.nan
+
+    def next_stop(self, done: int) -> int:
+        """Returns the next step at which an evaluation is due, or the last one of the training."""
+        return next((s for s in self._stops if s > done), self._steps)
+
+    def is_due(self, done: int) -> bool:
+        """Returns whether the training has passed a stop at which nothing was evaluated yet."""
+        return bool(self._stops) and self._stops[0] <= done < self._steps
+
+    def affordable(self, predict: Any, trained: float) -> bool:
+        """Returns whether one more evaluation keeps within the share of `trained` seconds; the first call compiles and times it."""
+        if math.isnan(self._cost):
+            _, points = next(self._test.chunks())
+            jax.block_until_ready(predict(points))
+            begin = time.perf_counter()
+            jax.block_until_ready(predict(points))
+            self._cost = (time.perf_counter() - begin) * self._test.size / self._test.rows
+        return self._spent + self._cost <= _SHARE * trained
+
+    def error(self, predict: Any, done: int) -> float:
+        """Measures the relative L2 error, and what that costs."""
+        begin = time.perf_counter()
+        found = self._test.errors(predict)["relative_l2"]
+        self._cost = time.perf_counter() - begin
+        self._spent += self._cost
+        self._stops = [s for s in self._stops if s > done]
+        return found
 
 
 def require_numbers(
@@ -100,8 +181,25 @@ def require_numbers(
         whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if not whole or not low <= value <= high:
             raise ValueError(f"{name} is a whole number from {low} to {high:,}, got {value!r}")
-    if seconds is not None and not (isinstance(seconds, int | float | np.number) and seconds >= 0):
+    is_number = isinstance(seconds, int | float | np.number) and not isinstance(seconds, bool)
+    if seconds is not None and not (is_number and seconds >= 0):
         raise ValueError(f"seconds is a training budget of at least 0, or None for no limit, got {seconds!r}")
+
+
+def require_problem(pde: PDE, test: TestSet | None) -> None:
+    """Raises ValueError for what is no problem, and for a test set that is none or is of a problem with other points."""
+    if not isinstance(pde, PDE):
+        raise ValueError(f"fit takes a PDE, such as pdezoo.make('poisson', dim=10), got {pde!r:.80}")
+    if test is None:
+        return
+    if not isinstance(test, TestSet):
+        raise ValueError(f"test is a TestSet(pde), or None to measure no errors, got {test!r:.80}")
+    there, here = ((p.dim, p.domain.horizon is not None) for p in (test.pde, pde))
+    if there != here:
+        raise ValueError(
+            f"test is a TestSet of {pde.name}, or of a problem with as many dimensions, with or without time as it is, got one of "
+            f"{test.pde.name}"
+        )
 
 
 @contextmanager
@@ -141,12 +239,13 @@ def _reason(finite: bool, interrupted: bool, done: int) -> str:
 
 
 class _Stopwatch:
-    """Measures training time and the steady rate, which leaves out the first dispatch, of one step."""
+    """Measures training time, by the clock and of the processors, and the steady rate, which leaves out the first step."""
 
     def __init__(self) -> None:
         self.total = 0.0
+        self.processor = 0.0
         self._steady = (0, 0.0)
-        self._begin = 0.0
+        self._begin = self._processor = 0.0
         self._count = 0
         self._dispatches = 0
 
@@ -162,15 +261,14 @@ class _Stopwatch:
         return self
 
     def __enter__(self) -> None:
-        self._begin = time.perf_counter()
+        self._begin, self._processor = time.perf_counter(), time.process_time()
 
     def __exit__(self, *_: object) -> None:
         spent = time.perf_counter() - self._begin
         self.total += spent
+        self.processor += time.process_time() - self._processor
         if self._dispatches:
             self._steady = (self._steady[0] + self._count, self._steady[1] + spent)
-        else:
-            self._first = spent
         self._dispatches += 1
 
     @property

@@ -12,6 +12,7 @@ from benchmarks.terminal.parsing import dimension, names_it, require_known
 
 _MARKS = {True: "ok  ", False: "FAIL", None: "–   "}
 _AUDIT_POINTS = 2_000
+_LONGEST_SUMMARY = 100  # with the names before it, a line of `pdezoo list` then fits into 130 columns
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,8 @@ def _clauses() -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     before = (
         Clause(
             "made",
-            "make(name, dim) gives a PDE, and the docstring's first line says which",
-            "return a PDE, with the equation in the first line of the function's docstring",
+            f"make(name, dim) gives a PDE, and the docstring's first line, of at most {_LONGEST_SUMMARY} characters, says which",
+            "return a PDE, with the equation in the first line of the function's docstring and what does not fit below it",
             _made,
         ),
         Clause(
@@ -177,8 +178,11 @@ def _made(problem: _Problem) -> str:
     pde = problem.make()
     if not isinstance(pde, pdezoo.PDE):
         raise Violation(f"the registered function returned a {type(pde).__name__}")
-    if not catalogues()[0][problem.name.partition("/")[0]].summary:
+    summary = catalogues()[0][problem.name.partition("/")[0]].summary
+    if not summary:
         raise Violation("the function has no docstring")
+    if len(summary) > _LONGEST_SUMMARY:
+        raise Violation(f"the docstring's first line has {len(summary)} characters: {summary[:60]!r}…")
     return f"{pde.name}, d = {pde.dim:,}"
 
 

@@ -121,6 +121,8 @@ def _changes(old: Record, new: Record, bound: float) -> list[dict[str, Any]]:
         )
     for name, metric in METRICS.items():
         a, b = getattr(old.metrics, name), getattr(new.metrics, name)
+        if metric.timed and (old.in_competition or new.in_competition):
+            continue
         if metric.watched and a and b and max(a / b, b / a) > bound:
             changes.append(_change(label, name, a, b, (b > a) == (metric.better is Better.LOWER)))
     return changes

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.execution.isolate import isolate
 from benchmarks.records.environment import host_environment
 from benchmarks.records.metrics import METRICS, Metrics
-from benchmarks.records.record import Record
+from benchmarks.records.record import Cell, Record
 from benchmarks.records.store import Store, read_record
 from benchmarks.terminal.output import print_json
 
@@ -23,7 +23,7 @@ def replay(name: str, root: Path, as_json: bool) -> int:
     path = Path(name)
     old = read_record(path) if path.suffix == ".json" else Store.reading(root).find(name)
     print(f"measuring {old.cell.label} again …", file=sys.stderr)
-    new = isolate(old.cell)
+    new = isolate(_as_trained(old))
     verdict = reproduces(old, new)
     if as_json:
         print_json(verdict | {"old": old.model_dump(mode="json"), "new": new.model_dump(mode="json")})
@@ -32,6 +32,14 @@ def replay(name: str, root: Path, as_json: bool) -> int:
         for key, pair in verdict["differences"].items():
             print(f"  {key}: {pair[0]} then, {pair[1]} now")
     return 0 if verdict["reproduces"] else 1
+
+
+def _as_trained(record: Record) -> Cell:
+    """Returns the cell with the number of steps that its budget of time turned into, since another calibration finds another."""
+    cell, planned = record.cell, record.metrics.planned_steps
+    if planned is None or cell.protocol.seconds is None:
+        return cell
+    return cell.model_copy(update={"protocol": cell.protocol.but(steps=planned, seconds=None)})
 
 
 def reproduces(old: Record, new: Record) -> dict[str, Any]:

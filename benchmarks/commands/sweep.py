@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +56,17 @@ def measure_all(
     strict: bool = False,
     cluster: str | None = None,
     budget: float | None = None,
+    exclusive: bool = False,
 ) -> int:
     """Measures the cells that have no record in the store at `root` and prints the rows of all that were asked for.
 
     `redo` "failed" or "all" measures cells again. After `budget` seconds the cells in flight are stopped; they and those not
     begun are left for the next call. `cluster` is the address of a Dask scheduler; `workers` then says how many cells may be
-    under way, by default as many as the cluster has threads. Returns the exit status: 1 if a cell failed, if a name was left
+    under way, by default as many as the cluster has threads. `exclusive` measures one cell at a time, and none of another sweep
+    on this machine meanwhile, as speeds are measured. Returns the exit status: 1 if a cell failed, if a name was left
     out or, with `strict`, if a cell is unsupported.
     """
-    with _where(workers, cluster) as (used, remote):
+    with _where(workers, cluster, exclusive) as (used, remote):
         store = Store.writing(root)
         work, known, left_out = _planned(asked, store, redo)
         if work.done:
@@ -83,11 +86,19 @@ def measure_all(
 
 
 @contextmanager
-def _where(workers: str | None, cluster: str | None) -> Iterator[tuple[list[Slot], Cluster | None]]:
-    """Gives one slot for each cell that may be under way at a time, and the cluster that measures them, None for this machine."""
+def _where(
+    workers: str | None, cluster: str | None, exclusive: bool = False
+) -> Iterator[tuple[list[Slot], Cluster | None]]:
+    """Gives one slot for each cell that may be under way at a time, and the cluster that measures them, None for this machine.
+
+    Raises UserError where cells are to be alone on the machine, and there is more than one worker or a cluster.
+    """
     count = None if workers is None else whole(workers, "the number of workers", 1, 10_000)
+    if exclusive and (cluster is not None or (count or 1) > 1):
+        asked = "a cluster" if cluster is not None else f"{count} workers"
+        raise UserError(f"--exclusive measures one cell at a time on this machine, got {asked}")
     if cluster is None:
-        yield slots(count or 1), None
+        yield [replace(slot, alone=exclusive) for slot in slots(count or 1)], None
         return
     with connect(cluster) as remote:
         yield [Slot()] * (count or remote.threads), remote
@@ -142,6 +153,11 @@ def _print_records(records: Sequence[Record]) -> None:
     for record in records:
         table.add_row(*map(Text, _cells(record)), style=_style(record))
     console.print(table)
+    if disturbed := [r.metrics.bystanders for r in records if r.in_competition and r.metrics.bystanders]:
+        console.print(
+            f"* Others kept up to {max(disturbed):.1f} cores busy meanwhile: such a speed is not compared; "
+            "--exclusive waits for other cells."
+        )
     for record in records:
         if record.status is not Status.OK:
             line = Text(f"{record.cell.label}: {format.outcome(record)}", style=_style(record))
@@ -155,7 +171,12 @@ def _style(record: Record) -> str:
 def _cells(record: Record) -> tuple[str, ...]:
     cell = record.cell
     identity = (cell.problem.name, f"{cell.problem.dim:,}", cell.solver.name, cell.repetition)
-    numbers = (metric.text(getattr(record.metrics, name)) for name, metric in _shown().items())
+    starred = "*" if record.in_competition else ""
+    numbers = (
+        metric.text(value) + (starred if metric.timed and value is not None else "")
+        for name, metric in _shown().items()
+        for value in [getattr(record.metrics, name)]
+    )
     return (*identity, str(record.status), *numbers)
 
 

@@ -76,14 +76,15 @@ def _is_at(handle: int, path: Path) -> bool:
         return False
 
 
-def lock(handle: int) -> bool:
-    """Locks an open file, given by its descriptor, until it is closed. Returns False where the system or the file system has no
-    locks. Raises Held if the file is locked already.
+def lock(handle: int, shared: bool = False) -> bool:
+    """Locks an open file, given by its descriptor, until it is closed; a `shared` lock lets others share it.
+
+    Returns False where the system or the file system has no locks. Raises Held if the file is locked already.
     """
     if fcntl is None:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         raise Held from None
     except OSError:  # this file system has no locks

@@ -26,6 +26,7 @@ import psutil
 from pydantic import ValidationError
 
 from benchmarks.execution import measure
+from benchmarks.execution.load import turn
 from benchmarks.records.checkout import ROOT
 from benchmarks.records.environment import host_environment, on_cpu
 from benchmarks.records.errors import UserError
@@ -40,12 +41,13 @@ Report = Callable[[Moment, int], None]
 @dataclass(frozen=True)
 class Slot:
     """Where a child runs: its command, the cores it is pinned to (None for all), and environment variables, such as those that
-    say which devices it may see.
+    say which devices it may see. A slot that is `alone` has the machine to itself, as far as other cells go.
     """
 
     command: tuple[str, ...] = MEASURE
     cores: frozenset[int] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,11 @@ def isolate(
     Nothing that the child does raises an exception here. When `stop` is set the child is killed and Stopped is raised.
     Raises UserError where no folder for temporary files can be made.
     """
-    slot = slot or Slot()
+    slot, stop = slot or Slot(), stop or Event()
     host = slot_environment(slot)
-    with _scratch() as folder:
+    with turn(slot.alone, stop), _scratch() as folder:
         start = now()
-        ending = _run(cell, slot, host, folder, report or (lambda moment, steps: None), stop or Event())
+        ending = _run(cell, slot, host, folder, report or (lambda moment, steps: None), stop)
         log = _tail(folder / "log")
         record = _written(folder, cell)
         if record is not None:  # it is the last thing a child writes, so the measurement was complete

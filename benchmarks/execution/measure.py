@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.execution.load import Bystanders
 from benchmarks.execution.memory import peak_memory
 from benchmarks.planning.subjects import Device, Subjects, subjects
 from benchmarks.records.environment import host_environment, on_cpu
@@ -76,8 +77,18 @@ def _measure(cell: Cell, progress: Any, lib: Subjects, device: Device, cache: Pa
         return Outcome(Status.OOM, Cause.ESTIMATE, too_large, fields=fields)
     test = lib.test_set(pde, size=cell.protocol.test_size, cache=cache)
     nulls = {name: Errors(**errors) for name, errors in lib.null_errors(test).items()}
+    bystanders = Bystanders()
     result = _fit(cell, progress, solver, pde, test)
-    return _judged(result, nulls, cell, device, fields)
+    peak, peak_of = peak_memory(device)
+    measurement = Measurement(
+        result=result,
+        nulls=nulls,
+        levels=cell.protocol.levels,
+        peak=peak,
+        peak_of=peak_of,
+        bystanders=bystanders.cores,
+    )
+    return _judged(measurement, fields)
 
 
 def _sees_solution(solver: Any) -> bool:
@@ -140,17 +151,12 @@ def _fit(cell: Cell, progress: Any, solver: Any, pde: Any, test: Any) -> Any:
     return result
 
 
-def _judged(
-    result: Any, nulls: dict[str, Errors], cell: Cell, device: Device, more: dict[str, Any]
-) -> Outcome:
+def _judged(measurement: Measurement, more: dict[str, Any]) -> Outcome:
     """Returns the outcome of a training with its metrics: "ok", or "diverged" where the loss or the error is not finite."""
-    peak, peak_of = peak_memory(device)
-    metrics = metrics_of(
-        Measurement(result=result, nulls=nulls, levels=cell.protocol.levels, peak=peak, peak_of=peak_of)
-    )
+    metrics, result = metrics_of(measurement), measurement.result
     history = history_of(result)
     last = history[-1] if history else None
-    fields = {"metrics": metrics, "history": history, "nulls": nulls, "last": last} | more
+    fields = {"metrics": metrics, "history": history, "nulls": dict(measurement.nulls), "last": last} | more
     if result.status == "ok" and metrics.relative_l2 is not None:
         return Outcome(Status.OK, fields=fields)
     reason = result.reason or "the error on the test set is not finite"

@@ -19,6 +19,7 @@ from pydantic import Field
 from benchmarks.records.fields import About, Count, Finite, GrowingData, Label, Positive
 from benchmarks.records.units import (
     BYTES,
+    CORES,
     EVALUATIONS,
     PERCENT,
     RATIO,
@@ -59,7 +60,7 @@ class Measurement:
 
     `result` is what the solver's `fit` returned, `nulls` has the errors of the null predictors by name, `levels` are the
     relative L2 errors for which the time to reach them is wanted, and `peak` is the peak memory in bytes, of the device or of
-    the process as `peak_of` says.
+    the process as `peak_of` says. `bystanders` is the mean number of cores that others kept busy meanwhile, None if unknown.
     """
 
     result: Any
@@ -67,6 +68,7 @@ class Measurement:
     levels: tuple[float, ...]
     peak: int
     peak_of: PeakOf
+    bystanders: float | None = None
 
     def error(self, name: str) -> float | None:
         """Returns an error at the end of the training, by name; None if it was not measured or is not finite."""
@@ -112,7 +114,8 @@ class Metric(About):
 
     A metric with a `head` is a column of the leaderboard, with its range over the seeds if `ranged`, and on a terminal only if
     `narrow`. One with a `brief` head is a column of the table after a sweep. All are in CSV and JSON. `watched` metrics are
-    compared between commits, and `exact` ones must agree bit for bit in a replay. `printed` is the papers' word for it.
+    compared between commits, and `exact` ones must agree bit for bit in a replay. A `timed` one is not the solver's own where
+    others kept the machine busy. `printed` is the papers' word for it.
     """
 
     title: str
@@ -126,6 +129,7 @@ class Metric(About):
     narrow: bool = True
     watched: bool = False
     exact: bool = False
+    timed: bool = False
     printed: str = ""
     asv: AsvForm | None = None
 
@@ -266,6 +270,7 @@ class Metrics(GrowingData):
         Positive | None,
         Metric(
             title="steps per second",
+            timed=True,
             unit=STEPS_PER_SECOND,
             read=lambda m: m.result.steps_per_second,
             better=Better.HIGHER,
@@ -316,6 +321,7 @@ class Metrics(GrowingData):
         Positive | None,
         Metric(
             title="time to compile",
+            timed=True,
             unit=SECONDS,
             read=lambda m: m.result.compile_seconds,
             better=Better.LOWER,
@@ -332,6 +338,7 @@ class Metrics(GrowingData):
         Positive | None,
         Metric(
             title="time to train",
+            timed=True,
             unit=SECONDS,
             read=lambda m: m.result.seconds,
             better=Better.LOWER,
@@ -355,6 +362,29 @@ class Metrics(GrowingData):
     ] = None
     steps: Annotated[
         Count | None, Metric(title="steps taken", unit=STEPS, read=lambda m: m.result.steps, exact=True)
+    ] = None
+    planned_steps: Annotated[
+        Count | None,
+        Metric(
+            title="steps of the whole training",
+            unit=STEPS,
+            read=lambda m: getattr(m.result, "planned_steps", None),
+            exact=True,
+            younger=True,
+        ),
+    ] = None
+    processor_seconds: Annotated[
+        Positive | None,
+        Metric(
+            title="processor time to train",
+            unit=SECONDS,
+            read=lambda m: getattr(m.result, "processor_seconds", None),
+            younger=True,
+        ),
+    ] = None
+    bystanders: Annotated[
+        Positive | None,
+        Metric(title="cores that others kept busy", unit=CORES, read=lambda m: m.bystanders, younger=True),
     ] = None
     forward_evaluations: Annotated[
         Positive | None,

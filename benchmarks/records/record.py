@@ -35,6 +35,8 @@ from benchmarks.records.text import clip
 
 MAX_BYTES = 1_000_000
 MAX_HISTORY = 500
+QUIET = 1 / 6
+"""Cores that others may keep busy beside a measurement of speed; watching the child itself takes a twentieth of one."""
 
 
 OLD_BASELINES = frozenset({"zero", "source-leak", "mean-field", "mean-cost", "terminal", "persistence"})
@@ -232,6 +234,27 @@ class Record(GrowingData):
         """The name of the null predictor that the solver consists of; None for any other solver."""
         hyperparameters = self.cell.solver.hyperparameters
         return str(hyperparameters["null"]) if hyperparameters.keys() == {"null"} else None
+
+    @property
+    def cut_short(self) -> str | None:
+        """Why the error is that of a training whose schedules had not ended, in words; None where they had.
+
+        Before records knew the number of steps that was planned, a budget of seconds ended a training wherever it was.
+        """
+        planned = self.metrics.planned_steps or self.cell.protocol.steps
+        taken = self.metrics.steps
+        if self.status is not Status.OK or not taken or taken >= planned:
+            return None
+        return f"stopped by its budget of time after {taken:,} of {planned:,} steps, before its schedules had ended"
+
+    @property
+    def in_competition(self) -> bool | None:
+        """Whether other work kept more than a sixth of a core busy meanwhile, so that the speed is not the solver's own.
+
+        None where nobody looked, as in records of the time before.
+        """
+        others = self.metrics.bystanders
+        return None if others is None else others > QUIET
 
     @property
     def content(self) -> bytes:

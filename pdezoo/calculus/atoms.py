@@ -21,6 +21,7 @@ from sympy.core.function import FunctionClass
 
 from . import collective
 from .collective import X, d, t, x, y
+from .expressions import as_expression, shown
 from .kinks import derivative
 
 _U = sp.Function("u", real=True)
@@ -56,6 +57,11 @@ class Atom(sp.Function, metaclass=_AtomClass):
     """
 
     is_real = True
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Any:
+        """Raises ValueError for an argument that is no number or expression, such as a text, which SymPy would evaluate."""
+        expressions = (as_expression(a, f"an argument of {cls.__name__}") for a in arguments)
+        return super().__new__(cls, *expressions, **options)
 
     @property
     def order(self) -> int:
@@ -332,9 +338,18 @@ class Drift(WeightedAtom):
 
 
 class Dt(Atom):
-    """∂u/∂t. `Dt(u, 2)` is ∂²u/∂t²."""
+    """∂u/∂t. `Dt(u, 2)` is ∂²u/∂t². Raises ValueError for any other order."""
 
     nargs = (1, 2)
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Any:
+        """Raises ValueError for an order that is neither 1 nor 2."""
+        made = super().__new__(cls, *arguments, **options)
+        if made.args[1:] not in ((), (sp.Integer(1),), (sp.Integer(2),)):
+            raise ValueError(
+                f"Dt(u) and Dt(u, 2) are the first and second derivative by t, got {made.args[1]} for the order"
+            )
+        return made
 
     @property
     def order(self) -> int:
@@ -427,17 +442,19 @@ def D(expr: sp.Expr, *coordinates: sp.Symbol) -> sp.Expr:
     Coefficients may be expressions in x, y, t and window sums, such as r2. Raises ValueError for an expression with
     dimension-generic atoms, which have no derivative by one coordinate here, and for anything but the coordinates x, y and t.
     """
-    expr = sp.sympify(expr)
-    if not all(c in (x, y, t) for c in coordinates):
+    expr = as_expression(expr, "what D differentiates")
+    if not all(isinstance(c, sp.Symbol) and c in (x, y, t) for c in coordinates):
         raise ValueError(
             "D differentiates by the coordinates x, y and t of pdezoo, one for every derivative, as in D(u, x, x), "
-            f"got {coordinates}"
+            f"got {shown(coordinates)}"
         )
     if coordinates and (generic := sorted(expr.atoms(Atom), key=sp.default_sort_key)):
         raise ValueError(
             f"D differentiates u, its partial derivatives, and coefficients, got {', '.join(a.text(str) for a in generic)}; write "
             "D(u, x, x) + D(u, y, y) for the Laplacian and D(u, t) for the time derivative"
         )
+    if coordinates:
+        _require_derivatives(expr)
     if not collective.window_sums(expr):
         return derivative(expr, *coordinates)
     for c in coordinates:
@@ -457,7 +474,10 @@ def DivGrad(a: sp.Expr, function: sp.Expr) -> sp.Expr:
     an `a` with wider window sums, whose gradient is no weight of single coordinates, with x or y, for which `D` is there, or with
     derivatives of u.
     """
-    a = sp.sympify(a)
+    a, function = (
+        as_expression(a, "the coefficient of DivGrad"),
+        as_expression(function, "what DivGrad takes"),
+    )
     value = sp.Dummy("u", real=True)
     bare = a if a.has(sp.Derivative, Atom) else a.xreplace({u: value})
     if function != u or bare.has(x, y, sp.Derivative, Atom):
@@ -465,6 +485,7 @@ def DivGrad(a: sp.Expr, function: sp.Expr) -> sp.Expr:
             f"DivGrad(a, u) takes a in u, t and window sums, and u itself, got a = {a} and {function}; in the coordinates x, y "
             "write D(a*D(u, x), x) + D(a*D(u, y), y)"
         )
+    _require_derivatives(a)
     wide = [s.kernel for s in collective.window_sums(bare) if s.width > 1]
     if wide:
         raise ValueError(
@@ -477,6 +498,14 @@ def DivGrad(a: sp.Expr, function: sp.Expr) -> sp.Expr:
             along = 2 * EulerDerivative(u) if s == collective.r2 else Drift(u, weights)
             terms.append(derivative(bare, s).xreplace({value: u}) * along)
     return sp.Add(*terms)
+
+
+def _require_derivatives(coefficient: sp.Expr) -> None:
+    """Raises ValueError for max x_i, which is a symbol that no rule here differentiates."""
+    if coefficient.has(collective.coordinate_max):
+        raise ValueError(
+            f"max x_i has no derivatives here: take it out of what is differentiated, {coefficient}"
+        )
 
 
 def _gradient_sum(s: collective.WindowSum) -> sp.Expr:
@@ -532,28 +561,27 @@ def _explicit_laplacian(function: sp.Expr, space: tuple[sp.Symbol, ...]) -> sp.E
 def _explicit_weights(total: sp.Expr, space: tuple[sp.Symbol, ...]) -> list[sp.Expr]:
     """The terms w_i of Σ_i w_i, coefficients exact: a derivative by each window sum, and what is left shared evenly."""
     dim, sums = len(space), collective.window_sums(total)
-    shared = total.xreplace(dict.fromkeys(sums, sp.Integer(0))).xreplace({d: sp.Integer(dim)}) / dim
-    terms = [shared] * dim
+    terms = [total.xreplace(dict.fromkeys(sums, sp.Integer(0))) / dim] * dim
     for s in sums:
-        multiple, factors = sp.diff(total, s).xreplace({d: sp.Integer(dim)}), s.factor_values(dim)
+        multiple, factors = sp.diff(total, s), s.factor_values(dim)
         for i, c in enumerate(space):
             exact = sp.Mul(*(sp.Rational(*float(f[i]).as_integer_ratio()) for f in factors))
             terms[i] += multiple * exact * s.kernel.xreplace({X[0]: c})
-    return terms
+    return [term.xreplace({d: sp.Integer(dim)}) for term in terms]
 
 
 def _weights_at(total: sp.Expr, x: Any, s: Any) -> Any:
     """The terms w_i of Σ_i w_i at one point, (d,)."""
     import jax.numpy as jnp
 
-    dim = x.shape[0]
-    bound, sums = total.xreplace({d: sp.Integer(dim)}), collective.window_sums(total)
-    evaluate = lambda expr: sp.lambdify((X[0], t), expr, modules="jax")(x, s)
-    weights = jnp.zeros_like(x) + evaluate(bound.xreplace(dict.fromkeys(sums, sp.Integer(0))) / dim)
+    dim, sums = x.shape[0], collective.window_sums(total)
+    bind = lambda expr: expr.xreplace({d: sp.Integer(dim)})
+    evaluate = lambda expr: sp.lambdify((X[0], t), bind(expr), modules="jax")(x, s)
+    weights = jnp.zeros_like(x) + evaluate(total.xreplace(dict.fromkeys(sums, sp.Integer(0))) / dim)
     for window in sums:
         given = window.weights(dim)
         coefficients = 1 if given is None else jnp.asarray(given, x.dtype)
-        weights = weights + coefficients * evaluate(sp.diff(bound, window) * window.kernel)
+        weights = weights + coefficients * evaluate(sp.diff(total, window) * window.kernel)
     return weights
 
 

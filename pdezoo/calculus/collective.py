@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from .expressions import as_expression, as_whole, shown
 from .kinks import derivative
 
 d = sp.Symbol("d", integer=True, positive=True)
@@ -50,11 +51,18 @@ class Coefficients:
     """A sequence c_0, c_1, … of independent standard normal numbers, fixed by (seed, stream).
 
     Drawn by NumPy's legacy generator, whose stream is frozen for good, so that an instance is the same
-    everywhere and for ever.
+    everywhere and for ever. Raises ValueError where seed or stream is no whole number from 0 to 2³² − 1.
     """
 
     seed: int
     stream: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("seed", "stream"):
+            number = as_whole(getattr(self, name), f"the {name} of Coefficients")
+            if number >= 2**32:
+                raise ValueError(f"the {name} of Coefficients is below 2³², got {shown(number)}")
+            object.__setattr__(self, name, number)  # of whatever type it was: they are one sequence
 
     def values(self, count: int) -> np.ndarray:
         """The first `count` numbers, float64."""
@@ -63,9 +71,15 @@ class Coefficients:
 
 @dataclass(frozen=True)
 class Indicator:
-    """The sequence that is 1 at the coordinate of number `axis` and 0 elsewhere: Σ_i c_i x_i is then that coordinate."""
+    """The sequence that is 1 at the coordinate of number `axis` and 0 elsewhere: Σ_i c_i x_i is then that coordinate.
+
+    Raises ValueError where `axis` is no whole number from 0.
+    """
 
     axis: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axis", as_whole(self.axis, "the axis of an Indicator"))
 
     def values(self, count: int) -> np.ndarray:
         """Its first `count` numbers, float64."""
@@ -115,12 +129,13 @@ def window_sum(
 ) -> sp.Expr:
     """Σ_p c_p φ(x_p, …, x_{p+w−1}, t), in canonical form: a number times a WindowSum, or a number.
 
-    `width` defaults to what the kernel uses. Equal sums compare equal.
+    `width` defaults to what the kernel uses; it is at most 16. Equal sums compare equal. Raises ValueError for a kernel that is no
+    number or expression, for a width that is no whole number, and for coefficients that are no `Coefficients`.
     """
-    factors: tuple[Factor, ...] = (
-        ((coefficients, 0),) if isinstance(coefficients, Coefficients | Indicator) else tuple(coefficients)
-    )
-    content, kernel = sp.expand(sp.sympify(kernel)).as_content_primitive()
+    kernel, factors = as_expression(kernel, "the kernel of a window sum"), _factors(coefficients)
+    if width is not None and as_whole(width, "the width of a window sum", least=1) > len(X):
+        raise ValueError(f"a window spans at most {len(X)} coordinates, got width={width}")
+    content, kernel = sp.expand(kernel).as_content_primitive()
     if kernel.could_extract_minus_sign():
         content, kernel = -content, -kernel
     used = [X.index(symbol) + 1 for symbol in kernel.free_symbols if symbol in X]
@@ -130,6 +145,27 @@ def window_sum(
     if not factors and not used and t not in kernel.free_symbols:
         return content * kernel * sp.Max(0, d - width + 1)  # no window fits where d < width
     return content * WindowSum(kernel, width, tuple(sorted(factors, key=repr)))
+
+
+def _factors(coefficients: Any) -> tuple[Factor, ...]:
+    """Coefficients as `window_sum` takes them. Raises ValueError for anything else."""
+    if isinstance(coefficients, Coefficients | Indicator):
+        return ((coefficients, 0),)
+    if isinstance(coefficients, tuple) and all(map(_is_factor, coefficients)):
+        return coefficients
+    raise ValueError(
+        f"the coefficients of a window sum are a sequence such as Coefficients(seed=1), got {shown(coefficients)}; write numbers "
+        "that are the same for every window into the kernel"
+    )
+
+
+def _is_factor(value: Any) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and isinstance(value[0], Coefficients | Indicator)
+        and isinstance(value[1], int)
+    )
 
 
 def window_sums(expr: sp.Expr) -> tuple[WindowSum, ...]:
@@ -283,7 +319,7 @@ def weight_terms(total: sp.Expr) -> tuple[tuple[sp.Expr, tuple[Factor, ...]], ..
     The total is a linear combination of window sums of single coordinates, whose coefficients may contain d and t, and of d,
     which is `window_sum(1)`. Raises ValueError for any other.
     """
-    total = sp.sympify(total)
+    total = as_expression(total, "the sum of weights")
     sums = window_sums(total)
     slopes = [derivative(total, s) for s in sums]
     rest = total.xreplace(dict.fromkeys(sums, sp.Integer(0)))

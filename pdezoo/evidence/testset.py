@@ -24,6 +24,7 @@ import numpy as np
 import sympy as sp
 
 from ..calculus.collective import X, t, window_sum, window_sums
+from ..calculus.expressions import as_whole
 from ..domain import Domain
 from ..identity import canonical_value
 from ..lowering.lowered import lower
@@ -39,19 +40,29 @@ _SAMPLE = 8  # points at either end of the set by which a cache knows that its v
 class TestSet:
     """`size` fixed test points of the problem `pde` with exact values; `cache` is a folder that keeps the values on disk.
 
-    A problem whose solution is known at one point only has that one test point. Raises ValueError where `size` is less
-    than 1. `errors(predict)` gives relative L2 and L1 errors of a prediction: √Σ(û−u)²/Σu² and Σ|û−u|/Σ|u|. Where the problem
+    A problem whose solution is known at one point only has that one test point. Raises ValueError where `size` is no whole
+    number of at least 1.
+
+    `errors(predict)` gives relative L2 and L1 errors of a prediction: √Σ(û−u)²/Σu² and Σ|û−u|/Σ|u|. Where the problem
     declares a probe point, it also gives |û−u|/|u| there, as `relative_point`.
     """
 
     __test__ = False  # not a pytest class
 
     def __init__(self, pde: PDE, size: int = 20_000, cache: Path | None = None):
-        if size < 1:
-            raise ValueError(f"a test set has at least one point, got size={size}")
+        size = as_whole(size, "the size of a test set", least=1)
         alone = isinstance(pde.solution, Reference) and pde.solution.at is not None
         self.pde, self.size, self.cache = pde, 1 if alone else size, cache
         self.rows = max(1, min(size, _ELEMENTS // pde.dim))
+
+    def head(self, size: int) -> TestSet:
+        """The test set of this one's first `size` points, with their values where they are known; itself if it has no more."""
+        if size >= self.size:
+            return self
+        part = TestSet(self.pde, size, self.cache)
+        if "table" in vars(self):
+            part.table = {name: values[:size] for name, values in self.table.items()}
+        return part
 
     def chunks(self) -> Iterator[tuple[slice, Points]]:
         """Yields the test points chunk by chunk, float32: a slice of the test set's rows, and the points of these rows.

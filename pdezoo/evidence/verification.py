@@ -24,14 +24,13 @@ import sympy as sp
 
 from ..calculus import atoms, collective
 from ..condition import BoundaryCondition, Condition
-from ..domain import kolmogorov_smirnov_bound
+from ..domain import BadDimension, kolmogorov_smirnov_bound
 from ..lowering.autodiff import nested_autodiff
 from ..lowering.lowered import lower
 from ..lowering.points import Points, in_float64
 from ..pde import PDE
 from ..problem import ClosedForms, ClosedPartials, Problem
 from ..solution import Reference
-from ..validation import BadDimension
 from .boundary import boundary_deviation, misplaced
 from .nulls import degenerate, null_errors
 from .testset import TestSet
@@ -231,7 +230,9 @@ def _instances(pde: PDE, remake: Callable[[int], PDE] | None, dims: list[int]) -
 
 
 def _widest(pde: PDE) -> int:
-    return max((s.width for s in collective.window_sums(pde.exact)), default=1) if pde.exact is not None else 1
+    return (
+        max((s.width for s in collective.window_sums(pde.exact)), default=1) if pde.exact is not None else 1
+    )
 
 
 def _small_dimensions(pde: PDE) -> list[int]:

@@ -179,6 +179,18 @@ def block_of(
     return x.block(start, count) if isinstance(x, Coordinates) else slice_axis(x, start, count, axis=1)
 
 
+def largest_of(x: Coordinates | Float[Array, "batch dim"]) -> Float[Array, " batch"]:
+    """Returns max_i x_i, shape (B,), of an array or of lazy coordinates: block by block where they are not held."""
+    if not isinstance(x, Blockwise):
+        return jnp.max(materialize(x), axis=1)
+    count, rest = divmod(x.shape[1], x.size)
+    largest = lambda start, n: jnp.max(x.block(start, n), axis=1)
+    greater = lambda j, so_far: jnp.maximum(so_far, largest(j * x.size, x.size))
+    # the last block may overlap the one before: a coordinate counts once or twice
+    last = largest(x.shape[1] - x.size, x.size) if rest else largest(0, x.size)
+    return jax.lax.fori_loop(0, count, greater, last)
+
+
 def materialize(x: Coordinates | Float[Array, "batch dim"]) -> Float[Array, "batch dim"]:
     """Returns x as an array of shape (B, d), and an array unchanged."""
     return x.block(0, x.shape[1]) if isinstance(x, Coordinates) else x

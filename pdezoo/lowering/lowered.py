@@ -21,7 +21,7 @@ from ..calculus.collective import WindowSum, X, coordinate_max, d, r2, t, window
 from ..calculus.collective import x as _x
 from ..calculus.collective import y as _y
 from .codegen import compile_expressions
-from .coordinates import Block, Coordinates, block_of, columns_of, materialize, slice_axis
+from .coordinates import Block, Coordinates, block_of, columns_of, largest_of, materialize, slice_axis
 from .points import Points, jet2
 
 
@@ -54,7 +54,7 @@ class Lowered(eqx.Module):
     ) -> tuple[Array, ...]:
         """The outer expressions at given values of the window sums and of x and y, any shapes that broadcast against (B,)."""
         shape = jnp.broadcast_shapes(points.x.shape[:1], *(jnp.shape(s) for s in (*sums, *coordinates)))
-        largest = jnp.max(points.x, axis=1) if self.uses_max else 0.0
+        largest = largest_of(points.x) if self.uses_max else 0.0
         values = self.outer(*sums, largest, *coordinates, times_of(points))
         return tuple(jnp.broadcast_to(jnp.asarray(v, points.x.dtype), shape) for v in values)
 

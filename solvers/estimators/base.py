@@ -19,6 +19,7 @@ from pdezoo import (
     Points,
     WeightedAtom,
     atom_text,
+    coordinate_max,
     u,
 )
 
@@ -62,6 +63,8 @@ class Estimator(ABC):
         if beyond:
             has, can = ", ".join(map(atom_text, beyond)), ", ".join(map(_kind_text, self.atoms))
             return f"the operator has {has}; {type(self).__name__} estimates {can} only"
+        if pde.ansatz.offset.has(coordinate_max):
+            return "its ansatz has max x_i, which has no derivatives here"
         return None
 
 

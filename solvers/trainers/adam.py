@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +57,8 @@ class ForwardGradient(Adam):
     It is unbiased, and nothing is stored for a reverse pass; E|g − ∇L|² = (P + 1)/q |∇L|² for P parameters. Raises
     ValueError for fewer than one query.
     """
+
+    reverse_mode: ClassVar[bool] = False
 
     queries: int = 1
 

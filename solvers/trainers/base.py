@@ -89,6 +89,10 @@ class Trainer(ABC):
 
     wants_residuals: ClassVar[bool] = False
     """Whether `step` is to be handed a `LeastSquares`, which only losses that are sums of squares can give."""
+    reverse_mode: ClassVar[bool] = True
+    """Whether `step` may differentiate the loss by reverse mode. Where it may not, the terms of soft conditions use none
+    either: they sample the axes of a gradient in x.
+    """
 
     @abstractmethod
     def init(self, params: Params, steps: int) -> Any:

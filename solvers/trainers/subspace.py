@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -56,6 +56,8 @@ class SubspaceZO(Trainer):
     coordinates mean something else. `common` false gives the two sides independent points and ξ, which is the ablation.
     Raises ValueError for numbers out of range, and for `common` false where `epsilon` is 0.
     """
+
+    reverse_mode: ClassVar[bool] = False
 
     learning_rate: float = 1e-4
     final_rate: float = 0.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,8 @@ class ZerothOrder(Trainer):
     cost two a query and are right to O(μ²); the loss they report is the mean of those that they evaluate.
     `learning_rate` goes linearly to `final_rate`. Raises ValueError for a `mu` that is not positive and a chunk below 1.
     """
+
+    reverse_mode: ClassVar[bool] = False
 
     learning_rate: float = 1e-3
     final_rate: float = 0.0
@@ -225,6 +227,8 @@ class ZOHybrid(Trainer):
     step of the coarse stage costs q + 1 losses, one of the fine stage P + 1. Raises ValueError for numbers out of
     range, here or in one of its two stages.
     """
+
+    reverse_mode: ClassVar[bool] = False
 
     learning_rate: float = 1e-3
     final_rate: float = 0.0

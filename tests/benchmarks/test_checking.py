@@ -68,6 +68,11 @@ def undocumented(dim: int):
     return toy(dim)
 
 
+def documented_at_length(dim: int):
+    """Δu + u² = g on the unit ball, with u = 0 on the sphere, which is a sentence that goes on for longer than a line is."""
+    return toy(dim)
+
+
 def raises(dim: int):
     """Cannot be made."""
     raise ZeroDivisionError("in here")
@@ -82,6 +87,7 @@ DEFECTS = {
     wrong_source: {"residual", "source"},
     wrong_radius: {"condition"},
     undocumented: {"made"},
+    documented_at_length: {"made"},
     raises: {"made"},
     needlessly_warned: {"proof"},
 }

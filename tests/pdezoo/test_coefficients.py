@@ -22,6 +22,7 @@ from pdezoo import (
     Ball,
     Box,
     Coefficients,
+    Condition,
     D,
     DivGrad,
     Drift,
@@ -29,10 +30,12 @@ from pdezoo import (
     EulerDerivative,
     Exact,
     Gaussian,
+    GradNorm1,
     GradNormSq,
     Laplacian,
     Points,
     X,
+    coordinate_max,
     d,
     describe,
     in_float64,
@@ -261,6 +264,71 @@ def test_a_coefficient_wider_than_the_problem_is_refused() -> None:
     with pytest.raises(pdezoo.BadDimension, match="≥ 3, got 2"):
         make(2)
     assert make(3).dim == 3
+
+
+@pytest.mark.parametrize("part", ["factor", "offset", "source", "target"])
+def test_so_is_any_other_part_that_is_wider(part: str) -> None:
+    triples, domain = window_sum(X[0] * X[1] * X[2]), Gaussian(2, horizon=1.0)
+    sound = PDE(Dt(u) - Laplacian(u), domain, Ansatz(), Exact(r2 + 2 * d * t))
+    changes: dict[str, dict[str, Any]] = {
+        "factor": {"ansatz": Ansatz(triples)},
+        "offset": {"ansatz": Ansatz(1, triples)},
+        "source": {"source": triples},
+        "target": {"conditions": (Condition(0.0, triples, 1.0),)},
+    }
+    with pytest.raises(pdezoo.BadDimension, match="≥ 3, got 2"):
+        replace(sound, **changes[part])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda: DivGrad(1 + coordinate_max, u), "max x_i has no derivatives here"),
+        (lambda: D(coordinate_max * u, x), "max x_i has no derivatives here"),
+        (
+            lambda: replace(channel(1), operator=coordinate_max * D(u, t), enhanced=(x,)),
+            "max x_i has no deriv",
+        ),
+        (lambda: replace(cooling(3), enhanced=(t,)), "D differentiates u.* got"),
+        (
+            lambda: PDE(GradNorm1(u), Box(3), Ansatz(), Exact(WAVES)),
+            "closed form for functions of one plain sum",
+        ),
+        (lambda: PDE(u, Box(3), Ansatz(), Exact(window_sum(r2 * X[0]))), "window sums do not nest"),
+        (
+            lambda: PDE(10**40 * u, Box(3), Ansatz(), Exact(r2)),
+            r"a number above 1e\+38, which float32 cannot hold",
+        ),
+    ],
+)
+def test_what_has_no_calculus_is_refused_when_the_problem_is_made(wrong: Any, words: str) -> None:
+    """It would be taken for a constant, or fail only when the problem is lowered."""
+    with pytest.raises(ValueError, match=words):
+        wrong()
+
+
+def test_no_estimator_takes_an_offset_that_has_no_derivatives() -> None:
+    """max x_i in the offset would be a constant along every axis."""
+    pde = PDE(GradNormSq(u) + u, Gaussian(3, horizon=1.0), Ansatz(t, coordinate_max), Exact(r2))
+    trained = [s for s in map(solvers.make, solvers.names()) if isinstance(s, solvers.NeuralSolver)]
+    assert len(trained) > 20
+    assert {s.name for s in trained if s.unsupported(pde) is None} == set()
+
+
+def test_kernels_may_contain_the_dimension() -> None:
+    """Weights b_i = cos(x_i / d), by the calculus, by its definition and by automatic differentiation, against NumPy."""
+    weights, at = window_sum(sp.cos(X[0] / d)), points(3)
+    a = np.asarray(at.x, float)
+    want = np.sum(np.cos(a / 3) * 2 * a, axis=1)
+    atom = Drift(u, weights)
+    problem = PDE(atom, Gaussian(3), Ansatz(), Exact(r2)).lower()
+    by_autodiff = in_float64(
+        lambda p: jax.vmap(atom.autodiff(lambda x, s: jnp.sum(x**2)))(p.x, jnp.zeros(len(p.x))), at
+    )
+    explicit, space = expand(r2, 3)
+    by_definition = sp.lambdify(space, atom.definition(explicit, space))(*a.T)
+    for found in (in_float64(problem.source, at)[0], by_autodiff, by_definition):
+        np.testing.assert_allclose(found, want, rtol=1e-12)
 
 
 @pytest.mark.slow

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ import sympy as sp
 from scipy import stats
 
 import pdezoo
-from pdezoo import Ball, Points, in_float64
+from pdezoo import BadDimension, Ball, Box, BrownianTube, Gaussian, Points, in_float64
 from pdezoo.calculus import collective
 from pdezoo.lowering.lowered import lower
 
@@ -67,3 +70,49 @@ def test_the_ansatz_vanishes_on_the_sphere_and_only_there(radius: object) -> Non
     on, inside = (in_float64(factor, Points(direction * ball.size * s))[0] for s in (1.0, 0.9))
     assert np.abs(on).max() < 1e-13
     np.testing.assert_allclose(inside, 1 - 0.81, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda: Ball(0), "a dimension is a whole number of at least 1, got int 0"),
+        (lambda: Box(2.0), "a dimension is a whole number of at least 1, got float 2.0"),
+        (lambda: Gaussian(True), "a dimension is a whole number"),
+        (lambda: Ball(10**400), "a dimension is below 2³¹"),
+        (lambda: Ball(3, 0), "the radius of a ball is positive, got 0"),
+        (lambda: Ball(3, -1), "the radius of a ball is positive, got -1"),
+        (lambda: Ball(3, float("nan")), "the radius of a ball is a finite real number"),
+        (lambda: Ball(3, "1"), "the radius of a ball is a number or a SymPy expression, got str '1'"),
+        (lambda: Ball(3, sp.Symbol("R")), "the radius of a ball is a finite real number, got Symbol R"),
+        (lambda: Ball(3, 1e200), "between 1e-18 and 1e18"),
+        (lambda: Ball(3, 10**400), "below 1e308"),
+        (lambda: Box(2, 1, 0), "a box has low < high"),
+        (lambda: Box(2, (0, 0), (1, 0)), "a box has low < high"),
+        (lambda: Box(2, 1, 1 + 1e-12), "low < high in float32"),
+        (lambda: Box(2, [0, 0]), "`low` of a box, a number or a tuple of numbers, .* got list"),
+        (lambda: Box(2, 0, (1, 1, 1)), "has one for each of 2 coordinates"),
+        (lambda: Box(2, 0, float("inf")), "`high` of a box, .* finite"),
+        (lambda: Box(2, 0, None), "`high` of a box, .* got NoneType"),
+        (lambda: Gaussian(2, horizon=0), "the horizon of a domain is positive"),
+        (lambda: Gaussian(2, scale=-1.0), "the scale of a domain is positive"),
+        (lambda: BrownianTube(2, None), "give it a horizon"),
+    ],
+)
+def test_numbers_that_make_no_domain_are_refused(wrong: Callable[[], Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        wrong()
+
+
+@pytest.mark.parametrize("domain", [Ball, Box, Gaussian, lambda dim: BrownianTube(dim, 1.0)])
+def test_a_dimension_that_is_none_is_told_from_other_mistakes(domain: Callable[[Any], Any]) -> None:
+    """Harness and contract ask for dimensions that a problem may not have."""
+    with pytest.raises(BadDimension, match="whole number of at least 1, got int 0"):
+        domain(0)
+
+
+def test_numbers_of_sympy_and_numpy_are_numbers() -> None:
+    """What is drawn and named is what Python's own number gives."""
+    one = Box(2, (np.float32(0), 0), (sp.pi, sp.Rational(1, 2)), sp.Integer(2), np.float64(3))
+    assert one == Box(2, (0.0, 0), (float(sp.pi), 0.5), 2.0, 3.0)
+    points = one.sample(jax.random.key(0), 4)
+    assert bool(one.contains(points).all())

@@ -99,7 +99,13 @@ def test_two_phases_neither_overflow_nor_cancel() -> None:
     assert np.abs(rough - fine).max() < 1e-5 * np.abs(fine).max()
 
 
-@pytest.mark.parametrize("name", [n for n in EVERY if n not in SWOLLEN])
+def first_of_each_family(names: list[str]) -> list[Any]:
+    """All of them; those beyond the first of their family among the slow tests."""
+    first = {n.partition("/")[0]: n for n in reversed(names)}.values()
+    return [pytest.param(n, marks=[] if n in first else [pytest.mark.slow]) for n in names]
+
+
+@pytest.mark.parametrize("name", first_of_each_family([n for n in EVERY if n not in SWOLLEN]))
 def test_closed_forms_agree_in_both_precisions(name: str) -> None:
     """Derivatives of factor and offset, float32 against float64."""
     pde = pdezoo.make(name)

@@ -49,6 +49,7 @@ def test_what_is_read_off_the_files_is_what_importing_them_registers(layer: str)
     }
     assert listed == imported
     assert all(e.summary.endswith((".", ")")) for e in listed.values())
+    assert max(len(e.summary) for e in listed.values()) <= 100  # a line of `pdezoo list`
 
 
 @pytest.mark.parametrize("layer", REGISTRIES)
@@ -223,6 +224,35 @@ def test_a_broken_file_of_the_folder_is_listed_and_takes_nothing_with_it(
     assert "NameError" in str(registry.catalogue()["fails"].error)
     with pytest.raises(BrokenPlugin, match="line 1"):
         registry.factory("no-python")
+
+
+ENCODINGS = {
+    "a byte-order mark, as Notepad and PowerShell write it": ("utf-8-sig", "", "\n"),
+    "a declared encoding": ("latin-1", "# -*- coding: latin-1 -*-\n", "\n"),
+    "line ends of Windows": ("utf-8", "", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("written", ENCODINGS)
+def test_a_file_that_python_can_read_is_listed_and_imported(
+    written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the registry reads is what the import system does, whatever the editor that wrote it."""
+    encoding, head, end = ENCODINGS[written]
+    source = (head + SOUND.replace("Sound.", "Sound, Größe é.")).replace("\n", end)
+    folder = tmp_path / "zz_folder"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("register = None\n")
+    (folder / "sound.py").write_bytes(source.encode(encoding))
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("zz_folder", "zz_folder.sound"):
+        sys.modules.pop(name, None)
+    registry = Registry("thing", "zz_folder", "zz.nothing")
+    monkeypatch.setattr(importlib.import_module("zz_folder"), "register", registry.register)
+    (entry,) = registry.catalogue().values()
+    assert (entry.error, entry.summary, entry.variants) == (None, "Sound, Größe é.", ("a", "b"))
+    assert registry.factory("sound")() is None
+    assert registry._registered["sound"] == entry
 
 
 @pytest.mark.parametrize("variant", ["γ=1", "two body", "a/b", "", "x" * 130, 3])

@@ -11,7 +11,19 @@ import pytest
 from scipy.stats import kstest
 
 import pdezoo
-from pdezoo import Ball, Points, materialize, stream_normals, streamed_product
+from pdezoo import (
+    PDE,
+    Ansatz,
+    Ball,
+    Exact,
+    Points,
+    coordinate_max,
+    materialize,
+    r2,
+    stream_normals,
+    streamed_product,
+    u,
+)
 from pdezoo.lowering import coordinates
 
 
@@ -73,6 +85,16 @@ def test_sources_and_ansatz_are_those_of_arrays(name: str, form: str, monkeypatc
         strict=True,
     ):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [333, 250, 1000])
+def test_the_largest_coordinate_is_that_of_the_array(size: int) -> None:
+    """max x_i as a coefficient, of coordinates in blocks that do and do not divide the dimension, and of factored ones."""
+    ball = Ball(1000)
+    operator = PDE(coordinate_max * u, ball, Ansatz(), Exact(r2), source=r2).lower().operator
+    for points in (ball.stream(jax.random.key(2), 4, size), ball.factored(jax.random.key(2), 4)):
+        (found,) = operator(jnp.full(4, 2.0), points=points)
+        np.testing.assert_allclose(found, 2 * np.asarray(materialize(points.x)).max(axis=1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("form", ["streamed", "factored"])

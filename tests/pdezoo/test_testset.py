@@ -113,7 +113,7 @@ def test_coefficients_come_of_the_instance_seed_alone(pde) -> None:
 
 
 def test_a_set_needs_points(pde) -> None:
-    with pytest.raises(ValueError, match="at least one point"):
+    with pytest.raises(ValueError, match="size of a test set is a whole number of at least 1"):
         TestSet(pde, 0)
 
 

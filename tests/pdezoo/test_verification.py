@@ -143,7 +143,9 @@ def test_the_audit_tells_a_leak() -> None:
 
 def still(dim: int, solution: Any) -> PDE:
     """Δu = g on the unit ball, with nothing that holds a condition."""
-    return PDE(Laplacian(u), Ball(dim), pdezoo.Ansatz(sp.Integer(1), sp.Integer(0)), Exact(solution), name="still")
+    return PDE(
+        Laplacian(u), Ball(dim), pdezoo.Ansatz(sp.Integer(1), sp.Integer(0)), Exact(solution), name="still"
+    )
 
 
 HARMONIC = {

@@ -120,6 +120,22 @@ def test_a_plugin_adds_a_problem_and_a_solver(toy: Path) -> None:
     assert "toy-helmholtz" in found["hint"]
 
 
+def test_other_tests_do_not_depend_on_what_is_installed(toy: Path) -> None:
+    """Those over the registry are over the project's own rows, on the machine of a plug-in's author too."""
+    shared = str(Path(__file__).parent.with_name("conftest.py"))
+    found = python(
+        toy,
+        f"""
+        import json, runpy, pdezoo, solvers
+        seen = lambda: ["toy-helmholtz" in pdezoo.catalogue(), "toy-descent" in solvers.catalogue()]
+        before = seen()
+        runpy.run_path({shared!r})["hide_installed_plugins"]()
+        print(json.dumps([before, seen()]))
+        """,
+    )
+    assert found == [[True, True], [False, False]]
+
+
 def test_a_plugin_may_be_imported_before_it_is_listed(toy: Path) -> None:
     """As its author does in a notebook."""
     found = python(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.flatten_util import ravel_pytree
 
+import pdezoo
 from pdezoo import (
     PDE,
     Ansatz,
@@ -23,7 +25,9 @@ from pdezoo import (
     BoundaryPoints,
     Box,
     BrownianTube,
+    Condition,
     D,
+    Dt,
     Exact,
     Formula,
     Gaussian,
@@ -33,6 +37,7 @@ from pdezoo import (
     Reference,
     TestSet,
     X,
+    d,
     describe,
     dirichlet,
     in_float64,
@@ -57,10 +62,12 @@ from solvers import (
     NeuralSolver,
     OffsetMLP,
     PeriodicFeatures,
+    catalogue,
     make,
     residual_kernel,
 )
-from solvers.loss import condition_loss, condition_terms
+from solvers.loss import condition_loss, condition_terms, sampled_square
+from solvers.trainers.base import Objective
 
 SMALL = MLP(width=24, depth=3)
 WAVE = window_sum(sp.cos(X[0]) + X[0])
@@ -110,13 +117,17 @@ def test_points_of_a_sphere() -> None:
 
 
 def test_points_of_a_box() -> None:
-    """All 2d faces equally often, one face where it is asked for, uniform along it and in time."""
+    """All 2d faces as often as they are large, one face where it is asked for, uniform along it and in time.
+
+    The box is 1 × 2 × 3: two faces of area 6, two of 3 and two of 2, 22 in all.
+    """
     domain = Box(3, (0.0, -1.0, 2.0), (1.0, 1.0, 5.0), horizon=4.0)
     on = jax.jit(domain.boundary, static_argnums=(1, 2))
-    points, normals = on(jax.random.key(0), 6000)
+    points, normals = on(jax.random.key(0), 6600)
     faces, counts = np.unique(np.asarray(normals), axis=0, return_counts=True)
     assert len(faces) == 6
-    assert np.abs(counts - 1000).max() < 150
+    areas = np.abs(faces) @ [6, 3, 2]
+    np.testing.assert_allclose(counts, 300 * areas, atol=150)
     assert bool(jnp.all(domain.contains(points)))
     assert not bool(jnp.any(domain.contains(points._replace(x=points.x + 1e-3 * normals))))
     points, normals = on(jax.random.key(1), 4000, (2, -1))
@@ -128,6 +139,14 @@ def test_points_of_a_box() -> None:
     np.testing.assert_allclose(points.x[:, 1], -1)
     assert np.unique(np.asarray(across), axis=0).tolist() == [[0, 2, 0]]
     assert domain.period == (1, 2, 3)
+
+
+def test_a_mean_over_the_boundary_of_a_box_is_a_surface_integral() -> None:
+    """∮ x² / ∮ 1 over a 10 × 1 rectangle: two sides of length 10 with ∫x² = 1000/3, one of length 1 with x² = 100."""
+    points, _ = Box(2, 0.0, (10.0, 1.0)).boundary(jax.random.key(0), 40_000)
+    assert np.mean(np.asarray(points.x[:, 0], np.float64) ** 2) == pytest.approx(
+        (2000 / 3 + 100) / 22, rel=0.02
+    )
 
 
 number = st.floats(-3, 3, width=16)
@@ -178,8 +197,8 @@ def test_terms_on_faces(condition: Any, want: float) -> None:
     [
         (lambda: robin(0, 0), "has α or β other than 0"),
         (lambda: dirichlet(weight=0), "the weight of a condition is positive, got 0"),
-        (lambda: neumann(weight=float("nan")), "weight is a finite number"),
-        (lambda: Periodic(-1), "axis is a number from 0"),
+        (lambda: neumann(weight=float("nan")), "weight of a condition is a finite"),
+        (lambda: Periodic(-1), "axis. of a periodic condition is a whole number of at least 0"),
         (lambda: ball(dirichlet(face=(0, 1))), "a ball has one face"),
         (lambda: ball(Periodic(0)), "Ball has no opposite faces; periodic conditions need a Box"),
         (lambda: box(neumann(face=(2, 1))), "axes 0 to 1, got axis 2"),
@@ -300,6 +319,88 @@ def test_the_kernel_of_residuals_is_that_of_their_jacobian() -> None:
     residuals, loss, kernel, want = found()
     np.testing.assert_allclose(jnp.mean(residuals**2), loss, rtol=1e-5)
     np.testing.assert_allclose(kernel, want, rtol=1e-3, atol=1e-3 * float(jnp.abs(want).max()))
+
+
+def _perceptron(key: Any, inputs: int) -> Any:
+    return eqx.nn.MLP(inputs, "scalar", 8, 2, jnp.tanh, key=key)
+
+
+def at_the_end(dim: int) -> PDE:
+    """A problem in time whose loss weighs the gradient of u − target at t = 1."""
+    target = window_sum(sp.sin(X[0] * X[1]))
+    return PDE(
+        Dt(u) + Laplacian(u),
+        BrownianTube(dim, 1.0),
+        Ansatz(1 + r2 / d, window_sum(X[0])),
+        Exact(target),
+        conditions=(Condition(1.0, target, weight=2.0, gradient_weight=0.5),),
+    )
+
+
+@pytest.mark.parametrize(
+    "network", [MLP(8, 2), OffsetMLP(8, 2), EquinoxNetwork(_perceptron)], ids=lambda n: type(n).__name__
+)
+def test_the_gradient_of_a_gap_along_all_axes_is_the_whole_one(network: Any) -> None:
+    """Forward mode along d axes, against reverse mode."""
+    problem = jax.tree.map(jnp.asarray, at_the_end(4).lower())
+    field = Field(problem, network.init(jax.random.key(0), 4, True), network)
+    losses = jax.jit(lambda: [condition_loss(field, jax.random.key(1), 5, mode) for mode in (True, False)])()
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_the_gradient_of_a_gap_along_sampled_axes_is_unbiased() -> None:
+    """At 40 dimensions, over 400 sets of axes at the same points."""
+    problem = jax.tree.map(jnp.asarray, at_the_end(40).lower())
+    field = Field(problem, SMALL.init(jax.random.key(0), 40, True), SMALL)
+    points = problem.sample(jax.random.key(1), 3)._replace(t=jnp.ones(3))
+
+    def gap(where: Any) -> Any:
+        at = points._replace(x=where)
+        return jnp.sum(field.value(at) - problem.targets(at)[0])
+
+    want = jax.jit(lambda: jnp.sum(jax.grad(gap)(points.x) ** 2, axis=1))()
+    keys = jax.random.split(jax.random.key(2), 400)
+    seen = np.asarray(jax.jit(jax.vmap(lambda k: sampled_square(field, 0, points, k)))(keys), np.float64)
+    assert np.all(seen.std(axis=0) > 0.01 * want)
+    assert np.all(np.abs(seen.mean(axis=0) - want) < 4 * seen.std(axis=0) / 400**0.5)
+
+
+def trainers() -> dict[str, Any]:
+    """One of every trainer of the project's own rows, by the name of its class."""
+    made = (make(entry.name) for entry in catalogue().values() if entry.origin == "pdezoo")
+    return {type(s.trainer).__name__: s.trainer for s in made if isinstance(s, NeuralSolver)}
+
+
+@pytest.mark.parametrize("name", trainers())
+def test_trainers_use_reverse_mode_where_they_declare_it(name: str) -> None:
+    """A loop whose length is a number of the computation has a forward derivative, and no reverse one."""
+    trainer = trainers()[name]
+
+    def value(params: Any, key: Any) -> Any:
+        rounds = 2 + jax.random.randint(key, (), 0, 1)
+        return jax.lax.fori_loop(0, rounds, lambda _, total: total + jnp.sum(params["w"] ** 2), 0.0)
+
+    def step() -> Any:
+        params, state = trainer.start({"w": jnp.ones((6, 4))}, 10)
+        free, fixed = eqx.partition(params, eqx.is_inexact_array)
+        loss = Objective(lambda p, k: value(eqx.combine(p, fixed), k))
+        return trainer.step(loss, free, state, jax.random.key(0))
+
+    if trainer.reverse_mode:
+        with pytest.raises(ValueError, match="Reverse-mode"):
+            jax.eval_shape(step)
+    else:
+        jax.eval_shape(step)
+
+
+def test_weights_that_are_replayed_train_on_a_condition_with_a_gradient() -> None:
+    """They cannot be differentiated by reverse mode, and the terms of a forward-only row need none."""
+    solver, pde = make("sdze-replay", width=8, depth=2), pdezoo.make("semilinear-heat/soft", dim=20)
+    assert any(getattr(c, "gradient_weight", 0) for c in pde.conditions)
+    assert solver.unsupported(pde) is None
+    problem = pde.lower()
+    after = jax.eval_shape(lambda: solver.step(problem, solver.init(problem, 0, 10), 4))
+    assert after.loss.shape == ()
 
 
 class _Wanting(Adam):

@@ -10,14 +10,24 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pdezoo
 import solvers
+from pdezoo import TestSet
 
 PDE = pdezoo.make("poisson/two-body", dim=4)
+OTHER = pdezoo.make("poisson/two-body", dim=5)
 SOLVER = solvers.make("stde", width=8, depth=2, samples=2)
+RIGHT: dict[str, st.SearchStrategy] = {
+    "steps": st.one_of(st.integers(0, 2), st.builds(np.int32, st.integers(0, 2))),
+    "batch": st.integers(1, 3),
+    "seed": st.one_of(st.integers(0, 2**32 - 1), st.builds(np.uint8, st.integers(0, 255))),
+    "evaluations": st.integers(1, 2**31 - 1),
+    "seconds": st.sampled_from([None, 0, 0.0, 1e9, np.float32(1e9), float("inf")]),
+    "test": st.sampled_from([None, TestSet(PDE, 2)]),
+}
 WRONG: dict[str, Any] = {
     "steps": st.one_of(
         st.floats(), st.integers(max_value=-1), st.integers(min_value=2**31), st.text(), st.booleans()
@@ -27,15 +37,33 @@ WRONG: dict[str, Any] = {
     ),
     "seed": st.one_of(st.floats(), st.integers(max_value=-1), st.integers(min_value=2**32), st.none()),
     "evaluations": st.one_of(st.floats(), st.integers(max_value=0), st.none()),
-    "seconds": st.one_of(st.floats(max_value=-1e-9), st.just(float("nan")), st.text()),
+    "seconds": st.one_of(st.floats(max_value=-1e-9), st.just(float("nan")), st.text(), st.booleans()),
+    "test": st.one_of(st.integers(), st.text(), st.just(PDE), st.just(TestSet), st.just(TestSet(OTHER, 2))),
+    "progress": st.one_of(st.integers(), st.text().filter(lambda s: s != "auto"), st.just(np.ones(2))),
+    "pde": st.one_of(st.integers(), st.text(), st.none(), st.just(type(PDE)), st.just(PDE.operator)),
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.fuzz
 @given(data=st.data())
-def test_a_number_that_cannot_be_meant_is_refused_by_its_name(name: str, data: st.DataObject) -> None:
-    with pytest.raises(ValueError, match=name):
-        SOLVER.fit(PDE, **{"steps": 3, name: data.draw(WRONG[name])}, progress=None)
+def test_what_cannot_be_meant_is_refused_by_its_name(data: st.DataObject) -> None:
+    """One argument is wrong, all others are any that can be meant."""
+    wrong = data.draw(st.sampled_from(sorted(WRONG)))
+    arguments = {name: data.draw(strategy) for name, strategy in RIGHT.items()}
+    arguments |= {"pde": PDE, "progress": None, wrong: data.draw(WRONG[wrong])}
+    with pytest.raises(ValueError, match="a PDE" if wrong == "pde" else wrong):
+        SOLVER.fit(**arguments)
+
+
+@pytest.mark.fuzz
+@settings(max_examples=2 if settings().max_examples < 1000 else 100)
+@given(arguments=st.fixed_dictionaries(RIGHT))
+def test_what_can_be_meant_is_trained(arguments: dict[str, Any]) -> None:
+    """Every example compiles for seconds: 2 by default, 100 with `make fuzz`."""
+    result = SOLVER.fit(PDE, **arguments, progress=None)
+    assert result.status == "ok"
+    assert result.steps == (0 if arguments["seconds"] == 0 else arguments["steps"])
+    assert (result.errors is None) == (arguments["test"] is None)
 
 
 def test_numpy_integers_are_numbers() -> None:
@@ -67,7 +95,9 @@ STRICT: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("setting", STRICT)
+@pytest.mark.parametrize(
+    "setting", [pytest.param(s, marks=[pytest.mark.slow] if "errors" in s else []) for s in STRICT]
+)
 def test_strict_settings_change_nothing(setting: str) -> None:
     usual = _errors_of_a_fit()
     strict: AbstractContextManager[Any] = STRICT[setting]()

@@ -55,8 +55,21 @@ CROSSES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "problem"), CROSSES)
-@pytest.mark.parametrize("make", [perceptron, Waves])
+QUICK = ("stde", "exact")
+"""The estimators of the default tests for the second module; the others are among the slow ones."""
+
+
+def crosses() -> list[Any]:
+    """Every module with every estimator on every problem."""
+    slow = lambda make, name: [pytest.mark.slow] if make is Waves and name not in QUICK else []
+    return [
+        pytest.param(name, problem, make, marks=slow(make, name))
+        for make in (perceptron, Waves)
+        for name, problem in CROSSES
+    ]
+
+
+@pytest.mark.parametrize(("name", "problem", "make"), crosses())
 def test_every_estimator_takes_any_module(name: str, problem: str, make: Any) -> None:
     """With all axes they are exact, in double precision, against nested autodiff; HTE in the mean of so many signs that it is."""
     try:
@@ -163,8 +176,10 @@ def test_u_asked_wrongly_says_how(still: Result, moving: Result) -> None:
 ROWS = [
     ("stde", "poisson/two-body", {"samples": 3}),
     ("sdze-replay", "poisson/two-body", {"rank": 2, "refresh": 2}),
-    ("sp-fo", "hjb/corrected", {"parameters": 40, "batch": 4}),
-    ("rs-pinn-hybrid", "poisson/two-body", {"samples": 4, "biased": 0.25}),
+    pytest.param("sp-fo", "hjb/corrected", {"parameters": 40, "batch": 4}, marks=pytest.mark.slow),
+    pytest.param(
+        "rs-pinn-hybrid", "poisson/two-body", {"samples": 4, "biased": 0.25}, marks=pytest.mark.slow
+    ),
 ]
 
 

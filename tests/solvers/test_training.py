@@ -25,8 +25,10 @@ from solvers import (
     NeuralSolver,
     Objective,
     SquaredLoss,
+    training,
 )
 from solvers.loss import Residual
+from solvers.neural import Compiled
 
 SMALL = {"width": 16, "depth": 3}
 DRAWS = 4000
@@ -185,15 +187,18 @@ def stde() -> NeuralSolver:
 def fitted(stde: NeuralSolver, pde: PDE, test: TestSet) -> tuple:
     """A result and everything that its progress callback was told."""
     calls: list[tuple] = []
-    result = stde.fit(
-        pde, steps=60, seed=1, batch=8, test=test, progress=lambda *c: calls.append(c), evaluations=4
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_SHARE", math.inf)  # of the time; here every evaluation is wanted
+        result = stde.fit(
+            pde, steps=60, seed=1, batch=8, test=test, progress=lambda *c: calls.append(c), evaluations=4
+        )
     return result, calls
 
 
 def test_result_and_history(fitted: tuple, test: TestSet) -> None:
     result, calls = fitted
-    assert (result.status, result.reason, result.steps) == ("ok", "", 60)
+    assert (result.status, result.reason, result.steps, result.planned_steps) == ("ok", "", 60, 60)
+    assert result.processor_seconds > 0
     assert result.forward_evaluations == 60
     assert [h["step"] for h in result.history] == [c[0] for c in calls]
     assert result.history[-1]["step"] == 60
@@ -303,10 +308,101 @@ def test_a_large_learning_rate_diverges_cleanly(pde: PDE) -> None:
     assert math.isfinite(result.loss)
 
 
-def test_a_budget_of_seconds_ends_training(stde: NeuralSolver, pde: PDE) -> None:
-    result = stde.fit(pde, steps=10**7, batch=8, seconds=1e-6, progress=None)
-    assert result.status == "ok"
-    assert 1 <= result.steps < 10**6
+class SlowLater:
+    """A clock that passes only while steps are taken: `cost(progress)` seconds each."""
+
+    def __init__(self, cost: Any, monkeypatch: pytest.MonkeyPatch):
+        self.now, self.steps, advance = 0.0, 0, Compiled.advance
+
+        def taking(compiled: Compiled, state: Any, count: int) -> Any:
+            begin = int(state.step)
+            after = advance(compiled, state, count)
+            end = int(after[0].step)
+            self.now += sum(cost(k / compiled.steps) for k in range(begin, end))
+            self.steps += end - begin
+            return after
+
+        monkeypatch.setattr(Compiled, "advance", taking)
+        monkeypatch.setattr(training.time, "perf_counter", lambda: self.now)
+
+
+def test_a_budget_of_seconds_is_a_number_of_steps(
+    stde: NeuralSolver, pde: PDE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step takes 1 ms here: 0.1 s are 100 steps, whatever was asked for above that, and the result is that of 100 steps."""
+    clock = SlowLater(lambda progress: 1e-3, monkeypatch)
+    result = stde.fit(pde, steps=10**7, batch=8, seconds=0.1, progress=None)
+    assert (result.status, result.steps, result.planned_steps) == ("ok", 100, 100)
+    assert clock.steps - 100 < 40  # thrown away
+    asked = stde.fit(pde, steps=100, batch=8, progress=None)
+    same(result.params, asked.params)
+    assert stde.fit(pde, steps=50, batch=8, seconds=0.1, progress=None).steps == 50
+    assert stde.fit(pde, steps=10, batch=8, seconds=1e-9, progress=None).steps == 1
+
+
+def test_calibration_sees_that_a_later_part_costs_more(
+    stde: NeuralSolver, pde: PDE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SlowLater(lambda progress: 1e-3 if progress < 0.5 else 4e-3, monkeypatch)
+    result = stde.fit(pde, steps=10**6, batch=8, seconds=1.0, progress=None)
+    assert 0.7 < result.seconds < 1.3
+
+
+def test_schedules_end_with_the_budget(pde: PDE, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss is told that the training is over, and a trainer whose state depends on the number of steps is made for it."""
+    SlowLater(lambda progress: 1e-3, monkeypatch)
+    hybrid = solvers.make("rs-pinn-hybrid", samples=2, **SMALL)
+    seen: list[float] = []
+    monkeypatch.setattr(
+        HybridLoss,
+        "__call__",
+        lambda self, residual, key, progress: (
+            jax.debug.callback(lambda p: seen.append(float(p)), progress),
+            SquaredLoss()(residual, key, progress),
+        )[1],
+    )
+    hybrid.fit(pde, steps=10**6, batch=4, seconds=0.05, progress=None)
+    jax.effects_barrier()
+    assert max(seen[-10:]) == pytest.approx(0.98)
+    sdze = solvers.make("sdze", rank=2, refresh=5, **SMALL)
+    budget = sdze.fit(pde, steps=10**6, batch=4, seconds=0.02, progress=None)
+    assert 18 <= budget.steps <= 20
+    same(budget.params, sdze.fit(pde, steps=budget.steps, batch=4, progress=None).params)
+
+
+def test_evaluations_on_the_way_take_a_tenth_of_the_time(
+    stde: NeuralSolver, pde: PDE, test: TestSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps of 1 ms, evaluations of 4.9 ms: 100 steps pay for two of the ten; the last value is that of the whole set."""
+    clock = SlowLater(lambda progress: 1e-3, monkeypatch)
+    predictor = Compiled.predictor
+
+    def costly(compiled: Compiled, params: Any) -> Any:
+        predict = predictor(compiled, params)
+
+        def evaluate(points: Any) -> Any:
+            clock.now += 4.9e-3
+            return predict(points)
+
+        return evaluate
+
+    monkeypatch.setattr(Compiled, "predictor", costly)
+    result = stde.fit(pde, steps=110, batch=8, test=test, evaluations=11, progress=None)
+    measured = [h["step"] for h in result.history if "relative_l2" in h]
+    assert measured == [50, 100, 110]
+    assert result.history[-1]["relative_l2"] == result.errors["relative_l2"]
+    assert (
+        stde.fit(pde, steps=20, batch=8, test=test, evaluations=10, progress=None).history[-1]["step"] == 20
+    )
+
+
+def test_progress_is_measured_on_the_first_points(pde: PDE) -> None:
+    """A set whose points do not fit into one chunk is evaluated on its first chunks on the way: at least 100 points."""
+    whole = TestSet(pde, 1000)
+    whole.rows = 60
+    glances = training._Glances(whole, steps=10, evaluations=2)
+    assert glances._test.size == 120
+    np.testing.assert_array_equal(glances._test.exact, whole.exact[:120])
 
 
 def test_no_seconds_is_no_training_and_none_is_no_limit(stde: NeuralSolver, pde: PDE, test: TestSet) -> None:
