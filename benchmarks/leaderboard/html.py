@@ -111,7 +111,8 @@ def _glance(sets: Sequence[Sequence[Group]]) -> _Html:
 def _glance_row(index: int, group: Group) -> _Html:
     best = group.best
     ranked = [row for row in group.rows if row.rank is not None and row.median("steps_per_second")]
-    fastest = max(ranked, key=lambda row: row.median("steps_per_second") or 0.0, default=None)
+    alone = [row for row in ranked if not row.in_competition]
+    fastest = max(alone, key=lambda row: row.median("steps_per_second") or 0.0, default=None)
     rate = METRICS["steps_per_second"]
     speed = (
         f"{fastest.label}, {rate.text(fastest.median('steps_per_second'))} {rate.head}" if fastest else "–"

@@ -150,8 +150,11 @@ def _measured(cell: Published, group: Group, row: Row) -> Comparison:
 
 
 def _is_of_one_kind(cell: Published, group: Group, row: Row) -> bool:
-    """Whether ours is a number of the kind that is printed: of an accelerator, and of its allocator where it is memory."""
+    """Whether ours is a number of the kind that is printed: of an accelerator, of its allocator where it is memory, and of a
+    machine without other work where it is speed.
+    """
     if cell.metric not in _OF_AN_ACCELERATOR:
         return True
-    accelerated = all(environment.platform != "cpu" for environment in group.environments)
-    return accelerated and (cell.metric != "peak-memory" or row.peak_of == "device")
+    if any(environment.platform == "cpu" for environment in group.environments):
+        return False
+    return row.peak_of == "device" if cell.metric == "peak-memory" else not row.in_competition

@@ -89,11 +89,13 @@ class Row:
 
     `label` tells rows of one solver apart. `status` and `reason` are those of the worst replicate. `given` names the
     hyperparameters that were given, without which it is the solver as registered. `peak_of` says whose memory `peak_bytes` is,
-    the device's or the process's. `cut_short` says how many steps were taken where the training budget ended first. `reference` is
-    the null predictor against which `skill` is meant. `skill_interval` has the ends of the 90 % interval of the skill;
-    `beats_reference` and `beats_affine` say whether the error is below that of the reference, and of the best affine function,
-    beyond the resolution. They are None where there are too few replicates. `rank` is shared by rows that cannot be told apart,
-    and `ranks` has the lowest and highest rank that the row may have.
+    the device's or the process's. `in_competition` says that other work was seen beside a replicate, so that its times are not
+    the solver's own; None that nobody looked. `cut_short` says how many steps were taken where the training budget ended first.
+
+    `reference` is the null predictor against which `skill` is meant. `skill_interval` has the ends of the 90 % interval of the
+    skill; `beats_reference` and `beats_affine` say whether the error is below that of the reference, and of the best affine
+    function, beyond the resolution. They are None where there are too few replicates. `rank` is shared by rows that cannot be
+    told apart, and `ranks` has the lowest and highest rank that the row may have.
     """
 
     solver: str
@@ -107,6 +109,7 @@ class Row:
     kind: Kind = Kind.SOLVER
     given: tuple[str, ...] = ()
     peak_of: PeakOf | None = None
+    in_competition: bool | None = None
     test_set_error: TestSetError | None = None
     cut_short: str = ""
     reference: Reference = Reference.CONSTANT
@@ -400,9 +403,15 @@ def _row(
     given = min((tuple(sorted(record.cell.solver.given)) for record in records), key=len)
     short = _cut_short(list(ran.values()), protocol) if kind is Kind.SOLVER else ""
     peaks = {record.metrics.peak_of for record in records if record.metrics.peak_bytes is not None}
-    return replace(
-        row, given=given, peak_of=peaks.pop() if len(peaks) == 1 else None, cut_short=short
-    ), sample
+    looked = [known for record in records if (known := record.in_competition) is not None]
+    told = replace(
+        row,
+        given=given,
+        peak_of=peaks.pop() if len(peaks) == 1 else None,
+        in_competition=any(looked) if looked else None,
+        cut_short=short,
+    )
+    return told, sample
 
 
 def _kind(records: Sequence[Record]) -> Kind:
@@ -472,11 +481,16 @@ def _test_set_error(outcomes: Sequence[_Outcome], test_size: int) -> TestSetErro
 
 
 def _cut_short(outcomes: Sequence[_Outcome], protocol: Protocol) -> str:
-    """Returns how many steps were taken where the training budget in seconds ended first; else ""."""
+    """Returns how many steps were taken where the training budget in seconds ended first; else "".
+
+    In records without a plan of the steps, schedules ran over all steps that were asked for: they were cut off.
+    """
     taken = [o.metrics.steps for o in outcomes if o.status is Status.OK and o.metrics.steps is not None]
     if not taken or protocol.seconds is None or min(taken) >= protocol.steps:
         return ""
-    return f"{statistics.median_low(taken):,} of {protocol.steps:,} steps in the time given"
+    took = f"{statistics.median_low(taken):,} of {protocol.steps:,} steps in the time given"
+    planned = all(o.metrics.planned_steps is not None for o in outcomes if o.status is Status.OK)
+    return took if planned else f"{took}, cut off before its schedule ended"
 
 
 def _summary(metric: str, outcomes: Sequence[_Outcome]) -> Summary | None:

@@ -65,9 +65,10 @@ def _metric_text(name: str, metric: Metric) -> Callable[[Row], str]:
     def text(row: Row) -> str:
         median = row.median(name)
         summary = row.metrics.get(name)
+        star = "*" if metric.timed and row.in_competition and median is not None else ""
         if median is None or summary is None or not metric.ranged or summary.low == summary.high:
-            return metric.text(median)
-        return f"{metric.text(median)} [{metric.text(summary.low)}–{metric.text(summary.high)}]"
+            return metric.text(median) + star
+        return f"{metric.text(median)} [{metric.text(summary.low)}–{metric.text(summary.high)}]{star}"
 
     return text
 
@@ -103,7 +104,8 @@ EXPLANATION = (
     f"{MIN_REPLICATES} replicates or more, none failed, and the interval of its skill is above 0. Rank k means that k − 1 ranked "
     "rows have a smaller error beyond the resolution: the interval of the paired differences and the error of the test set. Rows "
     "that cannot be told apart share a rank; in brackets are the ranks that a row may have. Null predictors need no training: "
-    "oracles use the solution and are references, baselines do not and are ranked. Peak memory is the accelerator's; on a CPU it "
+    "oracles use the solution and are references, baselines do not and are ranked. A star marks times beside other work, which are "
+    "no comparison. Peak memory is the accelerator's; on a CPU it "
     "is the whole process's, some 350 MB of it the interpreter's and JAX's own. Cells of different problem, protocol or machine "
     "are never ranked together."
 )

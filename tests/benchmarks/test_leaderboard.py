@@ -51,7 +51,11 @@ def test_a_failed_seed_is_an_infinite_error(make_record):
 def test_a_training_that_ran_out_of_time_says_so(make_record):
     record = make_record("a", 0.05)
     short = record.model_copy(update={"metrics": record.metrics.model_copy(update={"steps": 4})})
-    assert "4 of 10 steps" in by_label(only(leaderboard([short])))["a"].note
+    assert "4 of 10 steps in the time given, cut off" in by_label(only(leaderboard([short])))["a"].note
+    planned = short.model_copy(update={"metrics": short.metrics.model_copy(update={"planned_steps": 4})})
+    note = by_label(only(leaderboard([planned])))["a"].note
+    assert "4 of 10 steps in the time given" in note
+    assert "cut off" not in note
     assert "steps" not in by_label(only(leaderboard([record])))["a"].note
 
 
@@ -78,6 +82,19 @@ def test_other_problem_protocol_or_machine_is_another_group(make_record):
 def test_the_newest_record_of_a_cell_replaces_older_ones(make_record):
     row = by_label(only(leaderboard([make_record("a", 0.01), make_record("a", 0.09, minutes=1)])))["a"]
     assert (row.n, row.error) == (1, 0.09)
+
+
+def test_times_beside_other_work_are_marked_and_not_the_fastest(make_replicates):
+    quiet = make_replicates("quiet", 0.05, 0.05, 0.05)
+    busy = []
+    for record in make_replicates("busy", 0.05, 0.05, 0.05):
+        more = {"steps_per_second": 900.0, "bystanders": 0.9}
+        busy.append(record.model_copy(update={"metrics": record.metrics.model_copy(update=more)}))
+    board = leaderboard([*quiet, *busy])
+    rows, columns = by_label(only(board)), {column.head: column for column in tables.COLUMNS}
+    assert [columns["steps/s"].text(rows[name]) for name in ("quiet", "busy")] == ["100", "900*"]
+    assert columns["relative L2"].text(rows["busy"]) == "0.05"
+    assert "quiet, 100 steps/s" in html.html(board)
 
 
 def test_median_and_range_over_seeds(make_record):

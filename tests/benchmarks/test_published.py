@@ -136,6 +136,9 @@ def test_no_speed_or_memory_of_a_processor_is_divided_by_an_accelerators(make_re
         assert one.status == "measured, 1/1 replicates"
     (speed,) = beside([on(process, **GPU)])
     assert speed.ratio == 2.0
+    busy = process.model_copy(update={"metrics": process.metrics.model_copy(update={"bystanders": 0.9})})
+    (competing,) = beside([on(busy, **GPU)])
+    assert (competing.ours, competing.ratio) == (100.0, None)
     (whole_process,) = beside([on(process, **GPU)], memory)
     assert (whole_process.ours, whole_process.ratio) == (100.0, None)
     (allocator,) = beside([of_device(on(process, **GPU))], memory)
