@@ -119,11 +119,19 @@ def run(
     ],
     solver: Annotated[str, typer.Argument(help="A solver, such as stde.")],
     dim: Annotated[str | None, typer.Option(help="Dimensions, such as 1e5 or 100,1000.")] = None,
-    seeds: Annotated[str, typer.Option(help="How many training seeds, or which: 5, or 3,7.")] = "1",
+    replicates: Annotated[
+        str | None,
+        typer.Option(help="How many replicates, or which: instance k with training seed k. A rank needs 3."),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="How many training seeds of one instance, or which: 5, or 3,7.")
+    ] = None,
     steps: Annotated[str | None, typer.Option(help="Training steps; default: the protocol's.")] = None,
     batch: Annotated[str | None, typer.Option(help="Residual points a step.")] = None,
     protocol: Annotated[str, typer.Option(help="paper or quick.")] = "paper",
-    instance: Annotated[str, typer.Option(help="Instance seed of the problem's coefficients.")] = "0",
+    instance: Annotated[
+        str | None, typer.Option(help="Instance seed of the problem's coefficients; default: 0.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Hyperparameter, such as samples=32.")
     ] = None,
@@ -139,7 +147,8 @@ def run(
     from benchmarks.commands import run, sweep
 
     used = run.adjusted(protocol, steps=steps, batch=batch, wall_limit=wall_limit, memory_limit=memory_limit)
-    requests = run.requests(pde, solver, dim, seeds, instance, set_ or [], used)
+    repeated = run.repetitions(replicates, seeds, instance)
+    requests = run.requests(pde, solver, dim, repeated, set_ or [], used)
     raise typer.Exit(
         sweep.measure_all(requests, store, workers, redo, json, strict=True, exclusive=exclusive)
     )

@@ -23,6 +23,7 @@ from benchmarks.records.record import Cell
 
 _REGISTERED = re.compile(r'^@register\(\s*"([^"]+)"', re.MULTILINE)
 _SEES_SOLUTION = re.compile(r"^    sees_solution: ClassVar\[bool\] = True$", re.MULTILINE)
+"""Marks a file of solvers that is left out whole: the null predictors stand in one file, and train nothing."""
 PROTOCOL = protocol("quick").but(seconds=None)
 DIMS = [100, 1_000]
 

@@ -31,11 +31,13 @@ class PDE:
     """N[u] = g on a domain, with an ansatz that meets the conditions and a known solution u*.
 
     The source g is derived: N applied to u*, by exact calculus. Where the equation has none, say so with
-    `source=0`, and `verify` proves it. `conditions` are soft. `nulls` are further predictors, by name, that training has
-    to beat: SymPy expressions that may contain `g`, or Formulas. `probe` is a point (x, t), x the value that all coordinates share,
-    at which the error is reported too. `enhanced` names coordinates in which the residual is
-    differentiated too (a gradient-enhanced loss), with the weight of those terms. `caveat` says what is known to be wrong
-    with the problem as its authors state it: its checks may then fail, and are reported as an audit.
+    `source=0`, and `verify` proves it. `conditions` are soft. `nulls` and `baselines` are further predictors, by name, that need
+    no training: SymPy expressions that may contain `g`, or Formulas. A baseline is made of the data of the problem (operator,
+    source, boundary, initial and terminal values) and is ranked like a solver; a null uses u*, which no solver may, and is a
+    reference line. `probe` is a point (x, t), x the value that all coordinates share, at which the error is reported too.
+    `enhanced` names coordinates in which the residual is differentiated too (a gradient-enhanced loss), with the weight of those
+    terms. `caveat` says what is known to be wrong with the problem as its authors state it: its checks may then fail, and are
+    reported as an audit.
     """
 
     operator: Any
@@ -45,6 +47,7 @@ class PDE:
     source: Any = None
     conditions: tuple[SoftCondition, ...] = ()
     nulls: Mapping[str, Any] | None = None
+    baselines: Mapping[str, Any] | None = None
     probe: tuple[float, float] | None = None
     enhanced: tuple[Any, ...] = ()
     enhanced_weight: float = 0.0
@@ -129,8 +132,21 @@ class PDE:
 
     @cached_property
     def exact_nulls(self) -> dict[str, Any]:
-        """The declared null predictors: expressions, or formulas as they are."""
-        return {name: self._null(null) for name, null in (self.nulls or {}).items()}
+        """The declared null predictors, of both kinds: expressions, or formulas as they are."""
+        return {name: self._null(null) for name, null in self.declared_nulls.items()}
+
+    @property
+    def declared_nulls(self) -> dict[str, Any]:
+        """The null predictors as they are declared: those that use the solution, and the baselines, which do not."""
+        return {**(self.nulls or {}), **(self.baselines or {})}
+
+    @property
+    def baseline_names(self) -> tuple[str, ...]:
+        """The names of the null predictors that use no solution: `zero`, the ansatz alone, and the declared baselines.
+
+        All others are oracles: `constant` and `affine` are fitted on the solution, and `nulls` are declared to use it.
+        """
+        return ("zero", *(self.baselines or {}))
 
     def _null(self, null: Any) -> Any:
         return null if isinstance(null, Formula) else sp.sympify(null).xreplace({g: self.exact_source})

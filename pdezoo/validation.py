@@ -52,7 +52,7 @@ def require_problem(pde: PDE) -> None:
         f"the null predictor {name!r}": as_expression(null, f"the null predictor {name!r}").xreplace(
             {g: sp.Integer(0)}
         )
-        for name, null in (pde.nulls or {}).items()
+        for name, null in pde.declared_nulls.items()
         if not isinstance(null, Formula)
     }
     for condition in pde.conditions:
@@ -109,10 +109,7 @@ def _require_types(pde: PDE) -> None:
             )
         if isinstance(condition, Condition) and pde.domain.horizon is None:
             raise ValueError("a condition at one time belongs to a domain with time: give it a horizon")
-    if pde.nulls is not None and not (
-        isinstance(pde.nulls, Mapping) and all(isinstance(n, str) for n in pde.nulls)
-    ):
-        raise ValueError(f"`nulls` maps names to expressions or Formulas, got {pde.nulls!r:.80}")
+    _require_nulls(pde)
     if pde.probe is not None:
         object.__setattr__(pde, "probe", as_place(pde.probe, "`probe`"))
     set_numbers(pde, "a PDE", "enhanced_weight", least=0)
@@ -120,6 +117,23 @@ def _require_types(pde: PDE) -> None:
     for name in ("caveat", "name"):
         if not isinstance(getattr(pde, name), str):
             raise ValueError(f"`{name}` is a text, got {getattr(pde, name)!r:.80}")
+
+
+def _require_nulls(pde: Any) -> None:
+    """Raises ValueError unless `nulls` and `baselines` map names, each given once, to predictors."""
+    seen = {"zero", "constant", "affine"}
+    for field in ("nulls", "baselines"):
+        value = getattr(pde, field)
+        if value is None:
+            continue
+        if not (isinstance(value, Mapping) and all(isinstance(name, str) for name in value)):
+            raise ValueError(f"`{field}` maps names to expressions or Formulas, got {value!r:.80}")
+        if again := sorted(seen & value.keys()):
+            raise ValueError(
+                f"every problem has the null predictors zero, constant and affine, and each of the others is either a null "
+                f"(it uses the solution) or a baseline (it does not), got {again[0]!r} twice; name it otherwise"
+            )
+        seen |= value.keys()
 
 
 class _Grammar:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.leaderboard.published import Comparison, comparisons, published
+from benchmarks.leaderboard.published import VALUE, Comparison, comparisons, published
 from benchmarks.leaderboard.ranking import Leaderboard
 from benchmarks.leaderboard.ranking import leaderboard as make_leaderboard
+from benchmarks.planning.subjects import keep_off_accelerators, reference_value
 from benchmarks.records.errors import UserError
 from benchmarks.terminal.output import stdout, write_file
 from benchmarks.terminal.parsing import names_it
@@ -35,11 +36,19 @@ def leaderboard(shape: str, output: Path | None, against: str | None, pattern: s
     if not chosen:
         raise UserError(f"there are no records of {pattern[:60]!r} in {root}; `pdezoo run` makes some")
     board = make_leaderboard(chosen)
-    cells = comparisons(board, published()) if against else []
+    cells = _beside(board, pattern) if against else []
     if shape == "text" and output is None:
         _print_tables(board, cells)
     else:
         _write(_rendered(shape, board, cells), output)
+
+
+def _beside(board: Leaderboard, pattern: str) -> list[Comparison]:
+    """Returns the papers' numbers for the chosen problems beside ours; those without a counterpart are listed with all problems."""
+    chosen = [cell for cell in published() if names_it(pattern, cell.problem)]
+    if any(cell.metric == VALUE for cell in chosen):
+        keep_off_accelerators()
+    return comparisons(board, chosen, reference_value)
 
 
 def _print_tables(board: Leaderboard, cells: list[Comparison]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.planning import matrix
 from benchmarks.planning.matrix import Request, unique
 from benchmarks.planning.subjects import broken, families, keep_off_accelerators, make, names, subjects
 from benchmarks.records.errors import UserError
@@ -11,7 +12,6 @@ from benchmarks.terminal.parsing import (
     duration,
     hyperparameter,
     require_known,
-    seeds,
     size,
     whole,
 )
@@ -29,10 +29,16 @@ def adjusted(name: str, **options: str | None) -> Protocol:
 
 
 def requests(
-    pde: str, solver: str, dim: str | None, seed_text: str, instance: str, settings: list[str], used: Protocol
+    pde: str,
+    solver: str,
+    dim: str | None,
+    repeated: list[tuple[int, list[int]]],
+    settings: list[str],
+    used: Protocol,
 ) -> list[Request]:
-    """Returns the cells of one problem and one solver. Raises UserError for an unknown name, a bad number or an impossible
-    dimension.
+    """Returns the cells of one problem and one solver, at `repeated` instance seeds, each with its training seeds.
+
+    Raises UserError for an unknown name, a bad number or an impossible dimension.
 
     The bare name of a family stands for its first variant. A broken plug-in may be named too: its cells become rows with the
     reason.
@@ -41,11 +47,26 @@ def requests(
     pde = first.get(pde) or require_known("problem", pde, [*pdes, *first, *no_pdes])
     require_known("solver", solver, [*solvers, *no_solvers])
     given = tuple(hyperparameter(text) for text in settings)
-    chosen, own = seeds(seed_text), whole(instance, "an instance seed", 0, 2**31 - 1)
     dims = dimensions(dim) if dim is not None else [_only_dimension(pde)]
     for d in dims:
         _require_dimension(pde, d)
-    return unique(Request(pde, d, own, solver, given, used, seed) for d in dims for seed in chosen)
+    return unique(
+        Request(pde, d, instance, solver, given, used, seed)
+        for d in dims
+        for instance, trained in repeated
+        for seed in trained
+    )
+
+
+def repetitions(
+    replicates: str | None, seed_text: str | None, instance: str | None
+) -> list[tuple[int, list[int]]]:
+    """Returns the instance seeds with their training seeds, as text from the command line asks for them.
+
+    Raises UserError for a bad number, and for replicates beside one of the others.
+    """
+    own = None if instance is None else [whole(instance, "an instance seed", 0, 2**31 - 1)]
+    return matrix.repetitions(replicates, seed_text, own)
 
 
 def _require_dimension(pde: str, dim: int) -> None:

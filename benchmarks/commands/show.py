@@ -73,6 +73,7 @@ def _problem(name: str, dim: str | None, latex: bool) -> dict[str, Any]:
         **pdezoo.describe(pde, latex),
         "references": ", ".join(_citations(pde.name.partition("/")[0])) or "none recorded",
         "null errors": {null: f"{error:.3g}" for null, error in audit["null_errors"].items()},
+        "baselines": f"{', '.join(pde.baseline_names)}: they use no solution, the other null predictors do",
         "degenerate": "yes: an affine function solves it for practical purposes"
         if audit["degenerate"]
         else "no",

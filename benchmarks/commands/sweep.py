@@ -170,7 +170,7 @@ def _style(record: Record) -> str:
 
 def _cells(record: Record) -> tuple[str, ...]:
     cell = record.cell
-    identity = (cell.problem.name, f"{cell.problem.dim:,}", cell.solver.name, str(cell.seed))
+    identity = (cell.problem.name, f"{cell.problem.dim:,}", cell.solver.name, cell.repetition)
     starred = "*" if record.in_competition else ""
     numbers = (
         metric.text(value) + (starred if metric.timed and value is not None else "")
@@ -202,7 +202,7 @@ def dry_run(
     for row in rows:
         limits = f"{units.seconds(row['wall_limit'])}, {units.size(row['memory_limit'])}"
         predicted = (units.seconds(row["seconds"]), units.size(row["peak_bytes"]))
-        table.add_row(row["problem"], f"{row['dim']:,}", row["solver"], str(row["seed"]), *predicted, limits)
+        table.add_row(row["problem"], f"{row['dim']:,}", row["solver"], row["repetition"], *predicted, limits)
     output.stdout().print(table)
     left = f"{len(rows)} cells to measure, {len(work.done)} done"
     print(f"{left}; about {units.seconds(total)} with {count} worker(s)" if total else left)
@@ -216,7 +216,9 @@ def _forecast(job: Job, forecaster: Forecaster) -> dict[str, Any]:
         "dim": cell.problem.dim,
         "solver": cell.solver.name,
         "hyperparameters": cell.solver.hyperparameters,
+        "instance": cell.problem.seed,
         "seed": cell.seed,
+        "repetition": cell.repetition,
         "seconds": 0.0 if job.outcome else predicted.seconds,
         "peak_bytes": 0 if job.outcome else predicted.peak_bytes,
         "foregone": str(job.outcome.status) if job.outcome else None,

@@ -72,7 +72,7 @@ def _measure(cell: Cell, progress: Any, lib: Subjects, device: Device, cache: Pa
         return Outcome(Status.ERROR, Cause.CHANGED, changed)
     if unsupported := solver.unsupported(pde):
         return Outcome(Status.UNSUPPORTED, Cause.UNSUPPORTED, unsupported)
-    fields = {"sees_solution": _sees_solution(solver)}
+    fields = {"sees_solution": _sees_solution(solver), "baselines": _baselines(pde)}
     if too_large := _over_device_limit(cell, solver, pde):
         return Outcome(Status.OOM, Cause.ESTIMATE, too_large, fields=fields)
     test = lib.test_set(pde, size=cell.protocol.test_size, cache=cache)
@@ -96,6 +96,11 @@ def _sees_solution(solver: Any) -> bool:
     have no such declaration.
     """
     return getattr(solver, "sees_solution", False)
+
+
+def _baselines(pde: Any) -> tuple[str, ...] | None:
+    """Returns the names of the null predictors that use no solution; None on commits at which problems do not declare them."""
+    return getattr(pde, "baseline_names", None)
 
 
 def _changed(cell: Cell, pde: Any, solver: Any) -> str | None:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.leaderboard.ranking import Group
+from benchmarks.leaderboard.ranking import Group, Kind
 from benchmarks.records.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ _NULLS = (("constant", (0, (5, 2))), ("affine", (0, (1, 1.5))))
 
 
 def series_names(groups: Sequence[Group]) -> list[str]:
-    """Returns the solvers of the groups, without null predictors, in the order of their colours."""
-    return sorted({row.label for group in groups for row in group.rows if not row.is_null})
+    """Returns the solvers of the groups, and the baselines that have a rank in one of them, in the order of their colours."""
+    rows = [row for group in groups for row in group.rows]
+    return sorted({r.label for r in rows if r.kind is Kind.SOLVER or (r.kind is Kind.BASELINE and r.rank)})
 
 
 def scaling(
@@ -95,7 +96,7 @@ def comparable(groups: Sequence[Group]) -> list[list[Group]]:
     """Collects the groups that differ in their dimension alone, each set sorted by dimension."""
     panels: dict[tuple, list[Group]] = defaultdict(list)
     for group in groups:
-        panels[(group.problem, group.instance, group.protocol.fingerprint, group.machine)].append(group)
+        panels[(group.problem, group.instances, group.protocol.fingerprint, group.machine)].append(group)
     return [sorted(members, key=lambda group: group.dim) for members in panels.values()]
 
 
@@ -116,7 +117,14 @@ def _conditions(group: Group) -> str:
 
 
 def _name(group: Group) -> str:
-    return f"{group.problem}, instance {group.instance}" if group.instance else group.problem
+    return f"{group.problem}{instances(group)}"
+
+
+def instances(group: Group) -> str:
+    """Returns the instances of a group as the end of a title: nothing for instance 0 alone."""
+    if group.instances == (0,):
+        return ""
+    return f", instance{'s' if len(group.instances) > 1 else ''} {', '.join(map(str, group.instances))}"
 
 
 def style(ink: str, faint: str) -> dict[Any, Any]:
@@ -160,7 +168,7 @@ def _widen(axis: Axes) -> None:
 
 def _draw_nulls(axis: Axes, groups: Sequence[Group], faint: str) -> None:
     for name, dashes in _NULLS:
-        points = [(g.dim, g.nulls[name].relative_l2) for g in groups if name in g.nulls]
+        points = [(g.dim, g.nulls[name]) for g in groups if name in g.nulls]
         points = [(d, value) for d, value in points if value > 0]
         if points:
             label = f"null: {name}"

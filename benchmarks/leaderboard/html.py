@@ -7,13 +7,15 @@ from html import escape
 
 from benchmarks.leaderboard import figure
 from benchmarks.leaderboard.published import Comparison
-from benchmarks.leaderboard.ranking import Group, Leaderboard, Row
+from benchmarks.leaderboard.ranking import Group, Kind, Leaderboard, Row
 from benchmarks.leaderboard.tables import (
+    BESIDE,
     COLUMNS,
     DEGENERATE,
     EXPLANATION,
     beside_cells,
     described,
+    fingerprints,
     title,
 )
 from benchmarks.records.metrics import METRICS
@@ -78,7 +80,7 @@ def html(board: Leaderboard, cells: Sequence[Comparison] = ()) -> str:
         *(_section(index, groups, names) for index, groups in enumerate(sets)),
     ]
     if cells:
-        body += [_tag("h2", "Beside the papers"), _beside(cells)]
+        body += [_tag("h2", "Beside the papers"), _tag("p", BESIDE), _beside(cells)]
     return _document("pdezoo leaderboard", [*body, _footer(board)])
 
 
@@ -109,20 +111,19 @@ def _glance(sets: Sequence[Sequence[Group]]) -> _Html:
 def _glance_row(index: int, group: Group) -> _Html:
     best = group.best
     ranked = [row for row in group.rows if row.rank is not None and row.median("steps_per_second")]
-    fastest = max(ranked, key=lambda row: row.median("steps_per_second") or 0.0, default=None)
+    alone = [row for row in ranked if not row.in_competition]
+    fastest = max(alone, key=lambda row: row.median("steps_per_second") or 0.0, default=None)
     rate = METRICS["steps_per_second"]
     speed = (
         f"{fastest.label}, {rate.text(fastest.median('steps_per_second'))} {rate.head}" if fastest else "–"
     )
-    nulls = " / ".join(
-        number(group.nulls[n].relative_l2) if n in group.nulls else "–" for n in ("constant", "affine")
-    )
+    nulls = " / ".join(number(group.nulls[n]) if n in group.nulls else "–" for n in ("constant", "affine"))
     link = _tag("a", group.problem, href=f"#set-{index}")
     texts = [
         _tag("td", link, *_flags(group), class_="text name"),
         _tag("td", f"{group.dim:,}"),
-        _tag("td", number(best.error) if best else "none above the null"),
-        _tag("td", _winner(best), class_="text"),
+        _tag("td", number(best.error) if best else "no row is ranked"),
+        _tag("td", _winners(group), class_="text"),
         _tag("td", nulls),
         _tag("td", speed, class_="text"),
         _tag("td", f"{group.machine}, {group.protocol.name}", class_="text"),
@@ -130,10 +131,10 @@ def _glance_row(index: int, group: Group) -> _Html:
     return _tag("tr", *texts)
 
 
-def _winner(best: Row | None) -> str:
-    if best is None:
-        return "–"
-    return f"{best.label} ({best.note})" if best.note else best.label
+def _winners(group: Group) -> str:
+    """Returns the rows of rank 1, which are several where they cannot be told apart."""
+    named = [f"{row.label} ({row.note})" if row.note else row.label for row in group.leaders]
+    return " = ".join(named) or "–"
 
 
 def _flags(group: Group) -> list[str]:
@@ -147,7 +148,7 @@ def _section(index: int, groups: Sequence[Group], names: Sequence[str]) -> _Html
     words = f"{first.machine} · {described(first.protocol)}"
     drawing = _tag("figure", _Html(figure.svg(groups, names)))
     tables = [part for group in groups for part in _group(group)]
-    name = first.problem + (f", instance {first.instance}" if first.instance else "")
+    name = first.problem + figure.instances(first)
     return _tag(
         "section", _tag("h2", name), _tag("p", words, class_="caption"), drawing, *tables, id=f"set-{index}"
     )
@@ -155,7 +156,7 @@ def _section(index: int, groups: Sequence[Group], names: Sequence[str]) -> _Html
 
 def _group(group: Group) -> list[_Html]:
     heads = [_tag("th", column.head, class_="" if column.is_number else "text") for column in COLUMNS]
-    identity = f"problem fingerprint {group.fingerprint or 'none'} · {_software(group.environments)}"
+    identity = f"{fingerprints(group, 64)} · {_software(group.environments)}"
     return [
         _tag("h3", title(group), *_flags(group)),
         _table(heads, [_row(row) for row in group.rows]),
@@ -177,7 +178,15 @@ def _software(environments: Sequence[Environment]) -> str:
 
 
 def _row(row: Row) -> _Html:
-    kind = "null" if row.is_null else "failed" if row.error is None else "first" if row.rank == 1 else ""
+    kind = (
+        "null"
+        if row.kind is Kind.ORACLE
+        else "failed"
+        if row.error is None
+        else "first"
+        if row.rank == 1
+        else ""
+    )
     return _tag("tr", *(_cell(row, index) for index in range(len(COLUMNS))), class_=kind)
 
 

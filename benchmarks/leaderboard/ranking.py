@@ -1,9 +1,13 @@
-"""Makes of records groups of comparable rows, with ranks and their intervals. `tables`, `html` and `figure` render them.
+"""Makes of records groups of comparable rows, with ranks and ties. `tables`, `html` and `figure` render them.
 
-A group has the cells of one problem fingerprint, protocol fingerprint and machine. A row is a solver with its hyperparameters;
-its numbers are medians over the training seeds, where a seed that failed counts as the table of metrics says: with an infinite
-error, which is not left out. Only rows with a skill above 0 are ranked. The null predictors are fitted to the solution, which no
-solver may see, and are shown without a rank.
+A group has the cells of one problem, protocol and machine, and one kind of repetition: instance k with training seed k for
+k = 0, 1, 2, …, or many training seeds on one instance. A row is a solver with its hyperparameters; its numbers are medians over
+the replicates, where a replicate that failed counts as the table of metrics says: with an infinite error, which is not left out.
+
+A row is ranked if it has `MIN_REPLICATES`, all of which ended well, and the interval of its skill is above 0. Its rank is one
+more than the number of ranked rows whose error is smaller beyond the resolution, so that rows which cannot be told apart share
+a rank; every pair is judged by the replicates that both have. Oracles, which use the solution, are reference lines without a
+rank; baselines, which need no training and use no solution, are ranked like any solver.
 """
 
 from __future__ import annotations
@@ -13,26 +17,52 @@ import json
 import math
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from benchmarks.records.metrics import METRICS, Errors, skill
+from benchmarks.leaderboard.intervals import MIN_REPLICATES, Interval, Replicate, Sample, of_ratio
+from benchmarks.records.metrics import METRICS, Errors, Metrics, PeakOf, skill
 from benchmarks.records.protocol import Protocol
 from benchmarks.records.record import Environment, Record, Status
 from benchmarks.records.store import latest
 
 DEGENERATE_BELOW = 1e-2
-MIN_SEEDS_FOR_INTERVAL = 3
-_RESAMPLES = 2_000
-_COVERAGE = (5.0, 95.0)
+EXACT_BELOW = 1e-7
+"""A null predictor with a smaller relative L2 error is exact: float32, in which solvers compute, resolves no less."""
+
+
+class Kind(StrEnum):
+    """What a row is: a solver, or a null predictor that uses the solution (oracle) or does not (baseline)."""
+
+    SOLVER = "solver"
+    BASELINE = "baseline"
+    ORACLE = "oracle"
+
+
+class Reference(StrEnum):
+    """The null predictor against which the skill of a group's rows is meant: the best constant, or the zero network where a
+    constant is exact. There is none where both are exact, and it is unknown where none was measured.
+    """
+
+    CONSTANT = "constant"
+    ZERO = "zero"
+    NONE = "none"
+    UNKNOWN = "unknown"
+
+    @property
+    def words(self) -> str:
+        """What it is, in words."""
+        return {"constant": "the best constant", "zero": "the zero network"}.get(
+            self.value, "a null predictor"
+        )
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The median, least and largest of a metric over the `n` seeds that have a value."""
+    """The median, least and largest of a metric over the `n` replicates that have a value."""
 
     median: float
     low: float
@@ -41,12 +71,31 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A solver with its hyperparameters on one problem: `n` seeds, of which `n_ok` did not fail.
+class TestSetError:
+    """The relative standard error of an error that comes of measuring at so many test points only.
 
-    `label` tells rows of one solver apart. `status` and `reason` are those of the worst seed. `is_null` says that the solver
-    uses the exact solution: it is shown, and never ranked. `cut_short` says how many steps were taken where the training
-    budget ended first. `interval` is the 90 % bootstrap interval of the rank.
+    It is `measured`, or estimated as 1/√n from the number of test points n, in records of the time before it was.
+    """
+
+    __test__ = False  # not a pytest class
+
+    relative: float
+    measured: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """A solver with its hyperparameters on one problem: `n` replicates, of which `n_ok` did not fail.
+
+    `label` tells rows of one solver apart. `status` and `reason` are those of the worst replicate. `given` names the
+    hyperparameters that were given, without which it is the solver as registered. `peak_of` says whose memory `peak_bytes` is,
+    the device's or the process's. `in_competition` says that other work was seen beside a replicate, so that its times are not
+    the solver's own; None that nobody looked. `cut_short` says how many steps were taken where the training budget ended first.
+
+    `reference` is the null predictor against which `skill` is meant. `skill_interval` has the ends of the 90 % interval of the
+    skill; `beats_reference` and `beats_affine` say whether the error is below that of the reference, and of the best affine
+    function, beyond the resolution. They are None where there are too few replicates. `rank` is shared by rows that cannot be
+    told apart, and `ranks` has the lowest and highest rank that the row may have.
     """
 
     solver: str
@@ -57,13 +106,21 @@ class Row:
     status: Status
     reason: str
     metrics: dict[str, Summary]
-    is_null: bool = False
+    kind: Kind = Kind.SOLVER
+    given: tuple[str, ...] = ()
+    peak_of: PeakOf | None = None
+    in_competition: bool | None = None
+    test_set_error: TestSetError | None = None
     cut_short: str = ""
+    reference: Reference = Reference.CONSTANT
+    skill_interval: tuple[float, float] | None = None
+    beats_reference: bool | None = None
+    beats_affine: bool | None = None
     rank: int | None = None
-    interval: tuple[int, int] | None = None
+    ranks: tuple[int, int] | None = None
 
     def median(self, metric: str) -> float | None:
-        """Returns the median of a metric over all seeds tried; None if it is not finite."""
+        """Returns the median of a metric over all replicates tried; None if it is not finite."""
         summary = self.metrics.get(metric)
         return summary.median if summary and math.isfinite(summary.median) else None
 
@@ -73,58 +130,92 @@ class Row:
         return self.median("relative_l2")
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """All hyperparameters by name, with the name of their part before it where it is needed to tell two apart."""
+        return _flat(json.loads(self.hyperparameters))
+
+    @property
     def skill(self) -> float | None:
-        """The median skill against the best constant; None if it is not finite."""
+        """The median skill against the reference of the group; None if it is not finite."""
         return self.median("skill")
 
     @property
-    def skill_affine(self) -> float | None:
-        """The median skill against the best affine function; None if it is not finite."""
-        return self.median("skill_affine")
+    def is_eligible(self) -> bool:
+        """Whether the row can have a rank: enough replicates, none failed, no use of the solution, skill above 0."""
+        return (
+            self.kind is not Kind.ORACLE
+            and self.n_ok == self.n >= MIN_REPLICATES
+            and bool(self.beats_reference)
+        )
 
     @property
     def note(self) -> str:
-        """The remarks that a reader must know before quoting the row: failures, lack of skill, an early end."""
-        if self.is_null:
-            return "fitted on the solution: not ranked"
+        """The remarks that a reader must know before quoting the row: why it has no rank, failures, an early end."""
+        if self.kind is Kind.ORACLE:
+            return "oracle: uses the solution"
         if self.error is None:
             return f"{self.status}: {self.reason}" if self.reason else str(self.status)
-        parts = [f"{self.n - self.n_ok} of {self.n} seeds failed"] if self.n_ok < self.n else []
-        if self.skill is not None and self.skill <= 0:
-            parts.append("no better than a constant: unranked")
-        elif self.skill_affine is not None and self.skill_affine <= 0:
-            parts.append("a linear model does as well")
+        parts = ["baseline"] if self.kind is Kind.BASELINE else []
+        if self.n_ok < self.n:
+            parts.append(f"{self.n - self.n_ok} of {self.n} replicates failed: unranked")
+        if self.n < MIN_REPLICATES:
+            parts.append(f"{self.n} of {MIN_REPLICATES} replicates: unranked")
+        parts += self._beside_nulls()
         parts += [self.cut_short] if self.cut_short else []
         if (probe := self.median("relative_point")) is not None:
             parts.append(f"at the probe {probe:.2g}")
         return "; ".join(parts)
 
+    def _beside_nulls(self) -> list[str]:
+        if self.reference is Reference.NONE:
+            return ["the ansatz alone is exact: unranked"]
+        if self.reference is Reference.UNKNOWN:
+            return ["no null predictor beside it: unranked"]
+        if self.n_ok < self.n or self.skill is None:
+            return []
+        if self.skill <= 0.0 or self.beats_reference is False:
+            return [f"no better than {self.reference.words}: unranked"]
+        affine = self.median("skill_affine")
+        if self.beats_affine is False or (self.beats_affine is None and affine is not None and affine <= 0.0):
+            return ["a linear model does as well"]
+        return []
+
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that may be compared, since they share a problem instance, a protocol and a machine. `nulls` has the errors of the null
-    predictors by name.
+    """Rows that may be compared, since they share a problem, a protocol, a machine and the kind of repetition.
+
+    `instances` are the seeds of the coefficients, with their `fingerprints`: one instance with many training seeds, or, where
+    there are several, instance k with training seed k. `nulls` has the median relative L2 errors of the null predictors by
+    name, and `reference` is the one against which skill is meant.
     """
 
     problem: str
     dim: int
-    instance: int
-    fingerprint: str | None
+    instances: tuple[int, ...]
+    fingerprints: tuple[str, ...]
     protocol: Protocol
     machine: str
     environments: tuple[Environment, ...]
-    nulls: dict[str, Errors]
+    nulls: dict[str, float]
+    reference: Reference
     rows: tuple[Row, ...]
 
     @property
     def degenerate(self) -> bool:
         """Whether an affine function explains the solution to better than 1 %."""
-        return "affine" in self.nulls and self.nulls["affine"].relative_l2 < DEGENERATE_BELOW
+        return self.nulls.get("affine", math.inf) < DEGENERATE_BELOW
+
+    @property
+    def leaders(self) -> tuple[Row, ...]:
+        """The rows of the best rank, which cannot be told apart."""
+        ranked = [row for row in self.rows if row.rank is not None]
+        return tuple(row for row in ranked if row.rank == ranked[0].rank)
 
     @property
     def best(self) -> Row | None:
-        """The first row of rank 1; None if no row is ranked."""
-        return next((row for row in self.rows if row.rank == 1), None)
+        """The row of the best rank with the smallest error; None if no row is ranked."""
+        return next(iter(self.leaders), None)
 
 
 @dataclass(frozen=True)
@@ -139,11 +230,11 @@ class Leaderboard:
 def leaderboard(records: Iterable[Record]) -> Leaderboard:
     """Makes a leaderboard of the newest record of every cell on every machine."""
     used = _newest(records)
-    grouped: dict[tuple, list[Record]] = defaultdict(list)
+    comparable: dict[tuple, list[Record]] = defaultdict(list)
     for record in used:
-        grouped[_group_key(record)].append(record)
-    groups = tuple(_group(members) for _, members in sorted(grouped.items()))
-    return Leaderboard(groups, result_digest(used), len(used))
+        comparable[_comparable(record)].append(record)
+    groups = [_group(part) for _, members in sorted(comparable.items()) for part in _repetitions(members)]
+    return Leaderboard(tuple(groups), result_digest(used), len(used))
 
 
 def result_digest(records: Iterable[Record]) -> str:
@@ -158,88 +249,257 @@ def _newest(records: Iterable[Record]) -> list[Record]:
     return [record for members in by_machine.values() for record in latest(members).values()]
 
 
-def _group_key(record: Record) -> tuple:
+def _comparable(record: Record) -> tuple:
     problem = record.cell.problem
-    instance = (problem.name, problem.dim, problem.seed, problem.fingerprint or "")
-    return *instance, record.cell.protocol.fingerprint, record.environment.machine
+    return problem.name, problem.dim, record.cell.protocol.fingerprint, record.environment.machine
+
+
+def _repetitions(records: Sequence[Record]) -> list[list[Record]]:
+    """Splits records of one problem, protocol and machine into groups by how measurements are repeated.
+
+    Records of instance k with training seed k are one group, if there are several such instances. All records of one instance
+    and fingerprint are a group, unless they are in that one already; a record may be in both.
+    """
+    own_seed = _of_one_definition([r for r in records if r.cell.problem.seed == r.cell.seed])
+    several = len({record.cell.problem.seed for record in own_seed}) > 1
+    across = own_seed if several else []
+    covered = {record.digest for record in across}
+    single: dict[tuple[int, str], list[Record]] = defaultdict(list)
+    for record in records:
+        single[(record.cell.problem.seed, record.cell.problem.fingerprint or "")].append(record)
+    left = [group for _, group in sorted(single.items()) if not covered.issuperset(r.digest for r in group)]
+    return [*([across] if across else []), *left]
+
+
+def _of_one_definition(records: Sequence[Record]) -> list[Record]:
+    """Leaves out what was measured before the problem last changed, as the fingerprint of one of its instances shows."""
+    began: dict[int, dict[str | None, Any]] = defaultdict(dict)
+    for record in sorted(records, key=lambda r: r.start):
+        began[record.cell.problem.seed].setdefault(record.cell.problem.fingerprint, record.start)
+    changed = [max(starts.values()) for starts in began.values() if len(starts) > 1]
+    return [record for record in records if not changed or record.start >= max(changed)]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What one replicate of a row gave: the outcome of its record, or the errors of a null predictor measured beside others."""
+
+    metrics: Metrics
+    status: Status = Status.OK
+    reason: str = ""
+
+    def counted(self, metric: str) -> float | None:
+        """The value of a metric that enters the summary over replicates: infinite for the error of one that failed."""
+        return METRICS[metric].counted(getattr(self.metrics, metric), self.status is Status.OK)
+
+    @property
+    def error(self) -> float:
+        """The relative L2 error; infinite where there is none."""
+        counted = self.counted("relative_l2")
+        return math.inf if counted is None else counted
+
+
+def _replicate(record: Record) -> Replicate:
+    return Replicate(record.cell.problem.fingerprint or "", record.cell.seed)
+
+
+@dataclass(frozen=True)
+class _Nulls:
+    """The errors of the null predictors of a group by name and replicate, as they were measured beside every cell."""
+
+    errors: Mapping[str, Mapping[Replicate, Errors]]
+    test_size: int
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> _Nulls:
+        errors: dict[str, dict[Replicate, Errors]] = defaultdict(dict)
+        for record in records:
+            for name, found in record.nulls.items():
+                errors[name][_replicate(record)] = found
+        return cls(dict(errors), records[0].cell.protocol.test_size)
+
+    @cached_property
+    def medians(self) -> dict[str, float]:
+        """The median relative L2 error of every null predictor."""
+        return {
+            name: statistics.median(e.relative_l2 for e in at.values()) for name, at in self.errors.items()
+        }
+
+    @property
+    def reference(self) -> Reference:
+        """The null predictor against which skill is meant, which has to be measured and inexact."""
+        known = [
+            (name, self.medians[name])
+            for name in (Reference.CONSTANT, Reference.ZERO)
+            if name in self.medians
+        ]
+        if not known:
+            return Reference.UNKNOWN
+        return next((name for name, error in known if error > EXACT_BELOW), Reference.NONE)
+
+    def skill(self, name: str, error: float | None, replicate: Replicate) -> float | None:
+        """Returns the skill of an error against a null predictor at the same replicate."""
+        return skill(error, self.errors.get(name, {}).get(replicate))
+
+    def outcome(self, name: str, replicate: Replicate) -> _Outcome:
+        """Returns what a null predictor gave that was measured beside a solver."""
+        errors = self.errors[name][replicate]
+        metrics = Metrics(
+            **errors.model_dump(),
+            skill=self.skill("constant", errors.relative_l2, replicate),
+            skill_affine=self.skill("affine", errors.relative_l2, replicate),
+        )
+        return _Outcome(metrics)
+
+    def sample(self, name: str) -> Sample:
+        """Returns the errors of a null predictor as a sample, to compare rows with; empty if it was not measured."""
+        outcomes = {replicate: self.outcome(name, replicate) for replicate in self.errors.get(name, {})}
+        return _sample(outcomes, _test_set_error(list(outcomes.values()), self.test_size))
 
 
 def _group(records: Sequence[Record]) -> Group:
-    first = records[0]
-    nulls: dict[str, Errors] = {}
-    for record in records:
-        nulls |= record.nulls
-    rows: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in records:
-        rows[(record.cell.solver.name, _settings(record))].append(record)
-    measured = [_row(members) for members in rows.values()]
-    run = {record.null for record in records}
-    missing = [_null_row(name, errors, nulls) for name, errors in nulls.items() if name not in run]
-    problem = first.cell.problem
+    first, nulls = records[0], _Nulls.of(records)
+    instances = dict(sorted({r.cell.problem.seed: r.cell.problem.fingerprint or "" for r in records}.items()))
     return Group(
-        problem=problem.name,
-        dim=problem.dim,
-        instance=problem.seed,
-        fingerprint=problem.fingerprint,
+        problem=first.cell.problem.name,
+        dim=first.cell.problem.dim,
+        instances=tuple(instances),
+        fingerprints=tuple(filter(None, instances.values())),
         protocol=first.cell.protocol,
         machine=first.environment.machine,
         environments=tuple(dict.fromkeys(record.environment for record in records)),
-        nulls=nulls,
-        rows=tuple(_ranked(_labelled(measured + missing), _seed_errors(rows))),
+        nulls=nulls.medians,
+        reference=nulls.reference,
+        rows=tuple(_ranked(_rows(records, nulls), nulls)),
     )
 
 
-def _row(records: Sequence[Record]) -> Row:
-    worst = max(records, key=lambda r: list(Status).index(r.status))
-    summaries = {name: _summary(name, records) for name in METRICS}
-    return Row(
-        solver=records[0].cell.solver.name,
-        label=records[0].cell.solver.name,
-        hyperparameters=_settings(records[0]),
-        n=len(records),
-        n_ok=sum(record.status is Status.OK for record in records),
+def _rows(records: Sequence[Record], nulls: _Nulls) -> list[tuple[Row, Sample]]:
+    """Returns a row for every solver with its hyperparameters, and one for every null predictor, whether it was run or not, each
+    with its errors.
+    """
+    run: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        run[(record.cell.solver.name, _settings(record))].append(record)
+    rows = [_row(members, nulls, _null_of(members[0], nulls)) for members in run.values()]
+    beside = nulls.errors.keys() - {record.null for record in records}
+    return rows + [_null_row(name, records, nulls) for name in sorted(beside)]
+
+
+def _null_of(record: Record, nulls: _Nulls) -> dict[Replicate, _Outcome]:
+    """Returns what the null predictor that a solver consists of gave at all replicates of the group; nothing for other solvers."""
+    name = record.null
+    return {r: nulls.outcome(name, r) for r in nulls.errors.get(name, {})} if name is not None else {}
+
+
+def _row(
+    records: Sequence[Record], nulls: _Nulls, beside: Mapping[Replicate, _Outcome]
+) -> tuple[Row, Sample]:
+    """Returns the row of a solver that was run; `beside` has what is known of it at further replicates."""
+    solver, protocol = records[0].cell.solver, records[0].cell.protocol
+    kind = _kind(records)
+    ran = {_replicate(r): _Outcome(r.metrics, r.status, r.reason) for r in records}
+    row, sample = _of_outcomes(solver.name, _settings(records[0]), {**beside, **ran}, nulls, kind)
+    given = min((tuple(sorted(record.cell.solver.given)) for record in records), key=len)
+    short = _cut_short(list(ran.values()), protocol) if kind is Kind.SOLVER else ""
+    peaks = {record.metrics.peak_of for record in records if record.metrics.peak_bytes is not None}
+    looked = [known for record in records if (known := record.in_competition) is not None]
+    told = replace(
+        row,
+        given=given,
+        peak_of=peaks.pop() if len(peaks) == 1 else None,
+        in_competition=any(looked) if looked else None,
+        cut_short=short,
+    )
+    return told, sample
+
+
+def _kind(records: Sequence[Record]) -> Kind:
+    if any(record.is_oracle for record in records):
+        return Kind.ORACLE
+    return Kind.BASELINE if records[0].null is not None else Kind.SOLVER
+
+
+def _null_row(name: str, records: Sequence[Record], nulls: _Nulls) -> tuple[Row, Sample]:
+    """Returns the row of a null predictor that was not run as a solver; its errors are measured with every cell."""
+    is_baseline = all(record.is_baseline(name) for record in records if name in record.nulls)
+    outcomes = {replicate: nulls.outcome(name, replicate) for replicate in nulls.errors[name]}
+    settings, solver = json.dumps({"null": name}), f"null-{name}"  # as it is, or would be, registered
+    return _of_outcomes(solver, settings, outcomes, nulls, Kind.BASELINE if is_baseline else Kind.ORACLE)
+
+
+def _of_outcomes(
+    solver: str, settings: str, outcomes: Mapping[Replicate, _Outcome], nulls: _Nulls, kind: Kind
+) -> tuple[Row, Sample]:
+    """Returns a row that summarises what its replicates gave, and their errors."""
+    if nulls.reference in (Reference.ZERO, Reference.NONE):  # records have their skill against the constant
+        outcomes = {
+            replicate: _beside_zero(outcome, replicate, nulls) for replicate, outcome in outcomes.items()
+        }
+    every = list(outcomes.values())
+    worst = max(every, key=lambda outcome: list(Status).index(outcome.status))
+    summaries = {name: _summary(name, every) for name in METRICS}
+    precision = _test_set_error(every, nulls.test_size)
+    row = Row(
+        solver=solver,
+        label=solver,
+        hyperparameters=settings,
+        n=len(every),
+        n_ok=sum(outcome.status is Status.OK for outcome in every),
         status=worst.status,
         reason=worst.reason,
         metrics={name: summary for name, summary in summaries.items() if summary is not None},
-        is_null=any(record.is_null for record in records),
-        cut_short=_cut_short(records),
+        kind=kind,
+        test_set_error=precision,
     )
+    return row, _sample(outcomes, precision)
 
 
-def _cut_short(records: Sequence[Record]) -> str:
-    """Returns how many steps were taken where the training budget in seconds ended first; else ""."""
-    asked = records[0].cell.protocol.steps
-    taken = [r.metrics.steps for r in records if r.status is Status.OK and r.metrics.steps is not None]
-    if not taken or records[0].cell.protocol.seconds is None or min(taken) >= asked:
+def _beside_zero(outcome: _Outcome, replicate: Replicate, nulls: _Nulls) -> _Outcome:
+    value = nulls.skill(nulls.reference, outcome.metrics.relative_l2, replicate)
+    return replace(outcome, metrics=outcome.metrics.model_copy(update={"skill": value}))
+
+
+def _sample(outcomes: Mapping[Replicate, _Outcome], precision: TestSetError | None) -> Sample:
+    errors = {replicate: outcome.error for replicate, outcome in outcomes.items()}
+    return Sample(errors, 0.0 if precision is None else precision.relative)
+
+
+def _test_set_error(outcomes: Sequence[_Outcome], test_size: int) -> TestSetError | None:
+    """Returns the median over the replicates of what the size of the test set adds to the error, where it was measured, and else
+    1/√n for `test_size` n.
+
+    None where there is no error, or where it was measured at one point, of which nothing can be said.
+    """
+    ended = [outcome.metrics for outcome in outcomes if math.isfinite(outcome.error)]
+    measured = [m.test_set_error for m in ended if m.test_set_error is not None]
+    if measured:
+        return TestSetError(statistics.median(measured), True)
+    if not ended or any(m.mean_square is not None for m in ended):
+        return None
+    return TestSetError(1 / math.sqrt(test_size), False)
+
+
+def _cut_short(outcomes: Sequence[_Outcome], protocol: Protocol) -> str:
+    """Returns how many steps were taken where the training budget in seconds ended first; else "".
+
+    In records without a plan of the steps, schedules ran over all steps that were asked for: they were cut off.
+    """
+    taken = [o.metrics.steps for o in outcomes if o.status is Status.OK and o.metrics.steps is not None]
+    if not taken or protocol.seconds is None or min(taken) >= protocol.steps:
         return ""
-    return f"{statistics.median_low(taken):,} of {asked:,} steps in the time given"
+    took = f"{statistics.median_low(taken):,} of {protocol.steps:,} steps in the time given"
+    planned = all(o.metrics.planned_steps is not None for o in outcomes if o.status is Status.OK)
+    return took if planned else f"{took}, cut off before its schedule ended"
 
 
-def _summary(metric: str, records: Sequence[Record]) -> Summary | None:
-    """Summarises a metric over the seeds; None where no seed has a finite value."""
-    counted = [_counted(metric, record) for record in records]
+def _summary(metric: str, outcomes: Sequence[_Outcome]) -> Summary | None:
+    """Summarises a metric over the replicates; None where no replicate has a finite value."""
+    counted = [outcome.counted(metric) for outcome in outcomes]
     known = [value for value in counted if value is not None]
     if not any(math.isfinite(value) for value in known):
         return None
     return Summary(statistics.median(known), min(known), max(known), len(known))
-
-
-def _counted(metric: str, record: Record) -> float | None:
-    """Returns the value of a metric that enters the summary over seeds for this record: infinite for the error of a failed one."""
-    return METRICS[metric].counted(getattr(record.metrics, metric), record.status is Status.OK)
-
-
-def _null_row(name: str, errors: Errors, nulls: dict[str, Errors]) -> Row:
-    """Returns the row of a null predictor that was not run as a solver; its errors are measured with every cell."""
-    numbers = {
-        "relative_l2": errors.relative_l2,
-        "relative_l1": errors.relative_l1,
-        "skill": skill(errors.relative_l2, nulls.get("constant")),
-        "skill_affine": skill(errors.relative_l2, nulls.get("affine")),
-    }
-    metrics = {key: Summary(value, value, value, 1) for key, value in numbers.items() if value is not None}
-    solver = f"null-{name}"  # as it is registered
-    return Row(solver, solver, "{}", 1, 1, Status.OK, "", metrics, is_null=True)
 
 
 def _settings(record: Record) -> str:
@@ -253,8 +513,8 @@ def _labelled(rows: list[Row]) -> list[Row]:
 
 
 def _told_apart(row: Row, rows: list[Row]) -> str:
-    others = [_flat(json.loads(other.hyperparameters)) for other in rows if other.solver == row.solver]
-    own = _flat(json.loads(row.hyperparameters))
+    others = [other.settings for other in rows if other.solver == row.solver]
+    own = row.settings
     differing = [key for key in own if len({json.dumps(other.get(key)) for other in others}) > 1]
     return f"{row.solver} ({', '.join(f'{key}={own[key]}' for key in differing)})"
 
@@ -270,43 +530,44 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _seed_errors(rows: dict[tuple[str, str], list[Record]]) -> dict[tuple[str, str], list[float]]:
-    """Returns the errors of all seeds of every row; a seed without one counts as failed, with an infinite error."""
-    return {key: [_error(record) for record in records] for key, records in rows.items()}
-
-
-def _error(record: Record) -> float:
-    counted = _counted("relative_l2", record)
-    return math.inf if counted is None else counted
-
-
-def _ranked(rows: list[Row], errors: dict[tuple[str, str], list[float]]) -> list[Row]:
-    """Ranks and sorts rows: the ranked by error, then the unranked by error, the null predictors, and those without an error."""
-    eligible = [r for r in rows if not r.is_null and r.error is not None and (r.skill or 0.0) > 0.0]
-    eligible.sort(key=lambda row: (row.error, row.label))
-    medians = [row.error for row in eligible]
-    intervals = rank_intervals([errors[(row.solver, row.hyperparameters)] for row in eligible])
-    ranked = [
-        replace(row, rank=1 + medians.index(row.error), interval=interval)
-        for row, interval in zip(eligible, intervals, strict=True)
+def _ranked(measured: Sequence[tuple[Row, Sample]], nulls: _Nulls) -> list[Row]:
+    """Judges, ranks and sorts rows: the ranked by rank, then the unranked by error, the oracles, and those without an error."""
+    samples = [sample for _, sample in measured]
+    null, affine = nulls.sample(nulls.reference), nulls.sample("affine")
+    rows = [
+        _judged(row, of_ratio(sample, null), of_ratio(sample, affine), nulls.reference)
+        for row, sample in zip(_labelled([row for row, _ in measured]), samples, strict=True)
     ]
-    rest = [row for row in rows if row not in eligible]
-    rest.sort(key=lambda r: (r.error is None, r.is_null, math.inf if r.error is None else r.error, r.label))
-    return ranked + rest
+    eligible = [k for k, row in enumerate(rows) if row.is_eligible]
+    better = {k: [j for j in eligible if _is_below(samples[j], samples[k])] for k in eligible}
+    for k in eligible:
+        worse = sum(k in better[j] for j in eligible)
+        ranks = (1 + len(better[k]), len(eligible) - worse)
+        rows[k] = replace(rows[k], rank=ranks[0], ranks=ranks)
+    return sorted(rows, key=_order)
 
 
-def rank_intervals(errors: Sequence[Sequence[float]]) -> list[tuple[int, int] | None]:
-    """Returns a 90 % bootstrap interval of each row's rank, by resampling its errors over seeds: `errors[i]` are those of row i.
-
-    All are None if some row has fewer than MIN_SEEDS_FOR_INTERVAL seeds. The resampling is deterministic, so that the same
-    records give the same page.
-    """
-    if not errors or min(len(seeds) for seeds in errors) < MIN_SEEDS_FOR_INTERVAL:
-        return [None] * len(errors)
-    random = np.random.default_rng(0)
-    medians = np.stack(
-        [np.median(random.choice(np.asarray(e), (_RESAMPLES, len(e))), axis=1) for e in errors], axis=1
+def _judged(row: Row, to_null: Interval | None, to_affine: Interval | None, reference: Reference) -> Row:
+    """Returns the row with its place beside the null predictors, from the intervals of ln(e/e₀)."""
+    return replace(
+        row,
+        reference=reference,
+        skill_interval=None if to_null is None else (1 - _exp(to_null.high), 1 - _exp(to_null.low)),
+        beats_reference=None if to_null is None else to_null.below_zero,
+        beats_affine=None if to_affine is None else to_affine.below_zero,
     )
-    ranks = 1 + (medians[:, None, :] < medians[:, :, None]).sum(axis=2)
-    low, high = np.percentile(ranks, _COVERAGE, axis=0, method="nearest")
-    return [(int(a), int(b)) for a, b in zip(low, high, strict=True)]
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
+
+
+def _is_below(one: Sample, other: Sample) -> bool:
+    """Whether the first row's error is smaller, beyond the resolution, on the replicates that both have."""
+    ratio = of_ratio(one, other)
+    return ratio is not None and ratio.below_zero
+
+
+def _order(row: Row) -> tuple:
+    error = math.inf if row.error is None else row.error
+    return row.rank is None, row.rank or 0, row.error is None, row.kind is Kind.ORACLE, error, row.label

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.leaderboard.published import Comparison
-from benchmarks.leaderboard.ranking import Group, Leaderboard, Row, Summary
+from benchmarks.leaderboard.figure import instances
+from benchmarks.leaderboard.intervals import COVERAGE, MIN_REPLICATES
+from benchmarks.leaderboard.published import VALUE, Comparison
+from benchmarks.leaderboard.ranking import Group, Kind, Leaderboard, Reference, Row, Summary
 from benchmarks.records.canonical import readable
 from benchmarks.records.metrics import METRICS, Metric, finite
 from benchmarks.records.protocol import Protocol
-from benchmarks.records.units import number
+from benchmarks.records.units import number, percent
 from benchmarks.terminal.format import COLOURS
 
 if TYPE_CHECKING:
@@ -31,12 +33,30 @@ class Column:
     narrow: bool = True
 
 
-def interval(row: Row) -> str:
-    """Returns the rank as text, with its interval where that has more than one rank; a dash for an unranked row."""
-    if row.rank is None:
+def rank(row: Row) -> str:
+    """Returns the rank as text, with the ranks that the row may have where these are several; a dash for an unranked row."""
+    if row.rank is None or row.ranks is None:
         return "–"
-    low, high = row.interval or (row.rank, row.rank)
+    low, high = row.ranks
     return f"{row.rank}" if low == high else f"{row.rank} [{low}–{high}]"
+
+
+def test_set(row: Row) -> str:
+    """Returns the error of the test set as text: a relative standard error, with ≈ before an estimate."""
+    if row.test_set_error is None:
+        return "–"
+    return f"{'' if row.test_set_error.measured else '≈ '}{percent(row.test_set_error.relative)}"
+
+
+def _skill(row: Row) -> str:
+    """Returns the skill as text, with its interval where there are enough replicates."""
+    text = METRICS["skill"].text(row.skill)
+    if row.skill is None or row.skill_interval is None or not math.isfinite(row.skill_interval[0]):
+        return text
+    if row.kind is Kind.ORACLE:  # among them the reference itself
+        return text
+    low, high = map(METRICS["skill"].text, row.skill_interval)
+    return text if low == high else f"{text} [{low}–{high}]"
 
 
 def _metric_text(name: str, metric: Metric) -> Callable[[Row], str]:
@@ -45,38 +65,55 @@ def _metric_text(name: str, metric: Metric) -> Callable[[Row], str]:
     def text(row: Row) -> str:
         median = row.median(name)
         summary = row.metrics.get(name)
-        if median is None or summary is None or not metric.ranged or summary.n == 1:
-            return metric.text(median)
-        return f"{metric.text(median)} [{metric.text(summary.low)}–{metric.text(summary.high)}]"
+        star = "*" if metric.timed and row.in_competition and median is not None else ""
+        if median is None or summary is None or not metric.ranged or summary.low == summary.high:
+            return metric.text(median) + star
+        return f"{metric.text(median)} [{metric.text(summary.low)}–{metric.text(summary.high)}]{star}"
 
     return text
 
 
-COLUMNS = (
-    Column("rank", interval),
-    Column("solver", lambda row: row.label, is_number=False),
-    *(
-        Column(metric.head, _metric_text(name, metric), narrow=metric.narrow)
+def _columns() -> tuple[Column, ...]:
+    """Returns the columns: rank and name, the metrics that have a head with the error of the test set after the error, and what
+    must be known.
+    """
+    metrics = {
+        name: Column(
+            metric.head, _skill if name == "skill" else _metric_text(name, metric), narrow=metric.narrow
+        )
         for name, metric in METRICS.items()
         if metric.head
-    ),
-    Column("seeds", lambda row: f"{row.n_ok}/{row.n}"),
-    Column("note", lambda row: row.note, is_number=False),
-)
+    }
+    return (
+        Column("rank", rank),
+        Column("solver", lambda row: row.label, is_number=False),
+        metrics.pop("relative_l2"),
+        Column("test set ±", test_set),
+        *metrics.values(),
+        Column("replicates", lambda row: f"{row.n_ok}/{row.n}"),
+        Column("note", lambda row: row.note, is_number=False),
+    )
+
+
+COLUMNS = _columns()
 EXPLANATION = (
-    "Relative L2 error on a fixed test set at the end of training: median and range over the seeds. "
-    "Skill is 1 − error / error of the best constant; a row is ranked only where it is above 0. "
-    "Rank intervals are 90 % bootstrap intervals over seeds, given from three seeds on. "
-    "A failed seed counts as an infinite error. Peak memory is the accelerator's; on a CPU it is the whole "
-    "process's, some 350 MB of it the interpreter's and JAX's own. Cells of different problem, protocol or machine are never "
-    "ranked together."
+    "Relative L2 error on a fixed test set at the end of training: median and range over the replicates; a failed one counts as an "
+    'infinite error. "test set ±" is the relative standard error of that number that comes of measuring at so many points; '
+    "≈ marks an estimate, 1/√points, for records that do not have it. "
+    f"Skill is 1 − error / error of the best constant, with its {COVERAGE:.0%} interval. A row is ranked if it has "
+    f"{MIN_REPLICATES} replicates or more, none failed, and the interval of its skill is above 0. Rank k means that k − 1 ranked "
+    "rows have a smaller error beyond the resolution: the interval of the paired differences and the error of the test set. Rows "
+    "that cannot be told apart share a rank; in brackets are the ranks that a row may have. Null predictors need no training: "
+    "oracles use the solution and are references, baselines do not and are ranked. A star marks times beside other work, which are "
+    "no comparison. Peak memory is the accelerator's; on a CPU it "
+    "is the whole process's, some 350 MB of it the interpreter's and JAX's own. Cells of different problem, protocol or machine "
+    "are never ranked together."
 )
 
 
 def title(group: Group) -> str:
-    """Returns the title of a group: its problem, dimension and, unless it is 0, instance seed."""
-    instance = f", instance {group.instance}" if group.instance else ""
-    return f"{group.problem}, d = {group.dim:,}{instance}"
+    """Returns the title of a group: its problem, dimension and, unless it is 0 alone, the instances."""
+    return f"{group.problem}, d = {group.dim:,}{instances(group)}"
 
 
 def described(protocol: Protocol) -> str:
@@ -89,12 +126,32 @@ def described(protocol: Protocol) -> str:
 
 
 def caption(group: Group) -> str:
-    """Returns the caption of a group: protocol, machine, problem fingerprint, and a warning if the problem is degenerate."""
-    problem = f"problem {group.fingerprint[:8]}" if group.fingerprint else "problem could not be made"
-    parts = [described(group.protocol), group.machine, problem]
+    """Returns the caption of a group: protocol, machine, problem fingerprints, what a replicate is, and what to beware of."""
+    parts = [described(group.protocol), group.machine, fingerprints(group, 8), repetition(group)]
+    warnings = {Reference.ZERO: EXACT_CONSTANT, Reference.NONE: EXACT_ANSATZ}
+    parts += [warnings[group.reference]] if group.reference in warnings else []
     return " · ".join(parts + ([DEGENERATE] if group.degenerate else []))
 
 
+def fingerprints(group: Group, digits: int) -> str:
+    """Names the instances of a group by that many digits of their fingerprints."""
+    if not group.fingerprints:
+        return "problem could not be made"
+    known = dict.fromkeys(fingerprint[:digits] for fingerprint in group.fingerprints)
+    return f"problem{'s' if len(known) > 1 else ''} {', '.join(known)}"
+
+
+def repetition(group: Group) -> str:
+    """Says what a replicate of a group is."""
+    if len(set(group.fingerprints)) > 1:
+        return "replicates: instance k with training seed k"
+    if len(group.instances) > 1:
+        return "replicates: training seeds, the problem being the same for every instance seed"
+    return "replicates: training seeds on one instance, of which alone the intervals speak"
+
+
+EXACT_CONSTANT = "a constant is exact here: skill and ranks are against the zero network"
+EXACT_ANSATZ = "the ansatz with a zero network is exact here: nothing is ranked"
 DEGENERATE = "degenerate: an affine function is within 1 % of the solution"
 
 
@@ -103,17 +160,32 @@ def beside_cells(cells: Iterable[Comparison]) -> list[dict[str, str]]:
     return [
         {
             "paper": f"{cell.published.paper}, table {cell.published.table}",
-            "problem": cell.published.problem,
+            "the paper's row": cell.published.row,
+            "problem": cell.published.problem or "–",
             "d": f"{cell.published.dim:,}",
-            "solver": cell.published.solver,
+            "our row": cell.published.title if cell.published.solver else "–",
             "metric": f"{cell.published.metric} [{cell.published.unit}]",
             "printed": cell.published.value,
-            "ours": number(cell.ours) if cell.ours is not None else cell.status,
-            "ours / printed": "–" if cell.ratio is None else f"{cell.ratio:.3g} ×",
-            "on": f"{cell.published.hardware or 'unknown'} | {cell.machine}, protocol {cell.protocol}",
+            "ours": "–" if cell.ours is None else _beside_number(cell),
+            "ours / printed": "–" if cell.ratio is None else f"{cell.ratio:.4g} ×",
+            "status": cell.status,
+            "on": f"{cell.published.hardware or 'unknown'} | {cell.where or '–'}",
+            "note": "" if cell.published.note in cell.status else cell.published.note,
         }
         for cell in cells
     ]
+
+
+def _beside_number(cell: Comparison) -> str:
+    """Writes our number: with as many digits as papers print where it is a value of the solution."""
+    return f"{cell.ours:.7g}" if cell.published.metric == VALUE else number(cell.ours)
+
+
+BESIDE = (
+    "Every number that the papers print, beside the same row here, with the hyperparameters as registered or as named: measured, "
+    "owed, or without a counterpart. A ratio stands only where both numbers are of one kind; speed and memory were printed for an "
+    "accelerator, and are not set against a process on a CPU. Nothing here is ranked: machines, instances and networks differ."
+)
 
 
 def terminal(board: Leaderboard, cells: list[Comparison]) -> list[RenderableType]:
@@ -137,7 +209,7 @@ def _terminal_table(group: Group) -> RenderableType:
     for row in group.rows:
         style = (
             "bright_black"
-            if row.is_null
+            if row.kind is Kind.ORACLE
             else "bold"
             if row.rank == 1
             else COLOURS[row.status] * (not row.n_ok)
@@ -165,7 +237,7 @@ def markdown(board: Leaderboard, cells: list[Comparison]) -> str:
         rows = [{column.head: column.text(row) for column in COLUMNS} for row in group.rows]
         parts += [f"## {_markdown_text(title(group))}", _markdown_text(caption(group)), _markdown_table(rows)]
     if cells:
-        parts += ["## Beside the papers", _markdown_table(beside_cells(cells))]
+        parts += ["## Beside the papers", BESIDE, _markdown_table(beside_cells(cells))]
     return "\n\n".join([*parts, _footer(board)]) + "\n"
 
 
@@ -242,23 +314,31 @@ _NOTHING = Summary(math.nan, math.nan, math.nan, 0)
 
 
 def _flat(group: Group, row: Row) -> dict[str, Any]:
-    low, high = row.interval or (None, None)
+    low, high = row.ranks or (None, None)
+    skill_low, skill_high = row.skill_interval or (None, None)
+    precision = row.test_set_error
     flat: dict[str, Any] = {
         "problem": group.problem,
         "dim": group.dim,
-        "instance": group.instance,
-        "fingerprint": group.fingerprint,
+        "instance": " ".join(map(str, group.instances)),
+        "fingerprint": " ".join(dict.fromkeys(group.fingerprints)) or None,
         "degenerate": group.degenerate,
         "protocol": group.protocol.name,
         "protocol_fingerprint": group.protocol.fingerprint,
         "machine": group.machine,
         "solver": row.solver,
         "hyperparameters": row.hyperparameters,
+        "kind": str(row.kind),
         "rank": row.rank,
         "rank_low": low,
         "rank_high": high,
-        "seeds": row.n,
-        "seeds_ok": row.n_ok,
+        "replicates": row.n,
+        "replicates_ok": row.n_ok,
+        "skill_against": str(row.reference),
+        "skill_interval_low": finite(skill_low),
+        "skill_interval_high": finite(skill_high),
+        "test_set_error_used": precision and precision.relative,
+        "test_set_error_is_measured": precision and precision.measured,
         "status": str(row.status),
         "note": row.note,
     }

@@ -56,15 +56,20 @@ Texts = Annotated[list[Annotated[str, Field(max_length=200)]], Field(min_length=
 
 
 class Matrix(BaseModel):
-    """The content of a matrix file. Numbers are checked by `benchmarks.terminal.parsing`, as on the command line."""
+    """The content of a matrix file. Numbers are checked by `benchmarks.terminal.parsing`, as on the command line.
+
+    Measurements are repeated by `replicates`, instance k of the problem with training seed k, or by every one of `seeds` on every
+    one of `instances`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pdes: Texts
     dims: Annotated[list[Any], Field(min_length=1, max_length=1_000)]
     solvers: Annotated[list[str | dict[str, Any]], Field(min_length=1, max_length=1_000)]
-    seeds: Any = 1
-    instances: Any = 1
+    replicates: Any = None
+    seeds: Any = None
+    instances: Any = None
     protocol: str | dict[str, Any] = "quick"
 
 
@@ -107,7 +112,8 @@ def expand(
     broken_pdes: Sequence[str] = (),
     broken_solvers: Sequence[str] = (),
 ) -> list[Request]:
-    """Returns every cell that a matrix asks for; the problem changes slowest and the training seed fastest.
+    """Returns every cell that a matrix asks for; the problem changes slowest and the training seed fastest. Of replicates, the
+    first of all solvers comes before the second.
 
     `pdes` and `solvers` are the known names; `families` maps the bare name of each family to the problem that it stands for.
     Patterns that match a broken plug-in give cells too, which become rows with the reason; the variants of a broken family
@@ -119,14 +125,35 @@ def expand(
     dims = list(dict.fromkeys(dimension(d) for d in matrix.dims))
     rows = [row for spec in matrix.solvers for row in _rows(spec, list(solvers), list(broken_solvers))]
     used = protocol_of(matrix.protocol)
-    axes: tuple[Sequence[Any], ...] = (problems, dims, seeds(matrix.instances), rows, seeds(matrix.seeds))
-    count = 1
-    for axis in axes:
-        count *= len(axis)
+    repeated = repetitions(matrix.replicates, matrix.seeds, matrix.instances)
+    count = len(problems) * len(dims) * len(rows) * sum(len(trained) for _, trained in repeated)
     if count > MAX_CELLS:
         raise UserError(f"a matrix has at most {MAX_CELLS:,} cells, this one has {count:,}")
-    cells = itertools.product(*axes)
-    return unique(Request(p, d, i, name, given, used, s) for p, d, i, (name, given), s in cells)
+    cells = itertools.product(problems, dims, repeated, rows)
+    return unique(
+        Request(p, d, instance, name, given, used, seed)
+        for p, d, (instance, trained), (name, given) in cells
+        for seed in trained
+    )
+
+
+def repetitions(
+    replicates: Any = None, training_seeds: Any = None, instances: Any = None
+) -> list[tuple[int, list[int]]]:
+    """Returns the instance seeds of a problem, each with the training seeds that are measured on it.
+
+    `replicates` pairs them, instance k with training seed k; else each of `training_seeds`, by default 0, is measured on each of
+    `instances`, by default 0. Raises UserError for a bad number, and for replicates beside one of the others.
+    """
+    if replicates is None:
+        trained = seeds(1 if training_seeds is None else training_seeds)
+        return [(instance, trained) for instance in seeds(1 if instances is None else instances)]
+    if training_seeds is not None or instances is not None:
+        raise UserError(
+            "replicates are instances with training seeds of the same number: replicates = 5 stands for 0 to 4 of both; "
+            "leave seeds and instances out"
+        )
+    return [(k, [k]) for k in seeds(replicates, "replicates")]
 
 
 def unique(requests: Iterable[Request]) -> list[Request]:

@@ -25,6 +25,21 @@ def make(name: str, dim: int | None) -> Any:
         raise UserError(str(error)) from None
 
 
+def reference_value(name: str, dim: int) -> float:
+    """Returns the exact solution of the problem `name` at its probe, or at the only point at which it is known.
+
+    Raises UserError if the problem cannot be made, or has no such point.
+    """
+    test = subjects().test_set(make(name, dim), size=2)
+    if test.pde.probe is not None:
+        return test.probed
+    if test.size > 1:
+        raise UserError(
+            f"{name} has no point at which its value is asked for; such as semilinear-heat/soft have one"
+        )
+    return float(test.exact[0])
+
+
 @dataclass(frozen=True)
 class Device:
     """What cells run on: JAX's platform, the device's name (`kind`), how many there are, and bytes of memory of one.

@@ -16,11 +16,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from benchmarks.records.fields import About, Count, Data, Finite, GrowingData, Label, Positive
+from benchmarks.records.fields import About, Count, Finite, GrowingData, Label, Positive
 from benchmarks.records.units import (
     BYTES,
     CORES,
     EVALUATIONS,
+    PERCENT,
     RATIO,
     SECONDS,
     SKILL,
@@ -33,11 +34,17 @@ _ROUNDING = 1e-9
 PeakOf = Literal["device", "process"]
 
 
-class Errors(Data):
-    """Errors of a function on the test set in the L2 and L1 norms, relative to the norm of the exact solution there."""
+class Errors(GrowingData):
+    """Errors of a function on the test set in the L2 and L1 norms, relative to the norm of the exact solution there.
+
+    `mean_square` is not relative. `test_set_error` is the relative standard error of `relative_l2` that comes of measuring at
+    so many points only. Both came later, and are None in older records.
+    """
 
     relative_l2: Positive
     relative_l1: Positive
+    mean_square: Annotated[Positive | None, About(younger=True)] = None
+    test_set_error: Annotated[Positive | None, About(younger=True)] = None
 
 
 class Better(Enum):
@@ -174,6 +181,27 @@ class Metrics(GrowingData):
                 unit="relative L2",
                 benchmark="bench_accuracy.Accuracy.track_relative_l2",
             ),
+        ),
+    ] = None
+    test_set_error: Annotated[
+        Positive | None,
+        Metric(
+            title="relative standard error of the relative L2 error, from the test set's size",
+            unit=PERCENT,
+            read=lambda m: m.error("test_set_error"),
+            younger=True,
+        ),
+    ] = None
+    mean_square: Annotated[
+        Positive | None,
+        Metric(
+            title="mean square error",
+            unit=RATIO,
+            read=lambda m: m.error("mean_square"),
+            better=Better.LOWER,
+            failed=math.inf,
+            printed="validation-mse",
+            younger=True,
         ),
     ] = None
     relative_l1: Annotated[

@@ -39,6 +39,14 @@ QUIET = 1 / 6
 """Cores that others may keep busy beside a measurement of speed; watching the child itself takes a twentieth of one."""
 
 
+OLD_BASELINES = frozenset({"zero", "source-leak", "mean-field", "mean-cost", "terminal", "persistence"})
+"""The null predictors that use no solution, for records of the time before problems declared which do.
+
+They are closed forms of the source, or of initial or terminal values. Any other name in such a record counts as an oracle, for
+what may have seen the solution is never ranked.
+"""
+
+
 class Status(StrEnum):
     """The status of a cell: how its measurement ended."""
 
@@ -125,8 +133,13 @@ class Cell(Data):
 
     @property
     def label(self) -> str:
-        """The problem, dimension, solver and seed in one line for people."""
-        return f"{self.problem.name} d={self.problem.dim:,} {self.solver.name} seed {self.seed}"
+        """The problem, dimension, solver and seed in one line for people, with the instance unless it is 0."""
+        return f"{self.problem.name} d={self.problem.dim:,} {self.solver.name} seed {self.repetition}"
+
+    @property
+    def repetition(self) -> str:
+        """The training seed, with the instance of the problem unless that is 0."""
+        return f"{self.seed}, instance {self.problem.seed}" if self.problem.seed else str(self.seed)
 
 
 class Moment(Data):
@@ -177,7 +190,9 @@ class Record(GrowingData):
     """A cell and the outcome of its measurement. The file of a record is its canonical JSON, named by its SHA-256.
 
     A failed cell has a cause and a reason. `last` is the last point of the training that is known, `nulls` has the errors of
-    the null predictors by name, and `duration` is the time in seconds that the cell took, set-up included.
+    the null predictors by name, and `duration` is the time in seconds that the cell took, set-up included. `sees_solution`
+    says that the solver uses the exact solution, and `baselines` names the null predictors that do not; it is None in
+    records of the time before problems declared it.
     """
 
     schema_version: Literal[1] = 1
@@ -195,6 +210,7 @@ class Record(GrowingData):
     start: AwareDatetime
     duration: Positive
     sees_solution: Annotated[bool, About(younger=True)] = False
+    baselines: Annotated[tuple[Name, ...] | None, Field(max_length=32), About(younger=True)] = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -204,10 +220,14 @@ class Record(GrowingData):
             raise ValueError("a failed cell needs a reason")
         return self
 
+    def is_baseline(self, null: str) -> bool:
+        """Whether the null predictor of that name uses no solution: as the record declares, or else as `OLD_BASELINES` says."""
+        return null in (OLD_BASELINES if self.baselines is None else self.baselines)
+
     @property
-    def is_null(self) -> bool:
-        """Whether the solver uses the exact solution: it declares so, or is a null predictor of the time before solvers did."""
-        return self.sees_solution or self.null is not None
+    def is_oracle(self) -> bool:
+        """Whether the solver uses the exact solution: it declares so, or is a null predictor that is no baseline."""
+        return self.sees_solution or (self.null is not None and not self.is_baseline(self.null))
 
     @property
     def null(self) -> str | None:

@@ -48,6 +48,11 @@ def rate(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def percent(value: float) -> str:
+    """Writes a share in percent, with two significant digits."""
+    return f"{100 * value:.2g} %"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Unit:
     """The unit of a metric, and how numbers in it are written.
@@ -63,6 +68,7 @@ class Unit:
 
 
 RATIO = Unit(text=number)
+PERCENT = Unit(text=percent, symbol="%", scale=100.0)
 SKILL = Unit(text=signed)
 SECONDS = Unit(text=seconds, symbol="s")
 BYTES = Unit(text=size, symbol="MB", scale=1e-6, whole=True)

@@ -45,16 +45,18 @@ def dimensions(text: str) -> list[int]:
     return [dimension(part) for part in text.split(",")]
 
 
-def seeds(value: Any) -> list[int]:
-    """Reads seeds: 5 means 0 to 4; a list (or "3,7" in text) means just those. Raises UserError for anything else."""
+def seeds(value: Any, what: str = "seeds") -> list[int]:
+    """Reads seeds: 5 means 0 to 4; a list (or "3,7" in text) means just those. Raises UserError for anything else; `what` names
+    them in the message.
+    """
     if isinstance(value, str) and "," in value:
         value = [part for part in value.split(",") if part.strip()]
     if isinstance(value, list | tuple):
         chosen = [whole(part, "a seed", 0, 2**31 - 1) for part in value]
         if not 1 <= len(set(chosen)) <= MAX_SEEDS:
-            raise UserError(f"give 1 to {MAX_SEEDS:,} seeds, got {len(set(chosen))}")
+            raise UserError(f"give 1 to {MAX_SEEDS:,} {what}, got {len(set(chosen))}")
         return sorted(set(chosen))
-    return list(range(whole(value, "the number of seeds", 1, MAX_SEEDS)))
+    return list(range(whole(value, f"the number of {what}", 1, MAX_SEEDS)))
 
 
 def duration(text: str) -> float:

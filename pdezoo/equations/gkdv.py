@@ -28,7 +28,7 @@ def gkdv(variant: str = "p2") -> PDE:
         ansatz=channel(solution, left, right, horizon),
         solution=Exact(solution),
         source=0,
-        nulls={"persistence": solution.xreplace({t: 0})},
+        baselines={"persistence": solution.xreplace({t: 0})},
     )
 
 

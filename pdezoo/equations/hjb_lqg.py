@@ -42,7 +42,8 @@ _SLOPES = tuple(Rational(1, 2) + Rational(2 * k, 7) for k in range(8))
 def hjb_lqg(dim: int, variant: str = "soft-min", seed: int = 0) -> PDE:
     """u_t + Δu − |∇u|² = 0, u(1, x) a cost: linear-quadratic-Gaussian control. E, Han and Jentzen 2017.
 
-    The variants are terminal costs; that of the paper is `log`.
+    The variants are terminal costs; that of the paper is `log`. It is sampled here on paths from the origin, x ~ N(0, 2t);
+    Hu et al. 2024 and Shi et al. 2024 sample and test it on x ~ N(0, I).
     """
     if variant == "log":
         return _log_cost(dim)
@@ -98,7 +99,7 @@ def _part(seed: int, k: int, alpha: int, time: Expr) -> Expr:
 def _log_cost(dim: int) -> PDE:
     """Makes the problem with the cost g = ln((1 + |x|²)/2), sampled on paths √2 W_t from the origin: papers report u(0, 0).
 
-    The null predictor `mean-cost` is u ≈ ln((1 + |x|² + 2dτ)/2), the cost of the mean of |X_T|².
+    The baseline `mean-cost` is u ≈ ln((1 + |x|² + 2dτ)/2), the cost of the mean of |X_T|².
     """
 
     return PDE(
@@ -111,7 +112,7 @@ def _log_cost(dim: int) -> PDE:
             "one-dimensional quadrature",
         ),
         source=0,
-        nulls={"mean-cost": log((1 + r2 + 2 * d * _TO_GO) / 2)},
+        baselines={"mean-cost": log((1 + r2 + 2 * d * _TO_GO) / 2)},
         probe=(0.0, 0.0),
     )
 

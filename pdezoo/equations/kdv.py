@@ -27,7 +27,7 @@ def kdv(variant: str = "one-soliton") -> PDE:
         ansatz=channel(solution, left, right, horizon),
         solution=Exact(solution),
         source=0,
-        nulls={"persistence": solution.xreplace({t: 0})},
+        baselines={"persistence": solution.xreplace({t: 0})},
     )
 
 
@@ -45,7 +45,7 @@ def narrow(**changes: Any) -> PDE:
         ansatz=channel(solution, -1.0, 1.0, 1.0),
         solution=Exact(solution),
         source=0,
-        nulls={"persistence": solution.xreplace({t: 0})},
+        baselines={"persistence": solution.xreplace({t: 0})},
         **changes,
     )
 

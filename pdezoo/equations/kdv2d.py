@@ -28,7 +28,7 @@ def kdv2d(variant: str = "kink") -> PDE:
         ansatz=boundary_data(solution, sides),
         solution=Exact(solution),
         source=0,
-        nulls={"persistence": solution.xreplace({t: 0})},
+        baselines={"persistence": solution.xreplace({t: 0})},
     )
 
 

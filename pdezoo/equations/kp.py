@@ -27,7 +27,7 @@ def kp(variant: str = "line-soliton") -> PDE:
         ansatz=boundary_data(solution, (Side(t, 0, horizon, 1, 0), across, Side(y, -high, high, 1, 1))),
         solution=Exact(solution),
         source=0,
-        nulls={"persistence": solution.xreplace({t: 0})},
+        baselines={"persistence": solution.xreplace({t: 0})},
     )
 
 

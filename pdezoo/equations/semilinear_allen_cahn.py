@@ -16,7 +16,11 @@ _ALLEN_CAHN = Semilinear("semilinear Allen-Cahn", u - u**3, tanh)
 
 @register("semilinear-allen-cahn", variants=("soft", "manufactured"))
 def semilinear_allen_cahn(dim: int, variant: str = "soft", seed: int = 0) -> PDE:
-    """u_t + Δu + u − u³ = g, u(0.3, x) given. E, Han and Jentzen 2017; Shi et al. 2024."""
+    """u_t + Δu + u − u³ = g, u(0.3, x) given. Beck et al. 2021; Shi et al. 2024.
+
+    The terminal value arctan max x_i of `soft` is that of deep splitting. The Allen-Cahn problem of E, Han and Jentzen 2017
+    (DeepBSDE) is another one, with the terminal value 1/(2 + 0.4 |x|²).
+    """
     return manufactured(_ALLEN_CAHN, dim, seed) if variant == "manufactured" else _largest_coordinate(dim)
 
 
@@ -44,7 +48,10 @@ def _largest_coordinate(dim: int) -> PDE:
         ),
         source=0,
         conditions=(soft_condition(data),),
-        nulls={"terminal": data, "mean-field": _constant("mean field at (0, 0)", allen_cahn_mean_field(dim))},
+        baselines={
+            "terminal": data,
+            "mean-field": _constant("mean field at (0, 0)", allen_cahn_mean_field(dim)),
+        },
     )
 
 

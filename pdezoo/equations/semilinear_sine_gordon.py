@@ -12,7 +12,7 @@ _SINE_GORDON = Semilinear("semilinear Sine-Gordon", sin(u), lambda v: 4 * atan(e
 
 @register("semilinear-sine-gordon", variants=("hard", "soft", "manufactured"))
 def semilinear_sine_gordon(dim: int, variant: str = "hard", seed: int = 0) -> PDE:
-    """u_t + Δu + sin u = g, u(0.3, x) given. Shi et al. 2024."""
+    """u_t + Δu + sin u = g, u(0.3, x) given. Beck et al. 2021; Shi et al. 2024."""
     if variant == "manufactured":
         return manufactured(_SINE_GORDON, dim, seed)
     return radial(_SINE_GORDON, SINE, dim, hard=variant == "hard")

@@ -1,9 +1,13 @@
 """Null predictors: the errors that are reached without any training, against which a solver's errors are judged.
 
 With the ansatz u = b + a n they are `zero` (u = b), `constant` (u = b + C a), `affine` (u = b + a (C + w·x)), and the
-closed forms that a problem declares. C and w are fitted to the solution, which no solver may use, by least squares on the
-test set itself. With a handful of parameters and thousands of points that flatters a null predictor by less than a part in a
-thousand, and so asks slightly more of a solver.
+closed forms that a problem declares. They are of two kinds, by whether they use the exact solution u*.
+
+- Oracles use it: `constant` and `affine`, and what a problem declares as `nulls`. C and w are fitted to u* by least squares
+  on the test set itself. With a handful of parameters and thousands of points that flatters a null predictor by less than a
+  part in a thousand, and so asks slightly more of a solver.
+- Baselines do not: `zero`, which is the ansatz alone, and what a problem declares as `baselines`, closed forms of its data such
+  as the source, the initial or the terminal values. A solver that a baseline beats is of no use on that problem.
 """
 
 from __future__ import annotations
@@ -34,6 +38,11 @@ class Null:
     expr: Any
     parameters: int
 
+    @property
+    def sees_solution(self) -> bool:
+        """Whether the predictor uses the exact solution."""
+        return self.name not in self.pde.baseline_names
+
     def predict(self, points: Points) -> np.ndarray:
         """Evaluates the predictor at points in double precision; returns float64 of shape (B,)."""
         if isinstance(self.expr, Formula):
@@ -48,7 +57,7 @@ def fit_nulls(test: TestSet) -> dict[str, Null]:
 
 
 def null_errors(test: TestSet) -> dict[str, dict[str, float]]:
-    """Computes the relative L2 and L1 errors of all null predictors on the test set: {name: {error: value}}."""
+    """Computes the errors of all null predictors on the test set, as `TestSet.errors_of` does: {name: {error: value}}."""
     return {name: test.errors_of(values) for name, (_, values) in _fitted(test).items()}
 
 

@@ -99,8 +99,8 @@ class TestSet:
     def errors(self, predict: Callable[[Points], Any]) -> dict[str, float]:
         """Computes the errors of a prediction `Points -> (B,)`, by name.
 
-        They are `relative_l2`, `relative_l1` and, where the problem declares a probe point, `relative_point` there: absolute
-        ones where the solution is 0.
+        They are those of `errors_of` and, where the problem declares a probe point, `relative_point` there: absolute ones where
+        the solution is 0.
         """
         return self.errors_of(self.predict(predict)) | self._point_error(predict)
 
@@ -111,16 +111,22 @@ class TestSet:
         return {"relative_point": float(abs(value - self.probed) / (abs(self.probed) or 1.0))}
 
     def errors_of(self, values: np.ndarray) -> dict[str, float]:
-        """Computes `relative_l2` and `relative_l1` of predicted values at all test points, shape (size,).
+        """Computes the errors of predicted values at all test points, shape (size,).
 
+        They are `relative_l2`, `relative_l1`, the mean of (û − u)² as `mean_square`, and, where there is more than one point and
+        an error, `test_set_error`: the relative standard error of `relative_l2` that comes of measuring at `size` points only.
         Where the solution is 0 at all of them, nothing is relative to it: they are the root mean square and the mean of |û|.
         """
         difference, exact = values - self.exact, self.exact
         size = exact if exact.any() else np.ones_like(exact)
-        return {
+        errors = {
             "relative_l2": float(np.linalg.norm(difference) / np.linalg.norm(size)),
             "relative_l1": float(np.abs(difference).sum() / np.abs(size).sum()),
+            "mean_square": float(np.mean(difference**2)),
         }
+        if self.size > 1 and 0 < errors["relative_l2"] < np.inf:
+            errors["test_set_error"] = sampling_error(difference, size)
+        return errors
 
     @property
     def exact(self) -> np.ndarray:
@@ -198,6 +204,17 @@ def columns(pde: PDE) -> dict[str, Any]:
     exact = pde.solution.formula if isinstance(pde.solution, Reference) else pde.exact
     base = {"exact": exact, "factor": pde.ansatz.factor, "offset": pde.ansatz.offset}
     return base | affine | declared
+
+
+def sampling_error(difference: np.ndarray, size: np.ndarray) -> float:
+    """Computes the standard error of ln √(Σ difference² / Σ size²) over points drawn independently, shapes (B,).
+
+    It is the bootstrap's, to first order in 1/B: the root mean square of what each point adds to the logarithm, over √B (the
+    infinitesimal jackknife, Efron 1981), without the resampling.
+    """
+    parts = [value**2 / np.mean(value**2) for value in (difference, size)]
+    influence = (parts[0] - parts[1]) / 2
+    return float(np.sqrt(np.mean(influence**2) / len(influence)))
 
 
 def single_point(pde: PDE, at: tuple[float, float]) -> Points:

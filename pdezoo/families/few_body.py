@@ -45,7 +45,7 @@ def few_body(operator: Any, dim: int, variant: str, seed: int, clamped: bool = F
     """Makes the problem operator[u] = g on the ball with u = 0 on its surface and the solution u* = (1 − |x|²/R²) S.
 
     `variant` is one of `FEW_BODY`; `seed` draws the coefficients of S. Since Δu* = −(2d/R²) S + O(S), the source gives the
-    solution away at high d: the problem declares u ≈ −R² (1 − |x|²/R²) g/(2d) as the null predictor `source-leak`.
+    solution away at high d: the problem declares u ≈ −R² (1 − |x|²/R²) g/(2d) as the baseline `source-leak`.
     `clamped` is for operators of fourth order: u = ∂u/∂n = 0 on the surface, u* = (1 − |x|²/R²)² S, and the leak is
     u ≈ R⁴ (1 − |x|²/R²)² g/(8d(d + 2)).
     """
@@ -60,5 +60,5 @@ def few_body(operator: Any, dim: int, variant: str, seed: int, clamped: bool = F
         domain=ball,
         ansatz=ansatz,
         solution=Exact(ansatz.factor * many),
-        nulls={"source-leak": leak * ansatz.factor * g},
+        baselines={"source-leak": leak * ansatz.factor * g},
     )

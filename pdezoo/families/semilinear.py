@@ -1,6 +1,6 @@
 """Semilinear parabolic problems u_t + Δu + f(u) = g with u(T, x) given, T = 0.3: the terminal form of the papers.
 
-The papers' problems (E, Han and Jentzen 2017; Hu et al. 2024; Shi et al. 2024) have no source, and are usually judged by
+The papers' problems (Beck et al. 2021, deep splitting; Hu et al. 2024; Shi et al. 2024) have no source, and are usually judged by
 u(0, 0) alone. For radial data the solution is computed here on the whole domain (`references.radial_solution`). The
 `manufactured` variants have sources and closed forms; neither their terminal values nor their sources give the solution
 away.
@@ -51,7 +51,10 @@ class Semilinear:
 
 
 def soft_condition(target: Any, size: float = 1.0) -> Condition:
-    """The terminal term of the papers' loss for v = u/size: 20 mean (v − g/size)² + 0.05 mean |∇(v − g/size)|²."""
+    """The terminal term of the loss for v = u/size: 20 mean (v − g/size)² + 0.05 mean |∇(v − g/size)|².
+
+    It has the form of the loss of Shi et al. 2024; the weights of their code differ from these by a factor d/20.
+    """
     return Condition(HORIZON, target, weight=20 / size**2, gradient_weight=0.05 / size**2)
 
 
@@ -74,7 +77,7 @@ def radial(problem: Semilinear, reaction: Reaction, dim: int, hard: bool) -> PDE
         ),
         source=0,
         conditions=() if hard else (soft_condition(data, size),),
-        nulls={"terminal": data, "mean-field": averaged},
+        baselines={"terminal": data, "mean-field": averaged},
         probe=(0.0, 0.0),
     )
 
@@ -126,7 +129,7 @@ def manufactured(problem: Semilinear, dim: int, seed: int) -> PDE:
         domain=Gaussian(dim, HORIZON, scale=10.0),
         ansatz=terminal(given, HORIZON),
         solution=Exact(problem.from_wave(sp.cos(angle) * first + sp.sin(angle) * second)),
-        nulls={"persistence": given},
+        baselines={"persistence": given},
     )
 
 

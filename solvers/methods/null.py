@@ -1,4 +1,4 @@
-"""Null predictors as rows: what no training at all achieves. They use the solution, which no solver may."""
+"""Null predictors as rows: what no training at all achieves. Oracles use the solution, which no solver may; a baseline does not."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from solvers.hyperparameters import require_known
 
 
 @dataclass(frozen=True)
-class NullSolver(Solver):
-    """A null predictor fitted on the exact solution; steps, seed and batch do not matter to it."""
+class _NullSolver(Solver):
+    """A null predictor called `null`; steps, seed and batch do not matter to it."""
 
     name: str
     null: str
-    sees_solution: ClassVar[bool] = True
 
     def hyperparameters(self) -> dict[str, Any]:
         """Returns which null predictor it is, {"null": name}."""
@@ -35,7 +34,7 @@ class NullSolver(Solver):
         return None
 
     def fit(self, pde: PDE, *, steps: int = 0, test: TestSet | None = None, **_: Any) -> Result:
-        """Fits the predictor on a test set, by default one of the usual size, and measures its errors there."""
+        """Takes the predictor of a test set, by default one of the usual size, and measures its errors there."""
         begin = time.perf_counter()
         test = test or TestSet(pde)
         null = fit_nulls(test)[self.null]
@@ -59,19 +58,31 @@ class NullSolver(Solver):
         )
 
 
+class Oracle(_NullSolver):
+    """A null predictor that is fitted on the exact solution: a reference line, never ranked."""
+
+    sees_solution: ClassVar[bool] = True
+
+
+class Baseline(_NullSolver):
+    """A null predictor that uses the data of the problem alone, and is ranked like any solver."""
+
+    sees_solution: ClassVar[bool] = False
+
+
 @register("null-zero")
 def null_zero() -> Solver:
-    """u = b: the ansatz with the zero network."""
-    return NullSolver("null-zero", "zero")
+    """u = b: the ansatz with the zero network; a baseline, since it uses no solution."""
+    return Baseline("null-zero", "zero")
 
 
 @register("null-constant")
 def null_constant() -> Solver:
     """u = b + C a, C fitted on the exact solution."""
-    return NullSolver("null-constant", "constant")
+    return Oracle("null-constant", "constant")
 
 
 @register("null-affine")
 def null_affine() -> Solver:
     """u = b + a (C + w·x), C and w fitted on the exact solution."""
-    return NullSolver("null-affine", "affine")
+    return Oracle("null-affine", "affine")

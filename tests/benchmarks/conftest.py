@@ -19,10 +19,6 @@ from benchmarks.records.store import Store
 HERE = Environment(
     platform="cpu", device="toy", python="3.11", os="toy", cpu="toy", cpu_count=2, commit="a" * 40
 )
-NULLS = {
-    "constant": Errors(relative_l2=0.5, relative_l1=0.5),
-    "affine": Errors(relative_l2=0.1, relative_l1=0.1),
-}
 
 
 @pytest.fixture
@@ -30,10 +26,15 @@ def make_cell() -> Callable[..., Cell]:
     """A resolved cell of the fake packages; limits by keyword."""
 
     def make(
-        solver: str = "good", seed: int = 0, dim: int = 3, problem: str = "toy/plain", **limits: Any
+        solver: str = "good",
+        seed: int = 0,
+        dim: int = 3,
+        problem: str = "toy/plain",
+        instance: int = 0,
+        **limits: Any,
     ) -> Cell:
         used: Protocol = protocol("quick").but(steps=10, **limits)
-        return resolve([Request(problem, dim, 0, solver, (), used, seed)], LIBRARY)[0].cell
+        return resolve([Request(problem, dim, instance, solver, (), used, seed)], LIBRARY)[0].cell
 
     return make
 
@@ -51,11 +52,13 @@ def make_record(make_cell: Callable[..., Cell]) -> Callable[..., Record]:
         minutes: int = 0,
         affine: float = 0.1,
         environment: Environment = HERE,
+        instance: int = 0,
+        nulls: dict[str, float] | None = None,
         **fields: Any,
     ) -> Record:
-        cell = make_cell("good", seed, dim)
+        cell = make_cell("good", seed, dim, instance=instance)
         named = SolverKey(name=solver, given=given or {}, hyperparameters=given or {})
-        nulls = NULLS | {"affine": Errors(relative_l2=affine, relative_l1=affine)}
+        errors = {"constant": 0.5, "affine": affine} | (nulls or {})
         return Record(
             **{
                 "cell": cell.model_copy(update={"solver": named}),
@@ -63,13 +66,23 @@ def make_record(make_cell: Callable[..., Cell]) -> Callable[..., Record]:
                 "cause": None if error is not None else Cause.HOST_LIMIT,
                 "reason": "" if error is not None else "too large",
                 "metrics": _metrics(error, affine),
-                "nulls": nulls,
+                "nulls": {name: Errors(relative_l2=e, relative_l1=e) for name, e in errors.items()},
                 "environment": environment,
                 "start": datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes),
                 "duration": 2.0,
             }
             | fields
         )
+
+    return make
+
+
+@pytest.fixture
+def make_replicates(make_record: Callable[..., Record]) -> Callable[..., list[Record]]:
+    """One record for each of the errors, of the seeds 0, 1, 2, … on one instance; None stands for a failure."""
+
+    def make(solver: str, *errors: float | None, **fields: Any) -> list[Record]:
+        return [make_record(solver, error, seed=seed, **fields) for seed, error in enumerate(errors)]
 
     return make
 

@@ -39,6 +39,10 @@ class FakePDE:
     seed: int = 0
 
     @property
+    def baseline_names(self) -> tuple[str, ...]:
+        return ("zero",)
+
+    @property
     def fingerprint(self) -> str:
         return hashlib.sha256(repr(self).encode()).hexdigest()
 
@@ -63,7 +67,12 @@ def finish(error: float = 0.05, status: str = "ok", loss: float | None = 0.5, re
         compile_seconds=0.5,
         steps_per_second=10.0,
         compiled_bytes=1000,
-        errors={"relative_l2": error, "relative_l1": error},
+        errors={
+            "relative_l2": error,
+            "relative_l1": error,
+            "mean_square": error**2,
+            "test_set_error": 0.01,
+        },
         best=0.04,
         forward_evaluations=20,
     )

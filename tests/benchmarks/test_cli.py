@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from benchmarks import cli
 from benchmarks.commands import replay, run, show, verify
 from benchmarks.leaderboard import bibliography
+from benchmarks.records.errors import UserError
 from benchmarks.records.outcome import Outcome
 from benchmarks.records.record import Status
 from benchmarks.records.store import Store
@@ -170,15 +171,25 @@ def test_mistakes_are_explained(arguments, hint):
 def test_a_family_is_run_as_its_first_variant():
     """`run` takes the bare name of a family as `pdezoo.make` does; elsewhere, as in `verify`, it stands for all variants."""
     used = run.adjusted("quick")
-    (cell,) = run.requests("kdv", "stde", None, "1", "0", [], used)
+    (cell,) = run.requests("kdv", "stde", None, [(0, [0])], [], used)
     assert (cell.problem, cell.dim) == ("kdv/one-soliton", 1)
-    assert run.requests("kdv/one-soliton", "stde", "1", "1", "0", [], used) == [cell]
-    assert [r.problem for r in run.requests("poisson", "stde", "10,20", "1", "0", [], used)] == [
+    assert run.requests("kdv/one-soliton", "stde", "1", [(0, [0])], [], used) == [cell]
+    assert [r.problem for r in run.requests("poisson", "stde", "10,20", [(0, [0])], [], used)] == [
         "poisson/two-body"
     ] * 2
     known = ["kdv/a", "kdv/b", "kdv2d/c"]
     assert verify._matches("kdv", known) == known[:2]
     assert verify._matches("kdv*", known) == known
+
+
+def test_replicates_or_training_seeds_of_one_instance():
+    assert run.repetitions("3", None, None) == [(0, [0]), (1, [1]), (2, [2])]
+    assert run.repetitions("2,7", None, None) == [(2, [2]), (7, [7])]
+    assert run.repetitions(None, "2", "4") == [(4, [0, 1])]
+    assert run.repetitions(None, None, None) == [(0, [0])]
+    for others in (("1", None), (None, "0")):
+        with pytest.raises(UserError, match="leave seeds and instances out"):
+            run.repetitions("3", *others)
 
 
 def test_an_unwritable_store_is_told_before_any_work(tmp_path):
@@ -248,6 +259,29 @@ def test_compare_finds_what_became_worse(store, make_record):
     assert "relative_l2" in out
     assert call("compare", "bbbb", "aaaa", store=store.root)[0] == 0
     assert call("compare", "aaaa", "cccc", store=store.root)[0] == 2
+
+
+def test_compare_judges_the_error_of_a_row_by_its_replicates(store, make_record):
+    """One seed of a doubled, as rounding may do; b is worse at every seed; c fails once, which is a change of status."""
+    other = make_record().environment.model_copy(update={"commit": "b" * 40})
+    errors = {
+        "a": ((0.050, 0.10), (0.052, 0.051), (0.048, 0.047)),
+        "b": ((0.050, 0.070), (0.052, 0.071), (0.048, 0.069)),
+        "c": ((0.050, None), (0.052, 0.052), (0.048, 0.048)),
+    }
+    for solver, pairs in errors.items():
+        for seed, (before, after) in enumerate(pairs):
+            store.add(make_record(solver, before, seed=seed))
+            store.add(make_record(solver, after, seed=seed, environment=other, minutes=1))
+    code, out, _ = call("compare", "aaaa", "bbbb", "--json", store=store.root)
+    assert code == 1
+    found = {
+        (c["cell"], c["what"]): (c["before"], c["after"], c["worse"]) for c in json.loads(out)["changes"]
+    }
+    assert found == {
+        ("toy/plain d=3 b, 3 replicates", "relative_l2"): (0.05, 0.07, True),
+        ("toy/plain d=3 c seed 0", "status"): ("ok", "oom", True),
+    }
 
 
 def test_merge(full_store, tmp_path):

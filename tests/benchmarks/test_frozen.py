@@ -128,10 +128,16 @@ def same(path: Path) -> bool:
 def test_the_null_predictors_among_them_are_known():
     """They were measured before a solver could declare that it sees the solution."""
     records = [parse(path.read_bytes()) for path in RESULTS.glob("*.json")]
-    nulls = [record for record in records if record.is_null]
+    nulls = [record for record in records if record.null is not None]
     assert {record.cell.solver.name for record in nulls} >= {"null-zero", "null-constant", "null-affine"}
-    assert {record.is_null for record in records if record.cell.solver.name.startswith("null-")} == {True}
+    assert {record.null for record in records if record.cell.solver.name.startswith("null-")} <= {
+        "zero",
+        "constant",
+        "affine",
+    }
     assert len(nulls) >= 214
+    assert {r.cell.solver.name for r in records if r.is_oracle} >= {"null-constant", "null-affine"}
+    assert not any(r.is_oracle for r in records if r.cell.solver.name == "null-zero")
 
 
 def test_asv_compares_with_what_it_has_measured():

@@ -105,6 +105,7 @@ def test_a_solver_without_a_compiled_step_is_started_and_its_declaration_kept(ma
     monkeypatch.setenv(measure.EMULATED, "1000")
     record = measure.measure(make_cell("null-affine"), lib=harness_fake.ACCELERATED)
     assert (record.status, record.sees_solution) == (Status.OK, True)
+    assert record.baselines == ("zero",)
 
 
 def test_a_child_whose_parent_is_dead_before_it_is_awake_ends(make_cell, tmp_path):

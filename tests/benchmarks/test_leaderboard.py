@@ -1,4 +1,4 @@
-"""Ranking rules, and renderings that no record can subvert."""
+"""How records become rows and groups, and renderings that no record can subvert. Ranks: test_ranks.py."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import json
 import re
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 
 from benchmarks.leaderboard import figure, html, tables
 from benchmarks.leaderboard.published import comparisons, published
-from benchmarks.leaderboard.ranking import leaderboard, rank_intervals, result_digest
+from benchmarks.leaderboard.ranking import leaderboard, result_digest
 from benchmarks.records.record import Cause, Status
 
 
@@ -26,54 +25,15 @@ def by_label(group):
     return {row.label: row for row in group.rows}
 
 
-def test_only_skill_above_zero_is_ranked(make_record):
-    group = only(leaderboard([make_record("a", 0.05), make_record("b", 0.01), make_record("c", 0.7)]))
-    rows = by_label(group)
-    assert (rows["b"].rank, rows["a"].rank, rows["c"].rank) == (1, 2, None)
-    assert "no better than a constant" in rows["c"].note
-    assert group.best.label == "b"
-
-
-def test_a_linear_model_that_does_as_well_is_named(make_record):
-    rows = by_label(only(leaderboard([make_record("a", 0.2), make_record("b", 0.05)])))
-    assert "linear model" in rows["a"].note
-    assert rows["a"].rank == 2
-    assert rows["b"].note == ""
-
-
-def test_nulls_are_rows_and_never_ranked(make_record):
-    rows = by_label(
-        only(leaderboard([make_record("a", 0.05), make_record("null-affine", 0.1, given={"null": "affine"})]))
-    )
-    assert rows["null-affine"].rank is None
-    assert rows["null-constant"].rank is None
-    assert rows["null-constant"].error == 0.5
-    assert rows["a"].rank == 1
-
-
-def test_a_null_is_known_by_its_declaration_and_not_by_its_name(make_record):
-    """A record of the time before the declaration is known by the predictor that the solver consists of."""
-    records = [
-        make_record("oracle", 0.01, sees_solution=True),
-        make_record("null-hypothesis", 0.02),
-        make_record("null-zero", 0.03, given={"null": "zero"}),
-    ]
-    rows = by_label(only(leaderboard(records)))
-    assert {label for label, row in rows.items() if row.is_null} == {
-        "oracle",
-        "null-zero",
-        "null-constant",
-        "null-affine",
-    }
-    assert (rows["null-hypothesis"].rank, rows["oracle"].rank) == (1, None)
-    assert rows["oracle"].note == "fitted on the solution: not ranked"
-
-
 def test_a_null_that_was_run_replaces_the_row_of_its_errors(make_record):
+    """At its own replicate: at the others its errors are those that were measured beside the solvers."""
     board = leaderboard([make_record("a", 0.05), make_record("null-affine", 0.2, given={"null": "affine"})])
     rows = by_label(only(board))
     assert rows["null-affine"].error == 0.2
     assert len(only(board).rows) == 3
+    more = [make_record("a", 0.05, seed=1), make_record("null-affine", 0.2, given={"null": "affine"})]
+    summary = by_label(only(leaderboard(more)))["null-affine"].metrics["relative_l2"]
+    assert (summary.low, summary.high, summary.n) == (0.1, 0.2, 2)
 
 
 def test_a_failed_seed_is_an_infinite_error(make_record):
@@ -81,7 +41,7 @@ def test_a_failed_seed_is_an_infinite_error(make_record):
     row = by_label(only(leaderboard(seeds)))["a"]
     assert (row.n, row.n_ok, row.status) == (3, 2, Status.OOM)
     assert row.error == 0.03
-    assert "1 of 3 seeds failed" in row.note
+    assert "1 of 3 replicates failed: unranked" in row.note
     most = [make_record("a", 0.01, seed=0), make_record("a", None, seed=1), make_record("a", None, seed=2)]
     row = by_label(only(leaderboard(most)))["a"]
     assert (row.error, row.rank) == (None, None)
@@ -91,7 +51,11 @@ def test_a_failed_seed_is_an_infinite_error(make_record):
 def test_a_training_that_ran_out_of_time_says_so(make_record):
     record = make_record("a", 0.05)
     short = record.model_copy(update={"metrics": record.metrics.model_copy(update={"steps": 4})})
-    assert "4 of 10 steps" in by_label(only(leaderboard([short])))["a"].note
+    assert "4 of 10 steps in the time given, cut off" in by_label(only(leaderboard([short])))["a"].note
+    planned = short.model_copy(update={"metrics": short.metrics.model_copy(update={"planned_steps": 4})})
+    note = by_label(only(leaderboard([planned])))["a"].note
+    assert "4 of 10 steps in the time given" in note
+    assert "cut off" not in note
     assert "steps" not in by_label(only(leaderboard([record])))["a"].note
 
 
@@ -120,6 +84,19 @@ def test_the_newest_record_of_a_cell_replaces_older_ones(make_record):
     assert (row.n, row.error) == (1, 0.09)
 
 
+def test_times_beside_other_work_are_marked_and_not_the_fastest(make_replicates):
+    quiet = make_replicates("quiet", 0.05, 0.05, 0.05)
+    busy = []
+    for record in make_replicates("busy", 0.05, 0.05, 0.05):
+        more = {"steps_per_second": 900.0, "bystanders": 0.9}
+        busy.append(record.model_copy(update={"metrics": record.metrics.model_copy(update=more)}))
+    board = leaderboard([*quiet, *busy])
+    rows, columns = by_label(only(board)), {column.head: column for column in tables.COLUMNS}
+    assert [columns["steps/s"].text(rows[name]) for name in ("quiet", "busy")] == ["100", "900*"]
+    assert columns["relative L2"].text(rows["busy"]) == "0.05"
+    assert "quiet, 100 steps/s" in html.html(board)
+
+
 def test_median_and_range_over_seeds(make_record):
     row = by_label(
         only(leaderboard([make_record("a", e, seed=s) for s, e in enumerate((0.03, 0.01, 0.02))]))
@@ -136,17 +113,6 @@ def test_hyperparameters_tell_rows_apart(make_record):
 def test_degenerate_problems_are_flagged(make_record):
     assert only(leaderboard([make_record(affine=0.009)])).degenerate
     assert not only(leaderboard([make_record(affine=0.02)])).degenerate
-
-
-def test_rank_intervals():
-    apart = rank_intervals([[0.1, 0.11, 0.12], [0.5, 0.51, 0.52], [0.9, 0.91, 0.92]])
-    assert apart == [(1, 1), (2, 2), (3, 3)]
-    random = np.random.default_rng(1)
-    mixed = rank_intervals([list(random.normal(1, 0.1, 5)) for _ in range(3)])
-    assert all(low < high for low, high in mixed)
-    assert rank_intervals([[0.1], [0.2]]) == [None, None]
-    assert rank_intervals([]) == []
-    assert rank_intervals([[0.1, 0.1, np.inf], [0.5, 0.5, 0.5]])[0] == (1, 2)  # a failed seed weighs
 
 
 def test_equal_sets_have_equal_hashes(make_record):
@@ -253,6 +219,16 @@ def test_figures(make_record):
     assert drawing.startswith("<svg")
 
 
+def test_a_figure_draws_baselines_that_have_a_rank_and_oracles_as_reference_lines(make_replicates):
+    nulls = {"zero": 1.0, "mean-field": 1e-3, "best-of-time": 1e-2}
+    fields = {"nulls": nulls, "baselines": ("zero", "mean-field")}
+    groups = leaderboard(make_replicates("a", 0.05, 0.05, 0.05, **fields)).groups
+    assert figure.series_names(groups) == ["a", "null-mean-field"]
+    drawn = figure.scaling([groups], figure.series_names(groups)).axes[0]
+    labels = drawn.get_legend_handles_labels()[1]
+    assert labels == ["null: constant", "null: affine", "a", "null-mean-field"]
+
+
 def test_figures_of_one_problem_under_two_protocols_have_two_titles(make_record):
     short, other = make_record("a"), make_record("a")
     cell = short.cell.model_copy(update={"protocol": short.cell.protocol.but(steps=77)})
@@ -262,17 +238,3 @@ def test_figures_of_one_problem_under_two_protocols_have_two_titles(make_record)
     assert sum("77 steps" in title for title in titles) == 1
     (alone,) = figure.titles(figure.comparable(leaderboard([other]).groups))
     assert "steps" not in alone
-
-
-def test_papers_are_set_beside_ours_where_the_cell_is_the_same(make_record):
-    cells = published()
-    assert len(cells) > 150
-    record = make_record("stde", dim=100)
-    problem = record.cell.problem.model_copy(update={"name": "allen-cahn/two-body"})
-    record = record.model_copy(update={"cell": record.cell.model_copy(update={"problem": problem})})
-    beside = comparisons(leaderboard([record]), cells)
-    (speed,) = [b for b in beside if b.published.solver == "stde" and b.published.metric == "speed"]
-    assert speed.ours == 100.0
-    assert speed.ratio == pytest.approx(100.0 / speed.published.number)
-    assert {b.status for b in beside if b.published.solver != "stde"} == {"not measured"}
-    assert {b.published.dim for b in beside} == {100}

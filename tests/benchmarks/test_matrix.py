@@ -41,6 +41,34 @@ def test_a_matrix_expands_to_every_combination():
     assert (used.steps, used.wall_limit, used.memory_limit, used.batch) == (7, 90.0, 2 * 10**9, 100)
 
 
+def test_a_replicate_is_an_instance_with_the_training_seed_of_the_same_number():
+    """The first of every solver comes before the second, so that a sweep that is cut short has compared something."""
+    text = TEXT.replace("seeds = [3, 1]", "replicates = 3").replace('["toy/*", "line/only"]', '["toy/plain"]')
+    requests = expand(parse(text.encode()), PDES, SOLVERS)
+    assert [(r.instance, r.seed) for r in requests if r.dim == 100] == [(0, 0)] * 3 + [(1, 1)] * 3 + [
+        (2, 2)
+    ] * 3
+    assert len({job.cell.problem.fingerprint for job in resolve(requests, LIBRARY)}) == 3 * 3
+    seeds = text.replace("replicates = 3", "seeds = 2\ninstances = [4, 5]")
+    crossed = expand(parse(seeds.encode()), PDES, SOLVERS)
+    assert {(r.instance, r.seed) for r in crossed} == {(4, 0), (4, 1), (5, 0), (5, 1)}
+
+
+def test_the_first_replicate_is_a_cell_that_older_matrices_asked_for_too():
+    def identities(asked):
+        text = TEXT.replace("seeds = [3, 1]", asked)
+        return [job.cell.identity for job in resolve(expand(parse(text.encode()), PDES, SOLVERS), LIBRARY)]
+
+    assert identities("replicates = 1") == identities("seeds = 1")
+
+
+@pytest.mark.parametrize("other", ["seeds = 2", "instances = [0]"])
+def test_replicates_are_not_asked_for_beside_seeds(other):
+    text = TEXT.replace("seeds = [3, 1]", f"replicates = 3\n{other}")
+    with pytest.raises(UserError, match="leave seeds and instances out"):
+        expand(parse(text.encode()), PDES, SOLVERS)
+
+
 def test_a_family_stands_for_its_first_variant():
     """The bare name means the variant that `pdezoo.make` takes, whatever the order of the alphabet."""
     text = 'pdes = ["kdv", "semilinear-heat", "kdv/narrow"]\ndims = [10]\nsolvers = ["stde"]'
@@ -87,6 +115,7 @@ WRONG = {
     "solvers = [{samples = 3}]": "table such as",
     'solvers = [{name = "good", samples = []}]': "empty list",
     "seeds = 0": "seeds",
+    "replicates = 0": "replicates",
     "seeds = [1.5]": "seed",
     "seeds = 100000": "seeds",
     'protocol = "slow"': "quick",

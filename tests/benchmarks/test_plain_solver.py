@@ -161,7 +161,6 @@ def test_a_solver_says_whether_it_sees_the_solution_and_compiles():
     assert [name for name in solvers.names() if solvers.make(name).sees_solution] == [
         "null-affine",
         "null-constant",
-        "null-zero",
     ]
 
 

@@ -265,11 +265,24 @@ def test_the_first_line_of_a_reason():
 def test_a_declaration_that_came_later_changes_no_name(make_record):
     """A solver that sees no solution is written as before there was anything to declare."""
     record = make_record()
-    assert not record.is_null
-    assert b"sees_solution" not in record.content
-    declared = make_record(sees_solution=True)
-    assert parse(declared.content).is_null
+    assert not record.is_oracle
+    assert not [
+        field for field in (b"sees_solution", b"baselines", b"test_set_error") if field in record.content
+    ]
+    declared = make_record(sees_solution=True, baselines=("zero", "mean-cost"))
+    assert parse(declared.content) == declared
+    assert parse(declared.content).is_oracle
     assert b'"sees_solution":true' in declared.content
+    assert b'"baselines":["zero","mean-cost"]' in declared.content
     before = make_record(given={"null": "affine"})
-    assert (before.is_null, before.null) == (True, "affine")
+    assert (before.is_oracle, before.null) == (True, "affine")
     assert b"sees_solution" not in before.content
+
+
+def test_what_a_record_declares_of_null_predictors_goes_before_the_rule_for_older_ones(make_record):
+    older = make_record(given={"null": "persistence"})
+    assert older.is_baseline("persistence")
+    assert not older.is_baseline("function-of-time")
+    newer = make_record(given={"null": "persistence"}, baselines=("zero", "function-of-time"))
+    assert (newer.is_oracle, older.is_oracle) == (True, False)
+    assert newer.is_baseline("function-of-time")

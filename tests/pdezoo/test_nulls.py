@@ -9,6 +9,7 @@ import pytest
 import pdezoo
 from pdezoo import TestSet, fit_nulls, null_errors
 from pdezoo.evidence.nulls import degenerate
+from pdezoo.lowering.lowered import lower
 
 
 def arrays(test: TestSet) -> tuple[np.ndarray, np.ndarray]:
@@ -95,3 +96,67 @@ def test_what_is_called_degenerate() -> None:
     assert not degenerate({"constant": fine, "affine": fine, "source-leak": bad})
     assert degenerate({"constant": fine, "affine": bad})
     assert degenerate({"constant": bad, "affine": fine})
+
+
+KINDS = {
+    "poisson/two-body": {"zero", "source-leak"},
+    "semilinear-heat/hard": {"zero", "mean-field", "terminal"},
+    "semilinear-heat/manufactured": {"zero", "persistence"},
+    "semilinear-allen-cahn/soft": {"zero", "mean-field", "terminal"},
+    "hjb-lqg/log": {"zero", "mean-cost"},
+    "kdv/one-soliton": {"zero", "persistence"},
+    "black-scholes-barenblatt": {"zero"},  # its function of time grows as the solution does
+}
+
+
+@pytest.mark.parametrize("problem", KINDS)
+def test_what_uses_no_solution_is_a_baseline(problem: str) -> None:
+    pde = pdezoo.make(problem, dim=None if problem.startswith("kdv") else 10)
+    assert set(pde.baseline_names) == KINDS[problem]
+    assert set(pde.exact_nulls) >= KINDS[problem] - {"zero"}
+
+
+def test_a_null_says_whether_it_sees_the_solution() -> None:
+    fitted = fit_nulls(TestSet(pdezoo.make("black-scholes-barenblatt", dim=5), 100))
+    seeing = {name: null.sees_solution for name, null in fitted.items()}
+    assert seeing == {"zero": False, "constant": True, "affine": True, "function-of-time": True}
+
+
+@pytest.mark.parametrize(
+    ("problem", "baseline", "time"),
+    [
+        ("kdv/one-soliton", "persistence", 0.0),
+        ("kdv2d/kink", "persistence", 0.0),
+        ("semilinear-heat/manufactured", "persistence", 0.3),
+        ("semilinear-heat/hard", "terminal", 0.3),
+        ("semilinear-heat/soft", "terminal", 0.3),
+        ("semilinear-allen-cahn/soft", "terminal", 0.3),
+    ],
+)
+def test_a_baseline_of_given_values_is_what_the_problem_gives(
+    problem: str, baseline: str, time: float
+) -> None:
+    """At the time at which u is given it is the condition of the problem, and it is the same at all times."""
+    pde = pdezoo.make(problem, dim=None if problem.startswith("kdv") else 10)
+    given = pde.conditions[0].target if pde.conditions else pde.ansatz.offset
+    known = lower((pde.exact_nulls[baseline], given), pde.dim)
+    x = pde.domain.sample(jax.random.key(0), 50).x
+    at, later = (pdezoo.Points(x, np.full(50, t, np.float32)) for t in (time, 0.1))
+    values, expected = pdezoo.in_float64(known, at)
+    np.testing.assert_allclose(values, expected, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(pdezoo.in_float64(known, later)[0], values, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"nulls": {"a": 1}, "baselines": {"a": 1}}, "'a' twice"),
+        ({"baselines": {"zero": 0}}, "'zero' twice"),
+        ({"baselines": [1]}, "`baselines` maps names"),
+        ({"nulls": {1: 1}}, "`nulls` maps names"),
+    ],
+)
+def test_a_null_predictor_has_one_name_and_one_kind(fields: dict, words: str) -> None:
+    ball = pdezoo.Ball(3)
+    with pytest.raises(ValueError, match=words):
+        pdezoo.PDE(pdezoo.Laplacian(pdezoo.u), ball, ball.vanishing(), pdezoo.Exact(1 - pdezoo.r2), **fields)

@@ -47,7 +47,33 @@ def test_errors_are_what_they_are_called(test) -> None:
     found = test.errors_of(moved)
     assert found["relative_l2"] == pytest.approx(np.sqrt(((moved - exact) ** 2).sum() / (exact**2).sum()))
     assert found["relative_l1"] == pytest.approx(np.abs(moved - exact).sum() / np.abs(exact).sum())
-    assert test.errors(lambda p: jnp.zeros(p.x.shape[0])) == {"relative_l2": 1.0, "relative_l1": 1.0}
+    assert found["mean_square"] == pytest.approx(((moved - exact) ** 2).mean())
+    nothing = test.errors(lambda p: jnp.zeros(p.x.shape[0]))
+    assert (nothing["relative_l2"], nothing["relative_l1"]) == (1.0, 1.0)
+    assert nothing["mean_square"] == pytest.approx((exact**2).mean())
+    assert nothing["test_set_error"] == 0.0  # it is 1 at any points
+
+
+@pytest.mark.parametrize("shape", ["part of u", "elsewhere", "heavy tails"])
+def test_the_error_of_the_test_set_is_what_resampling_its_points_gives(test, shape: str) -> None:
+    """Against the bootstrap of the logarithm of the error, of 2,000 resamples."""
+    random = np.random.default_rng(3)
+    kinds = {
+        "part of u": 0.1 * test.exact * random.normal(1.0, 0.5, SIZE),
+        "elsewhere": random.normal(0.0, 0.1, SIZE),
+        "heavy tails": 0.01 * random.standard_t(6, SIZE),
+    }
+    errors = test.errors_of(test.exact + kinds[shape])
+    drawn = random.integers(0, SIZE, (2_000, SIZE))
+    squares = [(value**2)[drawn].sum(axis=1) for value in (kinds[shape], test.exact)]
+    resampled = np.std(np.log(squares[0] / squares[1]) / 2)
+    assert errors["test_set_error"] == pytest.approx(resampled, rel=0.15)
+
+
+def test_of_one_point_or_no_error_nothing_is_said_about_the_test_set(pde, test) -> None:
+    assert "test_set_error" not in TestSet(pde, 1).errors_of(np.ones(1))
+    assert "test_set_error" not in test.errors_of(test.exact)
+    assert "test_set_error" not in test.errors_of(np.full(SIZE, np.nan))
 
 
 @pytest.mark.parametrize("rows", [1, 7, 499])
