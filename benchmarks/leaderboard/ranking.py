@@ -4,10 +4,10 @@ A group has the cells of one problem, protocol and machine, and one kind of repe
 k = 0, 1, 2, …, or many training seeds on one instance. A row is a solver with its hyperparameters; its numbers are medians over
 the replicates, where a replicate that failed counts as the table of metrics says: with an infinite error, which is not left out.
 
-A row is ranked if it has `MIN_REPLICATES`, all of which ended well, and the interval of its skill is above 0. Its rank is one
-more than the number of ranked rows whose error is smaller beyond the resolution, so that rows which cannot be told apart share
-a rank; every pair is judged by the replicates that both have. Oracles, which use the solution, are reference lines without a
-rank; baselines, which need no training and use no solution, are ranked like any solver.
+A row is ranked if it has `MIN_REPLICATES`, all of which ended well and with their schedules, and the interval of its skill is
+above 0. Its rank is one more than the number of ranked rows whose error is smaller beyond the resolution, so that rows which
+cannot be told apart share a rank; every pair is judged by the replicates that both have. Oracles, which use the solution, are
+reference lines without a rank; baselines, which need no training and use no solution, are ranked like any solver.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ class Row:
     `label` tells rows of one solver apart. `status` and `reason` are those of the worst replicate. `given` names the
     hyperparameters that were given, without which it is the solver as registered. `peak_of` says whose memory `peak_bytes` is,
     the device's or the process's. `in_competition` says that other work was seen beside a replicate, so that its times are not
-    the solver's own; None that nobody looked. `cut_short` says how many steps were taken where the training budget ended first.
+    the solver's own; None that nobody looked. `cut_short` says how many steps were taken where the training budget ended first, and
+    `annealed` that no schedule was cut off by that, which disqualifies a row.
 
     `reference` is the null predictor against which `skill` is meant. `skill_interval` has the ends of the 90 % interval of the
     skill; `beats_reference` and `beats_affine` say whether the error is below that of the reference, and of the best affine
@@ -112,6 +113,7 @@ class Row:
     in_competition: bool | None = None
     test_set_error: TestSetError | None = None
     cut_short: str = ""
+    annealed: bool = True
     reference: Reference = Reference.CONSTANT
     skill_interval: tuple[float, float] | None = None
     beats_reference: bool | None = None
@@ -145,6 +147,7 @@ class Row:
         return (
             self.kind is not Kind.ORACLE
             and self.n_ok == self.n >= MIN_REPLICATES
+            and self.annealed
             and bool(self.beats_reference)
         )
 
@@ -410,6 +413,7 @@ def _row(
         peak_of=peaks.pop() if len(peaks) == 1 else None,
         in_competition=any(looked) if looked else None,
         cut_short=short,
+        annealed=not any(record.cut_short for record in records),
     )
     return told, sample
 
@@ -490,7 +494,7 @@ def _cut_short(outcomes: Sequence[_Outcome], protocol: Protocol) -> str:
         return ""
     took = f"{statistics.median_low(taken):,} of {protocol.steps:,} steps in the time given"
     planned = all(o.metrics.planned_steps is not None for o in outcomes if o.status is Status.OK)
-    return took if planned else f"{took}, cut off before its schedule ended"
+    return took if planned else f"{took}, cut off before its schedule ended: unranked"
 
 
 def _summary(metric: str, outcomes: Sequence[_Outcome]) -> Summary | None:

@@ -101,8 +101,9 @@ EXPLANATION = (
     'infinite error. "test set ±" is the relative standard error of that number that comes of measuring at so many points; '
     "≈ marks an estimate, 1/√points, for records that do not have it. "
     f"Skill is 1 − error / error of the best constant, with its {COVERAGE:.0%} interval. A row is ranked if it has "
-    f"{MIN_REPLICATES} replicates or more, none failed, and the interval of its skill is above 0. Rank k means that k − 1 ranked "
-    "rows have a smaller error beyond the resolution: the interval of the paired differences and the error of the test set. Rows "
+    f"{MIN_REPLICATES} replicates or more, none failed or cut off before its schedule ended, and the interval of its "
+    "skill is above 0. Rank k means that k − 1 ranked rows have a smaller error beyond the resolution: the interval of "
+    "the paired differences and the error of the test set. Rows "
     "that cannot be told apart share a rank; in brackets are the ranks that a row may have. Null predictors need no training: "
     "oracles use the solution and are references, baselines do not and are ranked. A star marks times beside other work, which are "
     "no comparison. Peak memory is the accelerator's; on a CPU it "

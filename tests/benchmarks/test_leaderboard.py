@@ -48,6 +48,18 @@ def test_a_failed_seed_is_an_infinite_error(make_record):
     assert "too large" in row.note
 
 
+def test_a_training_that_was_cut_off_before_its_schedule_ended_has_no_rank(make_record):
+    """Neither has the row of which it is a replicate; one whose steps were planned has."""
+    of = lambda solver, seed, **known: (record := make_record(solver, 0.05, seed)).model_copy(
+        update={"metrics": record.metrics.model_copy(update=known)}
+    )
+    cut = [of("cut", seed, steps=4 if seed == 1 else 10) for seed in range(3)]
+    planned = [of("planned", seed, steps=4, planned_steps=4) for seed in range(3)]
+    rows = by_label(only(leaderboard([*cut, *planned])))
+    assert (rows["cut"].rank, rows["planned"].rank) == (None, 1)
+    assert "cut off before its schedule ended: unranked" in rows["cut"].note
+
+
 def test_a_training_that_ran_out_of_time_says_so(make_record):
     record = make_record("a", 0.05)
     short = record.model_copy(update={"metrics": record.metrics.model_copy(update={"steps": 4})})

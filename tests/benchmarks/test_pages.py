@@ -104,6 +104,16 @@ def test_the_pages_are_what_the_records_say(path):
     assert rewritten(text, Store.reading(ROOT / "results").read().records.values()) == text
 
 
+def test_the_kept_leaderboard_is_what_the_records_say(tmp_path):
+    made = tmp_path / "leaderboard.md"
+    arguments = ("leaderboard", "--against", "published", "--format", "md", "--output", str(made))
+    assert call(*arguments, store=ROOT / "results")[0] == 0
+    kept = ROOT / "results" / "leaderboard.md"
+    assert made.read_text(encoding="utf-8") == kept.read_text(encoding="utf-8"), (
+        "run the same with -o results/leaderboard.md"
+    )
+
+
 def test_the_command_writes_and_checks(measured, tmp_path):
     record = measured()
     store = Store.writing(tmp_path / "store")
