@@ -22,9 +22,9 @@ from pdezoo.lowering.lowered import lower
 
 
 def representatives() -> list[Any]:
-    """Every registered name; `slow` but for one of each family and the few-body solutions of one equation."""
+    """Every registered name; `slow` but for one of each family, and two few-body solutions of one equation."""
     first = {name.partition("/")[0]: name for name in reversed(pdezoo.names())}
-    quick = {*first.values(), *(f"poisson/{variant}" for variant in pdezoo.FEW_BODY)}
+    quick = {*first.values(), "poisson/sin-three-body", "poisson/two-body-wide"}
     return [pytest.param(n, marks=[] if n in quick else [pytest.mark.slow]) for n in pdezoo.names()]
 
 
