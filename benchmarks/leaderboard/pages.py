@@ -90,10 +90,7 @@ def _table(spec: _Spec, records: list[Record]) -> list[str]:
         cells[tuple(_value(record, key) for key in spec.rows)][column].append(record)
     for members in (group for row in cells.values() for group in row.values()):
         _require_replicates(members, spec.rows)
-    heads = sorted(
-        {c for row in cells.values() for c in row},
-        key=str if spec.columns == "problem" else lambda c: (c is None, c),
-    )
+    heads = sorted({c for row in cells.values() for c in row}, key=lambda head: _column_place(spec, head))
     titles = [_title(name, head, len(spec.show)) for head in heads for name in spec.show]
     lines = [_line([*spec.rows, *titles]), _line(["---"] * (len(spec.rows) + len(titles)))]
     for key in sorted(cells, key=lambda k: _place(spec, k, cells[k].get(heads[0], []))):
@@ -121,6 +118,18 @@ def _title(name: str, head: Any, shown: int) -> str:
         return metric
     at = f"d = {head:,}" if isinstance(head, int) else str(head)
     return at if shown == 1 else f"{at}: {metric}"
+
+
+def _column_place(spec: _Spec, head: Any) -> tuple[Any, ...]:
+    """Returns by what a column is sorted: its place in the list of what was asked for, then its value."""
+    asked = spec.wanted.get(spec.columns or "", [])
+    place = next((i for i, wanted in enumerate(asked) if _allowed(head, [wanted])), len(asked))
+    return (
+        place,
+        head is not None,
+        str(head) if isinstance(head, str) else "",
+        0 if isinstance(head, str) else head or 0,
+    )
 
 
 def _place(spec: _Spec, key: tuple[Any, ...], members: list[Record]) -> tuple[Any, ...]:
@@ -170,10 +179,9 @@ def _remarks(records: list[Record]) -> Iterator[str]:
     machines = sorted({r.environment.machine for r in records})
     spread = "lowest, median and highest" if len(seeds) > 2 else "all values"
     yield ""
-    yield (
-        f"{len(records)} records; {spread} over {len(seeds)} training seed{'s' * (len(seeds) > 1)} on {len(instances)} "
-        f"instance{'s' * (len(instances) > 1)}; {'; '.join(machines)}."
-    )
+    over = f"up to {len(seeds)} training seeds" if len(seeds) > 1 else "one training seed"
+    of = f"{len(instances)} instances" if len(instances) > 1 else "one instance"
+    yield f"{len(records)} records; {spread} over {over} on {of}; {'; '.join(machines)}."
     if any(r.cut_short for r in records):
         yield f"{_CUT} stopped by a budget of time before the schedules had ended: no number to quote."
 
