@@ -114,7 +114,7 @@ def _scratch() -> Iterator[Path]:
 
 def slot_environment(slot: Slot) -> Environment:
     """Returns the environment of a child in that slot, as far as it is known before the child has started."""
-    host = host_environment()
+    host = host_environment(slot.environment.get("CUDA_VISIBLE_DEVICES"))
     cores = len(slot.cores) if slot.cores else host.cpu_count
     return host.model_copy(update={"cpu_count": cores, "memory_limit": limited(host.platform)})
 

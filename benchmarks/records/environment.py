@@ -22,9 +22,12 @@ from benchmarks.records.text import clip
 _ASKED = "name,memory.total,driver_version,uuid,mig.mode.current"
 
 
-def host_environment() -> Environment:
-    """Returns what can be known of the environment without starting JAX: enough to label a cell whose process died."""
-    gpu = _first_gpu() if _jax_may_use_gpu() else None
+def host_environment(visible: str | None = None) -> Environment:
+    """Returns what can be known of the environment without starting JAX: enough to label a cell whose process died.
+
+    `visible` names the devices that a child will see, as `CUDA_VISIBLE_DEVICES` does; None stands for those of this process.
+    """
+    gpu = _first_gpu(visible_gpus(visible)) if _jax_may_use_gpu() else None
     name, memory, driver = gpu or (cpu_model(), None, None)
     commit, dirty = source_state()
     return Environment(
@@ -101,13 +104,14 @@ def _jax_may_use_gpu() -> bool:
     return asked in ("", "cuda", "gpu") and any(importlib.util.find_spec(name) for name in plugins)
 
 
-def visible_gpus() -> list[str]:
-    """Returns the NVIDIA devices that this process may use, as `CUDA_VISIBLE_DEVICES` names them: by number or UUID.
+def visible_gpus(asked: str | None = None) -> list[str]:
+    """Returns the NVIDIA devices that this process may use, or `asked` in the place of its `CUDA_VISIBLE_DEVICES`, as that names
+    them: by number or UUID.
 
     The variable is read as CUDA does: what follows the first entry that names no device (-1, NoDevFiles, nothing at all) is
     not visible either, and if a device is named twice none is visible.
     """
-    asked = os.environ.get("CUDA_VISIBLE_DEVICES")
+    asked = os.environ.get("CUDA_VISIBLE_DEVICES") if asked is None else asked
     there = len(_gpus())
     if asked is None:
         return [str(number) for number in range(there)]
@@ -129,12 +133,12 @@ def _names_a_gpu(entry: str, there: int) -> bool:
     return re.fullmatch("[0-9]{1,9}", entry) is not None and int(entry) < there
 
 
-def _first_gpu() -> tuple[str, int | None, str] | None:
-    """Returns name, bytes and driver of the first visible device.
+def _first_gpu(visible: list[str]) -> tuple[str, int | None, str] | None:
+    """Returns name, bytes and driver of the first of the visible devices, None where there is none.
 
     For a slice of a device that is named by its UUID, they are those of the first device, without the bytes.
     """
-    visible, there = visible_gpus(), _gpus()
+    there = _gpus()
     if not visible or not there:
         return None
     first = visible[0]

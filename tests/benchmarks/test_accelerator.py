@@ -6,23 +6,28 @@ The fake device obeys JAX's own reading of the environment, counts its memory as
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from types import SimpleNamespace
 
 import harness_fake
 import jax
 import pytest
 from harness_fake import GPU_SLOT, FakeGPU
+from test_cli import call
 
 from benchmarks import bench_memory, suite
 from benchmarks.commands import doctor
+from benchmarks.commands import sweep as sweeping
 from benchmarks.execution import isolate, measure
 from benchmarks.execution.sweep import slots
 from benchmarks.leaderboard import figure
-from benchmarks.planning.subjects import start_jax
+from benchmarks.planning import campaign
+from benchmarks.planning.subjects import NoDevice, start_jax
 from benchmarks.records import environment
 from benchmarks.records.outcome import failure
 from benchmarks.records.protocol import GIGABYTE
 from benchmarks.records.record import Cause, Status
+from benchmarks.records.store import Store
 
 LIMIT = 40 * GIGABYTE
 
@@ -174,6 +179,41 @@ def test_a_killed_child_has_told_on_which_device_it_ran(make_cell, machine):
     assert (record.environment.platform, record.environment.device) == ("gpu", "NVIDIA H100 80GB HBM3")
 
 
+@pytest.mark.usefixtures("h100")
+def test_an_accelerator_that_does_not_start_is_a_row_on_that_machine(make_cell):
+    def refuse(dtype):
+        raise NoDevice("JAX cannot start here: CUDA_ERROR_NO_DEVICE")
+
+    record = measure.measure(make_cell(), lib=replace(harness_fake.LIBRARY, start=refuse))
+    assert (record.status, record.cause) == (Status.ERROR, Cause.EXCEPTION)
+    assert (record.environment.device, record.environment.memory_limit) == (
+        "NVIDIA H100 80GB HBM3",
+        "emulated on the device",
+    )
+
+
+def test_a_process_that_the_kernel_killed_for_want_of_memory(make_cell, monkeypatch):
+    """The host's memory, which no accelerator limits: large test sets and coefficients are made there."""
+    counts = iter([3, 4])
+    monkeypatch.setattr(isolate, "_kernel_kills", lambda: next(counts))
+    record = isolate.isolate(make_cell("kill"), harness_fake.SLOT)
+    assert (record.status, record.cause) == (Status.OOM, Cause.HOST_KILL)
+
+
+def test_a_pinned_child_has_the_cores_of_its_slot(make_cell):
+    core = min(os.sched_getaffinity(0))
+    record = isolate.isolate(make_cell(), replace(harness_fake.SLOT, cores=frozenset({core})))
+    assert (record.status, record.environment.cpu_count) == (Status.OK, 1)
+
+
+def test_a_machine_without_tools_has_no_accelerator_that_is_known(machine, monkeypatch, tmp_path):
+    machine("Toy A, 40960, 550.54, GPU-8f2a-1, Disabled")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    environment._gpus.cache_clear()
+    assert environment.host_environment().platform == "cpu"
+    assert slots(1)[0].environment == {}
+
+
 # Devices by name, and shared ones
 
 
@@ -187,6 +227,14 @@ def test_a_device_is_known_by_its_uuid_and_a_slice_is_not_the_whole(monkeypatch)
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         host = environment.host_environment()
         assert (host.platform, host.device, host.device_memory) == ("gpu", *expected)
+
+
+@pytest.mark.usefixtures("gpus")
+def test_a_slot_is_that_of_its_own_device():
+    """Each device has its share of its own memory, and its name where the child dies."""
+    for visible, expected in {"0": ("Toy A", 40960 * 2**20), "1": ("Toy B", None)}.items():
+        host = isolate.slot_environment(isolate.Slot(environment={"CUDA_VISIBLE_DEVICES": visible}))
+        assert (host.device, host.device_memory) == expected
 
 
 @pytest.mark.usefixtures("h100")
@@ -226,3 +274,43 @@ def test_the_doctor_knows_the_device(monkeypatch):
     monkeypatch.setattr(doctor, "_DEVICES", code.replace("start_jax(", "start_gpu("))
     monkeypatch.setenv("PYTHONPATH", os.path.dirname(harness_fake.__file__))
     assert doctor._devices() == (True, "1 × NVIDIA H100 80GB HBM3 (gpu, 63.8 GB for JAX)")
+
+
+# A campaign
+
+
+@pytest.mark.usefixtures("h100")
+def test_a_campaign_from_its_plan_to_the_leaderboard(monkeypatch, tmp_path):
+    """As `papers` goes on a lent machine: cells on the device, one out of memory, a second call that has nothing left to do."""
+    for module in (campaign, sweeping):
+        monkeypatch.setattr(module, "names", lambda: (harness_fake.PDES, harness_fake.SOLVERS))
+        monkeypatch.setattr(module, "families", dict)
+    monkeypatch.setattr(sweeping, "subjects", lambda: harness_fake.LIBRARY)
+    monkeypatch.setattr(sweeping, "slots", lambda workers: [GPU_SLOT])
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    cells = 'pdes = ["toy/plain"]\ndims = [3]\nsolvers = ["device-hog", "good"]\n'
+    (folder / "1.toml").write_text(cells + 'protocol = "paper"\n')
+    (folder / "2.toml").write_text(cells + 'protocol = {base = "paper", memory_limit = "1000GB"}\n')
+    arguments = ("campaign", str(folder), "--budget", "2m")
+    code, _, err = call(*arguments, store=tmp_path / "store")
+    assert code == 1, err
+    records = Store.reading(tmp_path / "store").read().records.values()
+    ended = sorted((r.cell.protocol.memory_limit, r.cell.solver.name, r.status) for r in records)
+    assert ended == [
+        (LIMIT, "device-hog", Status.OOM),
+        (LIMIT, "good", Status.OK),
+        (25 * LIMIT, "device-hog", Status.OK),
+        (25 * LIMIT, "good", Status.OK),
+    ]
+    code, _, err = call(*arguments, store=tmp_path / "store")
+    assert "4 cell(s) have a record already" in err
+    assert len(list((tmp_path / "store").glob("*.json"))) == 4
+    code, out, err = call("leaderboard", "--format", "md", store=tmp_path / "store")
+    assert (code, err) == (0, "")
+    assert out.count("NVIDIA H100 80GB HBM3") >= 2
+    code, out, err = call("leaderboard", "--format", "html", store=tmp_path / "store")
+    assert (code, "NVIDIA H100 80GB HBM3" in out) == (0, True), err
+    monkeypatch.setattr(sweeping, "slots", lambda workers: [isolate.Slot()])
+    code, out, _ = call("campaign", str(folder), "--dry-run", "--redo", "all", store=tmp_path / "store")
+    assert (code, "4 cells to measure" in out, "100 MB" in out) == (0, True, True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import groupby
 
 import pytest
 
+import pdezoo
 from benchmarks.leaderboard.published import published
 from benchmarks.planning import campaign
-from benchmarks.planning.subjects import names
+from benchmarks.planning.resolve import resolve
+from benchmarks.planning.subjects import names, subjects
 from benchmarks.records.errors import UserError
 from benchmarks.records.protocol import GIGABYTE
 
@@ -76,3 +79,19 @@ def test_a_largest_dimension_and_other_steps(folder):
 def test_mistakes(name, max_dim, words):
     with pytest.raises(UserError, match=words):
         campaign.requests(name, max_dim)
+
+
+def test_planning_the_papers_campaign_makes_nothing_of_the_size_of_d(monkeypatch):
+    """The first cell is to begin at once, and the plan is made beside it, on a machine whose memory the cells need."""
+
+    def refuse(*_, **__):
+        raise AssertionError("lowered while planning")
+
+    monkeypatch.setattr(pdezoo.PDE, "lower", refuse)
+    tracemalloc.start()
+    jobs = resolve((r for r in campaign.requests("papers") if r.dim == 10**7), subjects())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert {job.outcome for job in jobs} == {None}
+    assert all(job.cell.problem.fingerprint for job in jobs)
+    assert peak < 4 * 10**7  # bytes, as many as one vector of ten million float32 numbers has
