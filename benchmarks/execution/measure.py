@@ -134,7 +134,7 @@ def _over_device_limit(limit: int | None, cell: Cell, solver: Any, pde: Any) -> 
     if limit is None:
         return None
     compiled = solver.compile(pde, steps=cell.protocol.steps, batch=cell.protocol.batch, chunk=1)
-    if compiled is None or compiled.bytes <= limit:
+    if compiled is None or compiled.bytes is None or compiled.bytes <= limit:
         return None
     return f"a compiled step needs {compiled.bytes:,} bytes, the limit is {limit:,}"
 

@@ -285,7 +285,15 @@ LIBRARY = Subjects(
     bad_dimension=BadDimension,
     bad_hyperparameter=BadHyperparameter,
 )
-ACCELERATED = replace(LIBRARY, start=lambda dtype: Device("gpu", "toy accelerator", memory=10**9))
+
+
+def accelerated(peak: int | None = None) -> Subjects:
+    """The fake packages on an accelerator whose allocator may use a gigabyte; `peak` bytes of it were in use."""
+    device = Device("gpu", "toy accelerator", memory=10**9, peak_bytes=lambda: peak)
+    return replace(LIBRARY, start=lambda dtype: device)
+
+
+ACCELERATED = accelerated()
 SLOT = Slot(command=(sys.executable, "-P", __file__, "cpu"))
 GPU_SLOT = Slot(command=(sys.executable, "-P", __file__, "gpu"))
 

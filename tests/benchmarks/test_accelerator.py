@@ -6,6 +6,7 @@ The fake device obeys JAX's own reading of the environment, counts its memory as
 from __future__ import annotations
 
 import os
+import resource
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -18,16 +19,17 @@ from test_cli import call
 from benchmarks import bench_memory, suite
 from benchmarks.commands import doctor
 from benchmarks.commands import sweep as sweeping
-from benchmarks.execution import isolate, measure
+from benchmarks.execution import isolate, measure, memory
 from benchmarks.execution.sweep import slots
 from benchmarks.leaderboard import figure
 from benchmarks.planning import campaign
-from benchmarks.planning.subjects import NoDevice, start_jax
+from benchmarks.planning.subjects import Device, NoDevice, start_jax
 from benchmarks.records import environment
 from benchmarks.records.outcome import failure
 from benchmarks.records.protocol import GIGABYTE
 from benchmarks.records.record import Cause, Status
 from benchmarks.records.store import Store
+from solvers.neural import Compiled
 
 LIMIT = 40 * GIGABYTE
 
@@ -152,6 +154,31 @@ def test_a_solver_without_a_compiled_step_is_started_and_its_declaration_kept(ma
     assert (record.status, record.sees_solution) == (Status.OK, True)
 
 
+def test_a_program_of_unknown_size_is_started_and_judged_by_its_peak(make_cell, monkeypatch):
+    compiled = SimpleNamespace(bytes=None, seconds=0.1)
+    monkeypatch.setattr(harness_fake.FakeSolver, "compile", lambda self, pde, **_: compiled)
+    small, large = (harness_fake.accelerated(peak) for peak in (900, 1_100))
+    record = measure.measure(make_cell(memory_limit=1_000), lib=small)
+    assert (record.status, record.metrics.peak_bytes) == (Status.OK, 900)
+    record = measure.measure(make_cell(memory_limit=1_000), lib=large)
+    assert (record.status, record.cause) == (Status.OOM, Cause.DEVICE)
+
+
+def test_a_compiler_without_an_account_of_memory_gives_none():
+    silent = SimpleNamespace(memory_analysis=lambda: None)
+    assert Compiled(None, None, silent, 0.0, steps=1).bytes is None
+
+
+@pytest.mark.parametrize("told", ["", "VmSize:\t1 kB\n", "VmHWM:\t70000 kB\n"])
+def test_the_peak_of_a_process_is_known_where_the_kernel_tells_little(monkeypatch, tmp_path, told):
+    """As gVisor, which has no VmHWM."""
+    status = tmp_path / "status"
+    status.write_text(told)
+    monkeypatch.setattr(memory, "_STATUS", status)
+    expected = 70_000 * 1024 if "VmHWM" in told else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    assert memory.peak_memory(Device("cpu", "cpu")) == (expected, "process")
+
+
 # Failures
 
 
@@ -261,9 +288,9 @@ def test_asv_reads_the_peak_of_an_accelerator(gpu, monkeypatch):
 
 
 def test_the_figure_shows_the_peak_of_an_accelerator_and_the_plan_on_a_cpu(make_record):
-    for platform, memory in {"cpu": "compiled_bytes", "gpu": "peak_bytes"}.items():
+    for platform, shown in {"cpu": "compiled_bytes", "gpu": "peak_bytes"}.items():
         where = make_record().environment.model_copy(update={"platform": platform})
-        assert figure._panels([SimpleNamespace(environments=[where])])[-1] == memory
+        assert figure._panels([SimpleNamespace(environments=[where])])[-1] == shown
 
 
 @pytest.mark.usefixtures("h100")
