@@ -25,6 +25,7 @@ from benchmarks.leaderboard import figure
 from benchmarks.planning import campaign
 from benchmarks.planning.subjects import Device, NoDevice, start_jax
 from benchmarks.records import environment
+from benchmarks.records.errors import UserError
 from benchmarks.records.outcome import failure
 from benchmarks.records.protocol import GIGABYTE
 from benchmarks.records.record import Cause, Status
@@ -265,12 +266,14 @@ def test_a_slot_is_that_of_its_own_device():
 
 
 @pytest.mark.usefixtures("h100")
-def test_workers_who_share_a_device_do_not_take_all_of_it_at_once():
+def test_two_workers_do_not_share_a_device(monkeypatch):
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("one core, one worker")
-    shared = {"CUDA_VISIBLE_DEVICES": "0", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    assert [slot.environment for slot in slots(2)] == [shared, shared]
+    with pytest.raises(UserError, match=r"GPUs for 1 worker\(s\), got 2: .* try --workers 1"):
+        slots(2)
     assert [slot.environment for slot in slots(1)] == [{}]
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert [slot.environment for slot in slots(2)] == [{}, {}]
 
 
 # Who reads it
