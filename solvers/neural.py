@@ -314,11 +314,11 @@ class Compiled:
     def bytes(self) -> int | None:
         """The memory in bytes that the compiler plans: arguments, outputs and temporaries, less what they share.
 
-        None where JAX is told not to compile.
+        None where JAX is told not to compile, and where the compiler gives no account.
         """
-        if isinstance(self.executable, partial):
+        plan = None if isinstance(self.executable, partial) else self.executable.memory_analysis()
+        if plan is None:
             return None
-        plan = self.executable.memory_analysis()
         total = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
         return int(total - plan.alias_size_in_bytes)
 

@@ -74,7 +74,7 @@ def _devices() -> tuple[bool, str]:
         return False, clip(f"JAX does not start: {words[-1] if words else error}", 1_500)
     from benchmarks.records.units import size
 
-    return True, f"{count} × {kind} ({platform}{', ' + size(memory) if memory else ''})"
+    return True, f"{count} × {kind} ({platform}{', ' + size(memory) + ' for JAX' if memory else ''})"
 
 
 def _store(store: Path) -> tuple[str, bool, str]:

@@ -2,14 +2,15 @@
 
 The memory limit on the host is enforced by watching the resident memory of the child and its descendants and
 killing them when it is passed: JAX reserves far more address space than it uses, so RLIMIT_AS cannot be used.
-On an accelerator the limit is emulated: XLA's allocator gets that share of the device, and a program whose
-compiled size is already above it is not started.
+On an accelerator the limit is emulated: XLA's allocator gets that share of the device. Where the share is not known
+beforehand, the child itself sees to the limit (`benchmarks.execution.measure`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import signal
@@ -28,12 +29,14 @@ from pydantic import ValidationError
 from benchmarks.execution import measure
 from benchmarks.execution.load import turn
 from benchmarks.records.checkout import ROOT
-from benchmarks.records.environment import host_environment, on_cpu
+from benchmarks.records.environment import host_environment, limited
 from benchmarks.records.errors import UserError
+from benchmarks.records.outcome import lacks_device_memory
 from benchmarks.records.record import Cause, Cell, Environment, Moment, Record, Status, now, parse
 from benchmarks.records.text import clip
 
 POLL_SECONDS = 0.05
+_LARGEST_FRACTION = 0.95  # of a device's memory: the driver and CUDA's context need some
 MEASURE = (sys.executable, "-P", "-m", "benchmarks.execution.measure")
 Report = Callable[[Moment, int], None]
 
@@ -84,7 +87,6 @@ def isolate(
         if record is not None:  # it is the last thing a child writes, so the measurement was complete
             return record if record.status is Status.OK else record.model_copy(update={"log_tail": log})
         status, cause, reason = ending.stopped or _post_mortem(ending, log)
-        host = on_cpu(host) if _is_on_host(folder) else host
         return Record(
             cell=cell,
             status=status,
@@ -92,7 +94,7 @@ def isolate(
             reason=clip(reason, 4_000),
             log_tail=log,
             last=_last_moment(folder),
-            environment=host,
+            environment=_told(folder) or host,
             start=start,
             duration=ending.seconds,
         )
@@ -112,10 +114,9 @@ def _scratch() -> Iterator[Path]:
 
 def slot_environment(slot: Slot) -> Environment:
     """Returns the environment of a child in that slot, as far as it is known before the child has started."""
-    host = host_environment()
-    limit = "host" if host.platform == "cpu" else "emulated on the device"
+    host = host_environment(slot.environment.get("CUDA_VISIBLE_DEVICES"))
     cores = len(slot.cores) if slot.cores else host.cpu_count
-    return host.model_copy(update={"cpu_count": cores, "memory_limit": limit})
+    return host.model_copy(update={"cpu_count": cores, "memory_limit": limited(host.platform)})
 
 
 def _run(cell: Cell, slot: Slot, host: Environment, folder: Path, report: Report, stop: Event) -> _Ending:
@@ -158,14 +159,15 @@ def _watch(
     """
     protocol = cell.protocol
     seen: int | None = None
+    told: Environment | None = None
     while child.poll() is None:
         if stop.is_set():
             raise Stopped
         if protocol.wall_limit is not None and time.monotonic() - clock > protocol.wall_limit:
             reason = f"stopped at the wall-clock limit of {protocol.wall_limit:g} s"
             return Status.TIMEOUT, Cause.WALL_LIMIT, reason
-        on_host = host.platform == "cpu" or _is_on_host(folder)
-        memory_limit = protocol.memory_limit if on_host else None
+        told = told or _told(folder)
+        memory_limit = protocol.memory_limit if (told or host).platform == "cpu" else None
         used = _tree_bytes(child.pid) if memory_limit is not None else 0
         if memory_limit is not None and used > memory_limit:
             reason = f"stopped at {used:,} bytes of resident memory, over the limit of {memory_limit:,}"
@@ -180,11 +182,11 @@ def _post_mortem(ending: _Ending, log: str) -> tuple[Status, Cause, str]:
     final = next((line for line in reversed(log.splitlines()) if line.strip()), "no output")
     if ending.code == -signal.SIGKILL and ending.kernel_kills > 0:
         return Status.OOM, Cause.HOST_KILL, "killed by the kernel: the machine ran out of memory"
+    if (ending.code >= 0 or ending.code == -signal.SIGABRT) and lacks_device_memory(log):
+        return Status.OOM, Cause.DEVICE, f"the device ran out of memory ({final})"
     if ending.code < 0:
         name = _signal_name(-ending.code)
         return Status.ERROR, Cause.SIGNAL, f"killed by {name}, which did not come from the limits ({final})"
-    if "RESOURCE_EXHAUSTED" in log:
-        return Status.OOM, Cause.DEVICE, f"the device ran out of memory ({final})"
     if re.match(r"(\w+\.)*(ImportError|ModuleNotFoundError)\b", final):
         return Status.ERROR, Cause.IMPORT, final
     if ending.code != 0:
@@ -193,16 +195,21 @@ def _post_mortem(ending: _Ending, log: str) -> tuple[Status, Cause, str]:
 
 
 def _environment(cell: Cell, slot: Slot, host: Environment) -> dict[str, str]:
-    """Returns the environment variables of a child: those of its slot, no compilation cache, and the memory limit for XLA."""
+    """Returns the environment variables of a child: those of its slot, no compilation cache, and the memory limit for XLA.
+
+    The limit is a fraction of the device's memory. It stands for whatever the user has set of XLA's allocator, which another
+    allocator or a second fraction would contradict.
+    """
     environment = child_environment() | dict(slot.environment)
     environment[measure.PARENT] = str(os.getpid())
     environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     limit = cell.protocol.memory_limit
-    if host.platform != "cpu" and limit is not None:
-        environment[measure.EMULATED] = str(limit)
-        if host.device_memory:
-            environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{min(0.95, limit / host.device_memory):.4f}"
+    if host.platform != "cpu" and limit is not None and host.device_memory:
+        for name in ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_ALLOCATOR"):
+            environment.pop(name, None)
+        fraction = min(_LARGEST_FRACTION, limit / host.device_memory)
+        environment["XLA_CLIENT_MEM_FRACTION"] = f"{math.floor(fraction * 1e6) / 1e6:.6f}"
     return environment
 
 
@@ -270,9 +277,12 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _is_on_host(folder: Path) -> bool:
-    """Returns whether the child computes on the CPU, which it tells by a file once its JAX has started."""
-    return (folder / measure.ON_HOST).exists()
+def _told(folder: Path) -> Environment | None:
+    """Returns the environment that the child has told by a file; None as long as its JAX has not started."""
+    try:
+        return Environment.model_validate_json((folder / measure.ENVIRONMENT).read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def _written(folder: Path, cell: Cell) -> Record | None:

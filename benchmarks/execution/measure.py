@@ -1,7 +1,8 @@
 """Measures a cell in this process: `python -m benchmarks.execution.measure FOLDER` reads it from standard input.
 
-The folder receives `progress.json` on the way and `record.json` at the end; whoever started the process
-(`benchmarks.execution.isolate`) makes a record from what is there if the process ends before it writes one.
+The folder receives `environment.json` once the device has started, `progress.json` on the way and `record.json` at the end;
+whoever started the process (`benchmarks.execution.isolate`) makes a record from what is there if the process ends before it
+writes one.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from typing import Any
 from benchmarks.execution.load import Bystanders
 from benchmarks.execution.memory import peak_memory
 from benchmarks.planning.subjects import Device, Subjects, subjects
-from benchmarks.records.environment import host_environment, on_cpu
+from benchmarks.records.environment import host_environment, limited, on_cpu
 from benchmarks.records.files import write_whole
 from benchmarks.records.metrics import Errors, Measurement, finite, metrics_of
 from benchmarks.records.outcome import Outcome, failure
 from benchmarks.records.record import MAX_HISTORY, Cause, Cell, Environment, Moment, Record, Status, now
 from benchmarks.records.text import clip
 
-RECORD, PROGRESS, ON_HOST = "record.json", "progress.json", "on-host"
-EMULATED, PARENT = "PDEZOO_EMULATED_MEMORY", "PDEZOO_PARENT"
+RECORD, PROGRESS, ENVIRONMENT = "record.json", "progress.json", "environment.json"
+PARENT = "PDEZOO_PARENT"
 
 
 def measure(
@@ -73,13 +74,17 @@ def _measure(cell: Cell, progress: Any, lib: Subjects, device: Device, cache: Pa
     if unsupported := solver.unsupported(pde):
         return Outcome(Status.UNSUPPORTED, Cause.UNSUPPORTED, unsupported)
     fields = {"sees_solution": _sees_solution(solver), "baselines": _baselines(pde)}
-    if too_large := _over_device_limit(cell, solver, pde):
+    limit = _unenforced_limit(cell, device)
+    if too_large := _over_device_limit(limit, cell, solver, pde):
         return Outcome(Status.OOM, Cause.ESTIMATE, too_large, fields=fields)
     test = lib.test_set(pde, size=cell.protocol.test_size, cache=cache)
     nulls = {name: Errors(**errors) for name, errors in lib.null_errors(test).items()}
     bystanders = Bystanders()
     result = _fit(cell, progress, solver, pde, test)
     peak, peak_of = peak_memory(device)
+    if limit is not None and peak_of == "device" and peak > limit:
+        too_much = f"{peak:,} bytes of the device were in use at a time, the limit is {limit:,}"
+        return Outcome(Status.OOM, Cause.DEVICE, too_much, fields=fields)
     measurement = Measurement(
         result=result,
         nulls=nulls,
@@ -113,19 +118,28 @@ def _changed(cell: Cell, pde: Any, solver: Any) -> str | None:
     return None
 
 
-def _over_device_limit(cell: Cell, solver: Any, pde: Any) -> str | None:
+def _unenforced_limit(cell: Cell, device: Device) -> int | None:
+    """Returns the cell's memory limit if nothing else sees to it; None otherwise.
+
+    On the host the memory of the process is watched from outside, and on an accelerator the allocator mostly has no more
+    than the limit. It has more where the memory of the device could not be known before it was started.
+    """
+    limit = cell.protocol.memory_limit
+    if limit is None or device.platform == "cpu":
+        return None
+    return None if device.memory is not None and device.memory <= limit else limit
+
+
+def _over_device_limit(limit: int | None, cell: Cell, solver: Any, pde: Any) -> str | None:
     """Returns by how much a compiled step alone exceeds the memory limit, in words; None if it does not.
 
-    It is compiled only where the limit is emulated on a device. On the host the real memory of the process is watched
-    instead, and this second compilation is saved. A solver without a compiled step is measured under the allocator's limit
-    alone.
+    It is compiled only where this process has to keep the limit; elsewhere this second compilation is saved. A solver without
+    a compiled step is judged by its peak alone.
     """
-    asked = os.environ.get(EMULATED, "")
-    limit = int(asked) if asked.isdecimal() else 0
-    if not limit:
+    if limit is None:
         return None
     compiled = solver.compile(pde, steps=cell.protocol.steps, batch=cell.protocol.batch, chunk=1)
-    if compiled is None or compiled.bytes <= limit:
+    if compiled is None or compiled.bytes is None or compiled.bytes <= limit:
         return None
     return f"a compiled step needs {compiled.bytes:,} bytes, the limit is {limit:,}"
 
@@ -178,19 +192,17 @@ def _moment(step: int, **numbers: Any) -> Moment:
 def environment(device: Device | None) -> Environment:
     """Returns the environment of this process, with what only the started device can tell; None stands for no device."""
     known = host_environment()
-    limit = "emulated on the device" if EMULATED in os.environ else "host"
     if device is None:
-        return known.model_copy(update={"memory_limit": limit})
+        return known.model_copy(update={"memory_limit": limited(known.platform)})
     if device.platform == "cpu":  # also where the machine has an accelerator that JAX did not start
         return on_cpu(known).model_copy(update={"generator": device.generator})
     return known.model_copy(
         update={
-            "memory_limit": limit,
+            "memory_limit": limited(device.platform),
             "platform": device.platform,
             "generator": device.generator,
             "device": clip(device.kind, 200),
             "device_count": device.count,
-            "device_memory": known.device_memory or device.memory,
         }
     )
 
@@ -254,8 +266,8 @@ def main(argv: list[str] | None = None, lib: Subjects | None = None) -> int:
     _die_with_parent()
 
     def started(device: Device) -> None:
-        if device.platform == "cpu":
-            (folder / ON_HOST).touch()
+        with contextlib.suppress(OSError):  # a full disk: the measurement goes on
+            write_whole(folder / ENVIRONMENT, environment(device).model_dump_json().encode())
 
     progress = ProgressFile(folder / PROGRESS)
     record = measure(cell, progress, lib=lib, cache=cache_folder(), started=started)

@@ -8,6 +8,8 @@ from pathlib import Path
 from benchmarks.planning.subjects import Device
 from benchmarks.records.metrics import PeakOf
 
+_STATUS = Path("/proc/self/status")
+
 
 def peak_memory(device: Device) -> tuple[int, PeakOf]:
     """Returns the peak bytes in use on the device and "device", or the peak resident bytes of this process and "process" where
@@ -20,12 +22,13 @@ def peak_memory(device: Device) -> tuple[int, PeakOf]:
 def process_peak() -> int:
     """Returns the peak resident bytes of this process.
 
-    On Linux `ru_maxrss` cannot be used: it survives exec, so that a small child reports the size of its parent.
+    On Linux `ru_maxrss` is the second choice: it survives exec, so that a small child reports the size of its parent. Some
+    sandboxes have nothing else.
     """
-    status = Path("/proc/self/status")
-    if status.is_file():
-        lines = status.read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    lines = _STATUS.read_text().splitlines() if _STATUS.is_file() else []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

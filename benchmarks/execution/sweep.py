@@ -72,12 +72,18 @@ def todo(jobs: Iterable[Job], records: Iterable[Record], redo: str | None = None
 def slots(workers: int, command: tuple[str, ...] = MEASURE) -> list[Slot]:
     """Returns one slot for each worker, with its share of the cores and, if there are accelerators, one of them.
 
-    Raises UserError for more workers than cores.
+    Raises UserError for more workers than cores or, if there are any, accelerators: two cells on one of them would take its time
+    and its memory from each other, so that neither speed nor "out of memory" would be the cell's own.
     """
     cores = sorted(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else []
     if workers > max(1, len(cores) or os.cpu_count() or 1):
         raise UserError(f"there are {len(cores)} cores, got {workers} workers; try --workers {len(cores)}")
     devices = visible_gpus() if host_environment().platform == "gpu" else []
+    if devices and workers > len(devices):
+        raise UserError(
+            f"there are GPUs for {len(devices)} worker(s), got {workers}: cells that share one take its memory and time from each "
+            f"other; try --workers {len(devices)}, or JAX_PLATFORMS=cpu"
+        )
     return [Slot(command, _share(cores, i, workers), _device(i, workers, devices)) for i in range(workers)]
 
 
@@ -87,10 +93,7 @@ def _share(cores: list[int], index: int, workers: int) -> frozenset[int] | None:
 
 
 def _device(index: int, workers: int, devices: list[str]) -> dict[str, str]:
-    if not devices or workers == 1:
-        return {}
-    shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} if workers > len(devices) else {}
-    return {"CUDA_VISIBLE_DEVICES": devices[index % len(devices)]} | shared
+    return {"CUDA_VISIBLE_DEVICES": devices[index]} if devices and workers > 1 else {}
 
 
 @dataclass

@@ -24,8 +24,8 @@ def known() -> list[str]:
 def requests(name: str, max_dim: int | None = None, steps: int | None = None) -> list[Request]:
     """Returns the cells of a campaign, matrix after matrix, up to dimension `max_dim` and with `steps` training steps, if given.
 
-    `name` is one of `known()` or a folder. Raises UserError if it is neither, if the folder has no matrix, or if all cells
-    have larger dimensions.
+    A cell that several matrices ask for comes once, where the first of them has it. `name` is one of `known()` or a folder. Raises
+    UserError if it is neither, if the folder has no matrix, or if all cells have larger dimensions.
     """
     about = (*names(), families(), *broken())
     every = [r for path in _matrices(name) for r in expand(load(path), *about)]
@@ -33,9 +33,7 @@ def requests(name: str, max_dim: int | None = None, steps: int | None = None) ->
     if not small:
         least = min(r.dim for r in every)
         raise UserError(f"the campaign begins at d = {least:,}, got --max-dim {max_dim:,}")
-    if steps is None:
-        return small
-    return unique(r.under(steps=steps) for r in small)
+    return unique(small if steps is None else (r.under(steps=steps) for r in small))
 
 
 def _matrices(name: str) -> list[Path]:

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -18,10 +19,15 @@ from benchmarks.records.checkout import ROOT, git_or_none
 from benchmarks.records.record import Environment
 from benchmarks.records.text import clip
 
+_ASKED = "name,memory.total,driver_version,uuid,mig.mode.current"
 
-def host_environment() -> Environment:
-    """Returns what can be known of the environment without starting JAX: enough to label a cell whose process died."""
-    gpu = _first_gpu() if _jax_may_use_gpu() else None
+
+def host_environment(visible: str | None = None) -> Environment:
+    """Returns what can be known of the environment without starting JAX: enough to label a cell whose process died.
+
+    `visible` names the devices that a child will see, as `CUDA_VISIBLE_DEVICES` does; None stands for those of this process.
+    """
+    gpu = _first_gpu(visible_gpus(visible)) if _jax_may_use_gpu() else None
     name, memory, driver = gpu or (cpu_model(), None, None)
     commit, dirty = source_state()
     return Environment(
@@ -50,9 +56,14 @@ def on_cpu(known: Environment) -> Environment:
             "device_count": 1,
             "device_memory": None,
             "driver": None,
-            "memory_limit": "host",
+            "memory_limit": limited("cpu"),
         }
     )
+
+
+def limited(platform: str) -> str:
+    """Returns how the memory limit of a cell on such a device is kept: on the host, or emulated on the device."""
+    return "host" if platform == "cpu" else "emulated on the device"
 
 
 def core_count() -> int:
@@ -93,13 +104,14 @@ def _jax_may_use_gpu() -> bool:
     return asked in ("", "cuda", "gpu") and any(importlib.util.find_spec(name) for name in plugins)
 
 
-def visible_gpus() -> list[str]:
-    """Returns the NVIDIA devices that this process may use, as `CUDA_VISIBLE_DEVICES` names them: by number or UUID.
+def visible_gpus(asked: str | None = None) -> list[str]:
+    """Returns the NVIDIA devices that this process may use, or `asked` in the place of its `CUDA_VISIBLE_DEVICES`, as that names
+    them: by number or UUID.
 
     The variable is read as CUDA does: what follows the first entry that names no device (-1, NoDevFiles, nothing at all) is
     not visible either, and if a device is named twice none is visible.
     """
-    asked = os.environ.get("CUDA_VISIBLE_DEVICES")
+    asked = os.environ.get("CUDA_VISIBLE_DEVICES") if asked is None else asked
     there = len(_gpus())
     if asked is None:
         return [str(number) for number in range(there)]
@@ -121,25 +133,40 @@ def _names_a_gpu(entry: str, there: int) -> bool:
     return re.fullmatch("[0-9]{1,9}", entry) is not None and int(entry) < there
 
 
-def _first_gpu() -> tuple[str, int | None, str] | None:
-    """Returns name, bytes and driver of the first visible device. For one that is named by UUID those of the first device are
-    returned.
+def _first_gpu(visible: list[str]) -> tuple[str, int | None, str] | None:
+    """Returns name, bytes and driver of the first of the visible devices, None where there is none.
+
+    For a slice of a device that is named by its UUID, they are those of the first device, without the bytes.
     """
-    visible, there = visible_gpus(), _gpus()
+    there = _gpus()
     if not visible or not there:
         return None
-    return there[int(visible[0]) if visible[0].isdecimal() else 0]
+    first = visible[0]
+    if first.isdecimal():
+        return there[int(first)][:3]
+    whole = next((gpu for gpu in there if gpu.uuid.startswith(first)), None)
+    return whole[:3] if whole else (there[0].name, None, there[0].driver)
+
+
+class _GPU(NamedTuple):
+    """An NVIDIA device: its name, bytes of memory (None where they cannot be known), driver and UUID."""
+
+    name: str
+    memory: int | None
+    driver: str
+    uuid: str
 
 
 @functools.cache
-def _gpus() -> tuple[tuple[str, int | None, str], ...]:
-    """Returns name, bytes and driver of every NVIDIA device of the machine, visible or not, as nvidia-smi tells them.
+def _gpus() -> tuple[_GPU, ...]:
+    """Returns every NVIDIA device of the machine, visible or not, as nvidia-smi tells them.
 
-    The bytes are None for a device that shares the host's memory.
+    The bytes are None for a device that shares the host's memory, and for one that is cut into slices (MIG): CUDA sees a slice
+    then, and nvidia-smi tells the whole.
     """
     if shutil.which("nvidia-smi") is None:
         return ()
-    command = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
+    command = ["nvidia-smi", f"--query-gpu={_ASKED}", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", timeout=20, check=True
@@ -148,10 +175,14 @@ def _gpus() -> tuple[tuple[str, int | None, str], ...]:
         return ()
     rows = [[part.strip() for part in line.split(",")] for line in done.stdout.strip().splitlines()]
     return tuple(
-        (name, int(memory) * 2**20 if memory.isdecimal() else None, clip(driver, 200))
-        for name, memory, driver in (row for row in rows if len(row) == 3)
+        _GPU(name, _bytes(memory) if slices != "Enabled" else None, clip(driver, 200), uuid)
+        for name, memory, driver, uuid, slices in (row for row in rows if len(row) == 5)
         if name and driver
     )
+
+
+def _bytes(mebibytes: str) -> int | None:
+    return int(mebibytes) * 2**20 if mebibytes.isdecimal() else None
 
 
 def _version(distribution: str) -> str | None:

@@ -36,13 +36,22 @@ def in_words(error: BaseException) -> str:
     return f"{kind} at {where}:{last.lineno}, in {last.name}{code}"
 
 
+def lacks_device_memory(text: str) -> bool:
+    """Returns whether an error of XLA, or a log that ends with one, says that a device has no more memory.
+
+    Programs and buffers are refused with the status RESOURCE_EXHAUSTED; what CUDA and its libraries need for themselves is
+    refused in CUDA's words, under another status of XLA.
+    """
+    return "RESOURCE_EXHAUSTED" in text or "CUDA_ERROR_OUT_OF_MEMORY" in text or "Out of memory" in text
+
+
 def failure(error: BaseException) -> Outcome:
     """Classifies an exception: out of memory on host or device, a failed import, an exit, or any other error."""
     text = in_words(error)
     trace = clip("".join(traceback.format_exception(error)), 16_000, end=True)
     if isinstance(error, MemoryError):
         return Outcome(Status.OOM, Cause.HOST_LIMIT, f"the process could not get more memory ({text})", trace)
-    if "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error):
+    if lacks_device_memory(str(error)):
         return Outcome(Status.OOM, Cause.DEVICE, f"the device ran out of memory ({text})", trace)
     if isinstance(error, ImportError) or type(error).__name__ == "BrokenPlugin":
         return Outcome(Status.ERROR, Cause.IMPORT, text, trace)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from harness_fake import LIBRARY
 
 from benchmarks.planning.matrix import Request
 from benchmarks.planning.resolve import resolve
+from benchmarks.records import environment
 from benchmarks.records.metrics import Errors, Metrics
 from benchmarks.records.protocol import Protocol, protocol
 from benchmarks.records.record import Cause, Cell, Environment, Record, SolverKey, Status
@@ -111,3 +114,46 @@ def full_store(store: Store, make_record: Callable[..., Record]) -> Store:
     for record in (make_record("a"), make_record("b", None), make_record("a", dim=50)):
         store.add(record)
     return store
+
+
+TOYS = (
+    "Toy A, 40960, 550.54, GPU-8f2a-1, Disabled",
+    "Toy B, [N/A], 550.54, GPU-77c0-2, [N/A]",
+)
+H100 = "NVIDIA H100 80GB HBM3, 81559, 570.86, GPU-5a51-3, Disabled"
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """A machine with the GPUs that nvidia-smi is to tell of, and JAX's plug-in; without nvidia-smi where there are none."""
+    plugin = tmp_path / "py" / "jax_cuda12_plugin"
+    plugin.mkdir(parents=True)
+    (plugin / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(plugin.parent))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(plugin.parent), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def make(*told: str) -> None:
+        smi = tmp_path / "bin" / "nvidia-smi"
+        smi.parent.mkdir()
+        lines = "\n".join(told)
+        smi.write_text(f"#!/bin/sh\ncat <<'END'\n{lines}\nEND\n" if told else "#!/bin/sh\nexit 9\n")
+        smi.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{smi.parent}:{os.environ['PATH']}")
+        environment._gpus.cache_clear()
+
+    yield make
+    environment._gpus.cache_clear()
+
+
+@pytest.fixture
+def gpus(machine: Callable[..., None]) -> None:
+    """A machine with two GPUs, as far as nvidia-smi and JAX's plug-in are asked. JAX itself computes on the CPU."""
+    machine(*TOYS)
+
+
+@pytest.fixture
+def h100(machine: Callable[..., None]) -> None:
+    """A machine with an H100."""
+    machine(H100)

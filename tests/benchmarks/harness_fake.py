@@ -14,14 +14,73 @@ import time
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 from benchmarks.execution import measure
 from benchmarks.execution.isolate import Slot
-from benchmarks.planning.subjects import Device, Subjects
+from benchmarks.planning.subjects import Device, Subjects, start_jax
 
 # How many times the usual number of random cases: PDEZOO_FUZZ=10 makes more than ten thousand.
 FUZZ = int(os.environ.get("PDEZOO_FUZZ", "1"))
 PDES = ["toy/plain", "toy/broken", "line/only"]
+
+
+@dataclass
+class FakeGPU:
+    """A device as JAX shows an H100: its allocator has the share of the memory that the environment's variables ask for, read by
+    JAX's own function, and refuses in XLA's words what goes beyond.
+    """
+
+    platform = "gpu"
+    device_kind = "NVIDIA H100 80GB HBM3"
+    total = 85_017_493_504  # what CUDA has of the 81,559 MiB of which nvidia-smi knows
+    limit: int | None = None
+    used: int = 0
+    peak: int = 0
+
+    def start(self) -> None:
+        from jaxlib.xla_client import generate_pjrt_gpu_plugin_options
+
+        options = generate_pjrt_gpu_plugin_options()
+        fraction = options.get("memory_fraction", 0.75)
+        self.limit = None if options["allocator"] == "platform" else int(self.total * fraction)
+
+    def memory_stats(self) -> dict[str, int] | None:
+        if self.limit is None:
+            return None
+        return {
+            "num_allocs": 1,
+            "bytes_in_use": self.used,
+            "peak_bytes_in_use": self.peak,
+            "largest_alloc_size": self.peak,
+            "bytes_limit": self.limit,
+        }
+
+    def allocate(self, count: int) -> None:
+        import jax
+
+        if self.used + count > (self.limit or self.total):
+            words = f"RESOURCE_EXHAUSTED: Out of memory while trying to allocate {count} bytes."
+            raise jax.errors.JaxRuntimeError(words)
+        self.used += count
+        self.peak = max(self.peak, self.used)
+
+    def free(self) -> None:
+        self.used = 0
+
+
+GPU = FakeGPU()
+
+
+def start_gpu(dtype: str) -> Device:
+    """Starts JAX as if its only device were the fake one."""
+    import jax
+
+    GPU.start()
+    GPU.allocate(10**8)
+    GPU.free()
+    with mock.patch.multiple(jax, local_devices=lambda: [GPU], local_device_count=lambda: 1):
+        return start_jax(dtype)
 
 
 class BadDimension(ValueError):
@@ -139,6 +198,27 @@ def device_oom() -> Any:
     raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 17179869184 bytes.")
 
 
+def device_hog() -> Any:
+    """Needs 50 GB of the device, and gives them back."""
+    GPU.allocate(5 * 10**10)
+    GPU.free()
+    return good()
+
+
+def cuda_oom() -> Any:
+    raise RuntimeError("INTERNAL: Failed to load in-memory CUBIN: CUDA_ERROR_OUT_OF_MEMORY: out of memory")
+
+
+def device_abort() -> Any:
+    print("F0000 Check failed: allocated.ok() RESOURCE_EXHAUSTED: Out of memory", flush=True)
+    os.abort()
+
+
+def host_hog() -> Any:
+    """Needs 400 MB of the host."""
+    return finish() if len(bytearray(b"x") * 400_000_000) else None
+
+
 def crash() -> Any:
     print("\x1b[31mred words\x1b[0m \x07 before the end", flush=True)
     raise ZeroDivisionError("division by \x00 zero")
@@ -161,6 +241,10 @@ BEHAVIOURS = {
         bad_import,
         memory_error,
         device_oom,
+        device_hog,
+        cuda_oom,
+        device_abort,
+        host_hog,
         crash,
     )
 }
@@ -210,9 +294,19 @@ LIBRARY = Subjects(
     bad_dimension=BadDimension,
     bad_hyperparameter=BadHyperparameter,
 )
-ACCELERATED = replace(LIBRARY, start=lambda dtype: Device("gpu", "toy accelerator", memory=10**9))
-SLOT = Slot(command=(sys.executable, "-P", __file__))
+
+
+def accelerated(peak: int | None = None) -> Subjects:
+    """The fake packages on an accelerator whose allocator may use a gigabyte; `peak` bytes of it were in use."""
+    device = Device("gpu", "toy accelerator", memory=10**9, peak_bytes=lambda: peak)
+    return replace(LIBRARY, start=lambda dtype: device)
+
+
+ACCELERATED = accelerated()
+SLOT = Slot(command=(sys.executable, "-P", __file__, "cpu"))
+GPU_SLOT = Slot(command=(sys.executable, "-P", __file__, "gpu"))
 
 
 if __name__ == "__main__":
-    sys.exit(measure.main(lib=LIBRARY))
+    libraries = {"cpu": LIBRARY, "gpu": replace(LIBRARY, start=start_gpu)}
+    sys.exit(measure.main(sys.argv[2:], lib=libraries[sys.argv[1]]))

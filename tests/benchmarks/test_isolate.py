@@ -94,20 +94,6 @@ def test_a_changed_problem_or_solver_is_not_measured_under_the_old_name(make_cel
     assert measure.measure(other, lib=harness_fake.LIBRARY).cause is Cause.CHANGED
 
 
-def test_a_program_larger_than_the_emulated_device_is_not_started(make_cell, monkeypatch):
-    monkeypatch.setenv(measure.EMULATED, "1000")
-    record = measure.measure(make_cell(), lib=harness_fake.ACCELERATED)
-    assert (record.status, record.cause) == (Status.OOM, Cause.ESTIMATE)
-    assert record.environment.memory_limit == "emulated on the device"
-
-
-def test_a_solver_without_a_compiled_step_is_started_and_its_declaration_kept(make_cell, monkeypatch):
-    monkeypatch.setenv(measure.EMULATED, "1000")
-    record = measure.measure(make_cell("null-affine"), lib=harness_fake.ACCELERATED)
-    assert (record.status, record.sees_solution) == (Status.OK, True)
-    assert record.baselines == ("zero",)
-
-
 def test_a_child_whose_parent_is_dead_before_it_is_awake_ends(make_cell, tmp_path):
     parent = subprocess.Popen([sys.executable, "-c", ""])
     parent.wait()

@@ -346,25 +346,6 @@ def test_as_many_steps_as_can_be_counted_train_until_the_budget_is_over():
 # Accelerators that are there, hidden, or not there
 
 
-@pytest.fixture
-def gpus(monkeypatch, tmp_path):
-    """A machine with two GPUs, as far as nvidia-smi and JAX's plug-in are asked. JAX itself computes on the CPU."""
-    smi = tmp_path / "bin" / "nvidia-smi"
-    smi.parent.mkdir()
-    smi.write_text("#!/bin/sh\necho 'Toy A, 40960, 550.54'\necho 'Toy B, [N/A], 550.54'\n")
-    smi.chmod(0o755)
-    plugin = tmp_path / "py" / "jax_cuda12_plugin"
-    plugin.mkdir(parents=True)
-    (plugin / "__init__.py").touch()
-    monkeypatch.syspath_prepend(str(plugin.parent))
-    monkeypatch.setenv("PATH", f"{smi.parent}:{os.environ['PATH']}")
-    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    environment._gpus.cache_clear()
-    yield
-    environment._gpus.cache_clear()
-
-
 VISIBLE = {
     None: ["0", "1"],
     "0": ["0"],
