@@ -171,7 +171,7 @@ def _group(records: Sequence[Record]) -> Group:
         nulls |= record.nulls
     rows: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        rows[(record.cell.solver.name, _settings(record))].append(record)
+        rows[(record.cell.solver.row, _settings(record))].append(record)
     measured = [_row(members) for members in rows.values()]
     run = {record.null for record in records}
     missing = [_null_row(name, errors, nulls) for name, errors in nulls.items() if name not in run]
@@ -193,8 +193,8 @@ def _row(records: Sequence[Record]) -> Row:
     worst = max(records, key=lambda r: list(Status).index(r.status))
     summaries = {name: _summary(name, records) for name in METRICS}
     return Row(
-        solver=records[0].cell.solver.name,
-        label=records[0].cell.solver.name,
+        solver=records[0].cell.solver.row,
+        label=records[0].cell.solver.row,
         hyperparameters=_settings(records[0]),
         n=len(records),
         n_ok=sum(record.status is Status.OK for record in records),
