@@ -130,7 +130,9 @@ class NeuralSolver(Solver):
         The loss is a function of the trained parameters; `fixed` are the others.
         """
         whole = lambda params: eqx.combine(params, fixed)
-        value = lambda params, key: self.evaluate(problem, whole(params), key, batch, progress)
+        value = lambda params, key, directions=None: self.evaluate(
+            problem, whole(params), key, batch, progress, directions
+        )
         if not self.trainer.wants_residuals:
             return Objective(value, progress)
 
@@ -141,10 +143,20 @@ class NeuralSolver(Solver):
         return LeastSquares(value, progress, self.network, terms)
 
     def evaluate(
-        self, problem: Problem, params: Params, key: PRNGKeyArray, batch: int, progress: Any = 0.0
+        self,
+        problem: Problem,
+        params: Params,
+        key: PRNGKeyArray,
+        batch: int,
+        progress: Any = 0.0,
+        directions: PRNGKeyArray | None = None,
     ) -> Float[Array, ""]:
-        """Evaluates the loss on `batch` points drawn from `key`, when the fraction `progress` of the training is over."""
+        """Evaluates the loss on `batch` points drawn from `key`, when the fraction `progress` of the training is over.
+
+        The estimator's randomness follows from `key` too, unless `directions` is another key to draw it from.
+        """
         where, how, at = jax.random.split(key, 3)
+        how = how if directions is None else directions
         points = self.points(problem, where, batch)
         trial = Field(problem, params, self.network)
         conditions = condition_loss(trial, at, batch, self.trainer.reverse_mode)

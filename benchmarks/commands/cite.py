@@ -41,4 +41,4 @@ def _records(root: Path) -> list[Record]:
 
 def _used(records: list[Record]) -> set[str]:
     families = {record.cell.problem.name.partition("/")[0] for record in records}
-    return families | {record.cell.solver.name for record in records}
+    return families | {record.cell.solver.row for record in records}

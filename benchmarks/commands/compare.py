@@ -102,7 +102,7 @@ def _error_changes(row: list[Pair], bound: float) -> list[dict[str, Any]]:
         return []
     medians = [statistics.median(sample.errors.values()) for sample in (before, after)]
     cell = row[0][1].cell
-    about = f"{cell.problem.name} d={cell.problem.dim:,} {cell.solver.name}, {len(row)} replicates"
+    about = f"{cell.problem.name} d={cell.problem.dim:,} {cell.solver.row}, {len(row)} replicates"
     return [_change(about, _ERROR, medians[0], medians[1], ratio.low > 0.0)]
 
 

@@ -77,7 +77,7 @@ def _status_row(digest: str, record: Record) -> dict[str, Any]:
         "identity": cell.identity,
         "problem": cell.problem.name,
         "dim": cell.problem.dim,
-        "solver": cell.solver.name,
+        "solver": cell.solver.row,
         "seed": cell.seed,
         "status": str(record.status),
         "cause": None if record.cause is None else str(record.cause),
@@ -144,7 +144,7 @@ def _tree(heading: str, rows: list[tuple[Cell, str, str]]) -> Tree:
 def _line(cell: Cell, standing: str, detail: str) -> Text:
     style = COLOURS[Status(standing)] if standing in set(Status) else "cyan"
     return (
-        Text(f"{cell.solver.name} seed {cell.seed}: ")
+        Text(f"{cell.solver.row} seed {cell.seed}: ")
         + Text(standing, style=style)
         + Text(f" {first_line(detail, 200)}")
     )

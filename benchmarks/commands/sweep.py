@@ -170,7 +170,7 @@ def _style(record: Record) -> str:
 
 def _cells(record: Record) -> tuple[str, ...]:
     cell = record.cell
-    identity = (cell.problem.name, f"{cell.problem.dim:,}", cell.solver.name, cell.repetition)
+    identity = (cell.problem.name, f"{cell.problem.dim:,}", cell.solver.row, cell.repetition)
     starred = "*" if record.in_competition else ""
     numbers = (
         metric.text(value) + (starred if metric.timed and value is not None else "")
@@ -214,7 +214,7 @@ def _forecast(job: Job, forecaster: Forecaster) -> dict[str, Any]:
         "identity": cell.identity,
         "problem": cell.problem.name,
         "dim": cell.problem.dim,
-        "solver": cell.solver.name,
+        "solver": cell.solver.row,
         "hyperparameters": cell.solver.hyperparameters,
         "instance": cell.problem.seed,
         "seed": cell.seed,

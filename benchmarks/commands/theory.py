@@ -89,7 +89,7 @@ def _measured(name: str, diagnostic: Callable[..., tuple[Curve, ...]]) -> tuple[
     import solvers
 
     begin = time.perf_counter()
-    curves = diagnostic(solvers.make("sdze", **SOLVER), pdezoo.make(PROBLEM, dim=DIM))
+    curves = diagnostic(solvers.make("sdze-single-sample", **SOLVER), pdezoo.make(PROBLEM, dim=DIM))
     print(f"{name}: {seconds(time.perf_counter() - begin)}", file=sys.stderr)
     return curves
 

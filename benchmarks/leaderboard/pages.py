@@ -215,7 +215,7 @@ def _value(record: Record, key: str) -> Any:
         "problem": cell.problem.name,
         "dim": cell.problem.dim,
         "instance": cell.problem.seed,
-        "solver": cell.solver.name,
+        "solver": cell.solver.row,
     }
     if key in known:
         return known[key]

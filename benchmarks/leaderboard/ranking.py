@@ -383,7 +383,7 @@ def _rows(records: Sequence[Record], nulls: _Nulls) -> list[tuple[Row, Sample]]:
     """
     run: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        run[(record.cell.solver.name, _settings(record))].append(record)
+        run[(record.cell.solver.row, _settings(record))].append(record)
     rows = [_row(members, nulls, _null_of(members[0], nulls)) for members in run.values()]
     beside = nulls.errors.keys() - {record.null for record in records}
     return rows + [_null_row(name, records, nulls) for name in sorted(beside)]
@@ -402,7 +402,7 @@ def _row(
     solver, protocol = records[0].cell.solver, records[0].cell.protocol
     kind = _kind(records)
     ran = {_replicate(r): _Outcome(r.metrics, r.status, r.reason) for r in records}
-    row, sample = _of_outcomes(solver.name, _settings(records[0]), {**beside, **ran}, nulls, kind)
+    row, sample = _of_outcomes(solver.row, _settings(records[0]), {**beside, **ran}, nulls, kind)
     given = min((tuple(sorted(record.cell.solver.given)) for record in records), key=len)
     short = _cut_short(list(ran.values()), protocol) if kind is Kind.SOLVER else ""
     peaks = {record.metrics.peak_of for record in records if record.metrics.peak_bytes is not None}

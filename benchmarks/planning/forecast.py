@@ -54,7 +54,7 @@ class Forecaster:
 
 
 def _key(cell: Cell) -> tuple[str, str]:
-    return cell.solver.name, cell.protocol.fingerprint
+    return cell.solver.row, cell.protocol.fingerprint
 
 
 def _distance(cell: Cell, record: Record) -> tuple[float, bool, bool]:

@@ -31,6 +31,7 @@ from benchmarks.records.fields import (
 )
 from benchmarks.records.metrics import Errors, Metrics
 from benchmarks.records.protocol import Protocol
+from benchmarks.records.renamed import name_today
 from benchmarks.records.text import clip
 
 MAX_BYTES = 1_000_000
@@ -107,6 +108,11 @@ class SolverKey(Data):
     given: Hyperparameters = Field(default_factory=dict)
     hyperparameters: Hyperparameters = Field(default_factory=dict)
 
+    @property
+    def row(self) -> str:
+        """The name that this solver has today: another than `name` where a row of that name has become another method."""
+        return name_today(self.name, self.hyperparameters)
+
 
 class Cell(Data):
     """What is measured: a problem, a solver, a protocol and a training seed."""
@@ -134,7 +140,7 @@ class Cell(Data):
     @property
     def label(self) -> str:
         """The problem, dimension, solver and seed in one line for people, with the instance unless it is 0."""
-        return f"{self.problem.name} d={self.problem.dim:,} {self.solver.name} seed {self.repetition}"
+        return f"{self.problem.name} d={self.problem.dim:,} {self.solver.row} seed {self.repetition}"
 
     @property
     def repetition(self) -> str:

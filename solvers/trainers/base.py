@@ -24,20 +24,28 @@ class LossFunction(Protocol):
     def progress(self) -> Any:
         """The fraction of the training that is over, 0 at the first step: what a schedule follows."""
 
-    def __call__(self, params: Params, key: PRNGKeyArray) -> Float[Array, ""]:
-        """Evaluates the loss, a scalar."""
+    def __call__(
+        self, params: Params, key: PRNGKeyArray, directions: PRNGKeyArray | None = None, /
+    ) -> Float[Array, ""]:
+        """Evaluates the loss, a scalar. With `directions` the points are still those of `key`, and the directions are drawn
+        from that key instead.
+        """
 
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """A `LossFunction` made of any function (params, key) ↦ scalar."""
+    """A `LossFunction` made of any function (params, key) ↦ scalar; (params, key, directions) ↦ scalar where a trainer draws
+    directions apart from points.
+    """
 
-    function: Callable[[Params, PRNGKeyArray], Float[Array, ""]]
+    function: Callable[..., Float[Array, ""]]
     progress: Any = 0.0
 
-    def __call__(self, params: Params, key: PRNGKeyArray) -> Float[Array, ""]:
+    def __call__(
+        self, params: Params, key: PRNGKeyArray, directions: PRNGKeyArray | None = None, /
+    ) -> Float[Array, ""]:
         """Evaluates the loss, a scalar."""
-        return self.function(params, key)
+        return self.function(params, key) if directions is None else self.function(params, key, directions)
 
 
 class Term(NamedTuple):
@@ -60,14 +68,16 @@ class LeastSquares:
     gradient of the loss is 2 Jᵀr/N for N residuals and J = ∂r/∂θ; `residual_kernel` makes r and J Jᵀ without J.
     """
 
-    function: Callable[[Params, PRNGKeyArray], Float[Array, ""]]
+    function: Callable[..., Float[Array, ""]]
     progress: Any
     network: Network
     terms: Callable[[PRNGKeyArray], tuple[Term, ...]]
 
-    def __call__(self, params: Params, key: PRNGKeyArray) -> Float[Array, ""]:
+    def __call__(
+        self, params: Params, key: PRNGKeyArray, directions: PRNGKeyArray | None = None, /
+    ) -> Float[Array, ""]:
         """Evaluates the loss, a scalar."""
-        return self.function(params, key)
+        return self.function(params, key) if directions is None else self.function(params, key, directions)
 
     def residuals(self, params: Params, key: PRNGKeyArray) -> Float[Array, " residuals"]:
         """Returns all residuals r in one vector, term after term and row after row, scaled so that mean(r²) is the loss."""

@@ -30,6 +30,10 @@ from .base import LossFunction, Trainer, decayed, trainable
 _FORMED = 2**17  # the perturbation of a matrix with more numbers is never formed
 
 
+PerturbedLoss = Callable[..., Array]
+"""(z, key) ↦ L(θ + P z; ξ), a scalar, `key` drawing points and ξ; (z, key, directions) where another key draws ξ."""
+
+
 class Subspace(NamedTuple):
     """The state of `SubspaceZO`. Lists have an entry for every leaf of the trained parameters."""
 
@@ -109,7 +113,7 @@ class SubspaceZO(Trainer):
         """Refreshes subspaces where that is due, makes q queries and one update. No weight moves where a loss is not finite."""
         leaves, structure = jax.tree.flatten(params, is_leaf=has_core)
         leaves, state = self.refreshed(leaves, state, jax.random.fold_in(key, 2))
-        at = lambda z, k: loss(jax.tree.unflatten(structure, moved(leaves, state.bases, z)), k)
+        at = lambda z, *keys: loss(jax.tree.unflatten(structure, moved(leaves, state.bases, z)), *keys)
         z = self.directions(state.first, jax.random.fold_in(key, 1))
         value, slopes = self.slopes(at, z, key)
         gradient = [jnp.tensordot(slopes, d, 1) / self.queries for d in z]
@@ -130,21 +134,24 @@ class SubspaceZO(Trainer):
         return [jax.random.normal(k, (self.queries, *a.shape)) for k, a in zip(keys, like, strict=True)]
 
     def slopes(
-        self, at: Callable[[list, Any], Array], z: list[Array], key: PRNGKeyArray
+        self, at: PerturbedLoss, z: list[Array], key: PRNGKeyArray
     ) -> tuple[Array, Float[Array, " queries"]]:
-        """Returns a loss and ρ of every query, shape (q,): `at` is (z, ξ) ↦ L(θ + P z; ξ), and `key` gives points and ξ."""
+        """Returns a loss and ρ of every query, shape (q,); `key` gives points and ξ."""
         if self.epsilon == 0:
             values, slopes = jax.vmap(lambda d: jax.jvp(lambda c: at(c, key), (_zeros(d),), (d,)))(z)
             return jnp.mean(values), slopes
         ahead, behind = ([sign * self.epsilon * d for d in z] for sign in (1, -1))
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), ahead, behind)
-        if self.common:
-            losses = jax.vmap(lambda d: at(d, key))(both)
-        else:
-            keys = jax.random.split(jax.random.fold_in(key, 3), 2 * self.queries)
-            losses = jax.lax.map(lambda pair: at(*pair), (both, keys))
+        losses = jax.vmap(lambda d: at(d, key))(both) if self.common else self.apart(at, both, key)
         plus, minus = losses[: self.queries], losses[self.queries :]
         return jnp.mean(losses), (plus - minus) / (2 * self.epsilon)
+
+    def apart(
+        self, at: PerturbedLoss, z: list[Float[Array, "sides ..."]], key: PRNGKeyArray
+    ) -> Float[Array, " sides"]:
+        """Evaluates the loss at every z where `common` is false, shape (2q,): each with points and ξ of its own."""
+        own = jax.random.split(jax.random.fold_in(key, 3), len(z[0]))
+        return jax.lax.map(lambda pair: at(*pair), (z, own))
 
     def _update(self, gradient: list[Array], state: Subspace, progress: Any) -> tuple[list[Array], Subspace]:
         """Returns the change of every leaf in its core's coordinates, and the state after it."""
