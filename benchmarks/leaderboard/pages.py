@@ -91,7 +91,7 @@ def _table(spec: _Spec, records: list[Record]) -> list[str]:
     for members in (group for row in cells.values() for group in row.values()):
         _require_replicates(members, spec.rows)
     heads = sorted({c for row in cells.values() for c in row}, key=lambda head: _column_place(spec, head))
-    titles = [_title(name, head, len(spec.show)) for head in heads for name in spec.show]
+    titles = [_title(spec, name, head) for head in heads for name in spec.show]
     lines = [_line([*spec.rows, *titles]), _line(["---"] * (len(spec.rows) + len(titles)))]
     for key in sorted(cells, key=lambda k: _place(spec, k, cells[k].get(heads[0], []))):
         row = cells[key]
@@ -112,12 +112,14 @@ def _label(key: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def _title(name: str, head: Any, shown: int) -> str:
+def _title(spec: _Spec, name: str, head: Any) -> str:
+    """Returns the head of a column: the metric's, the column's value, or both where there are several of each."""
     metric = METRICS[name].head or METRICS[name].title
-    if head is None:
+    if spec.columns is None:
         return metric
-    at = f"d = {head:,}" if isinstance(head, int) else str(head)
-    return at if shown == 1 else f"{at}: {metric}"
+    key = {"dim": "d = ", "problem": "", "solver": ""}.get(spec.columns, f"{spec.columns} ")
+    at = f"{key}{head:,}" if isinstance(head, int) else f"{key}{head}"
+    return at if len(spec.show) == 1 else f"{at}: {metric}"
 
 
 def _column_place(spec: _Spec, head: Any) -> tuple[Any, ...]:
