@@ -9,7 +9,7 @@ import pytest
 import solvers
 from benchmarks.execution.measure import _solver
 from benchmarks.leaderboard.published import comparisons, published
-from benchmarks.leaderboard.ranking import leaderboard
+from benchmarks.leaderboard.ranking import Kind, leaderboard
 from benchmarks.planning.subjects import subjects
 from benchmarks.records.checkout import ROOT
 from benchmarks.records.record import Cell, Record, SolverKey, parse
@@ -50,14 +50,14 @@ def test_part_of_a_description_is_not_enough() -> None:
 def test_the_leaderboard_shows_old_records_as_what_they_measured(kept: list[Record]) -> None:
     old = [r for r in kept if r.cell.solver.name == "sdze"]
     board = leaderboard(old)
-    shown = {row.solver for group in board.groups for row in group.rows if not row.is_null}
+    shown = {row.solver for group in board.groups for row in group.rows if row.kind is Kind.SOLVER}
     assert shown == {"sdze-single-sample"}
     assert all(row.label.startswith(row.solver) for group in board.groups for row in group.rows)
     printed = [cell for cell in published() if cell.solver == "sdze"]
     beside = comparisons(board, printed)
     assert printed
     assert beside
-    assert {comparison.status for comparison in beside} == {"not measured"}
+    assert all(comparison.ours is None for comparison in beside)
 
 
 def test_an_old_cell_is_measured_again_as_what_it_was(kept: list[Record]) -> None:

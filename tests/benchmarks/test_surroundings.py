@@ -140,6 +140,8 @@ def spoken(monkeypatch, tmp_path, full_store, make_record):
     result = {"commit_hash": "a" * 40, "result_columns": [], "results": {}}
     (tmp_path / "asv" / "here" / "größe.json").write_text(json.dumps(result))
     digest = next(iter(full_store.read().records))
+    table = "<!-- records\nsolver = 'a'\ncolumns = 'dim'\n-->\n<!-- end of records -->\n"
+    (tmp_path / "blätter.md").write_text(table, encoding="utf-8")
     return {
         ("list",): "Δu",
         ("show", "poisson/two-body", "--dim", "5"): "Δ",
@@ -156,6 +158,7 @@ def spoken(monkeypatch, tmp_path, full_store, make_record):
         ("status",): "toy",
         ("compare", "aaaa", "aaaa"): "",
         ("merge", str(full_store.root)): "records",
+        ("pages", str(tmp_path / "blätter.md")): "written",
         ("cite",): "pdezoo",
         ("history",): "",
         ("asv", "export", str(tmp_path / "exportiert-ä{}")): "",
