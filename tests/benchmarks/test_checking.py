@@ -101,7 +101,14 @@ def test_a_planted_defect_is_found_and_explained(factory, plant):
     assert all(f.expected and f.seen and f.advice for f in failures.values())
 
 
-@pytest.mark.parametrize("name", ["poisson/two-body", "semilinear-heat/hard", "semilinear-allen-cahn/soft"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("poisson/two-body", marks=pytest.mark.slow),
+        "semilinear-heat/hard",
+        "semilinear-allen-cahn/soft",
+    ],
+)
 def test_every_check_of_the_proof_brings_its_own_advice(name):
     """The proofs are by an expression, by a formula, and by a value at one point; all have advice, and the report carries it."""
     report = pdezoo.verify(pdezoo.make(name, dim=10), test_size=20)

@@ -56,6 +56,7 @@ def test_mistakes_in_the_comparison_are_one_line(
     assert named in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_replayed_steps_are_reported_one_by_one() -> None:
     plan, *steps = replay_cost.measured(64, 4, 2)
     assert plan["compiled_bytes"] > plan["weight_bytes"] == 4 * 64 * 128

@@ -347,7 +347,7 @@ def sound_problems(draw: st.DrawFn) -> PDE:
     return PDE(draw(operators()), domain, initial(solution.subs(t, 0)), Exact(solution))
 
 
-@settings(max_examples=4 if settings().max_examples < 1000 else 200)
+@settings(max_examples=2 if settings().max_examples < 1000 else 200)
 @given(data=st.data())
 def test_what_is_made_is_right(data: st.DataObject) -> None:
     """The derived source is the operator applied to the solution, by SymPy on explicit coordinates and by nested autodiff.

@@ -140,6 +140,7 @@ def test_the_weight_of_an_enhanced_residual_tells_problems_apart() -> None:
     assert replace(plain, enhanced_weight=1.0).fingerprint == plain.fingerprint  # a weight of nothing
 
 
+@pytest.mark.slow
 def test_every_registered_instance_has_its_own_fingerprint() -> None:
     prints = {name: small(name).fingerprint for name in pdezoo.names()}
     assert len(set(prints.values())) == len(prints)

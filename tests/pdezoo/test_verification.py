@@ -22,9 +22,13 @@ from pdezoo.lowering.lowered import lower
 
 
 def representatives() -> list[Any]:
-    """Every registered name; `slow` but for one of each family, and two few-body solutions of one equation."""
-    first = {name.partition("/")[0]: name for name in reversed(pdezoo.names())}
-    quick = {*first.values(), "poisson/sin-three-body", "poisson/two-body-wide"}
+    """Every registered name; `slow` but for one of each family whose operator and kind of solution no other family has, and one
+    few-body solution.
+    """
+    alike = {"allen-cahn", "sine-gordon", "semilinear-allen-cahn", "kp", "kdv2d"}
+    families = {name: name.partition("/")[0] for name in pdezoo.names()}
+    first = {family: name for name, family in reversed(families.items()) if family not in alike}
+    quick = {*first.values(), "poisson/sin-three-body"}
     return [pytest.param(n, marks=[] if n in quick else [pytest.mark.slow]) for n in pdezoo.names()]
 
 

@@ -324,6 +324,7 @@ def test_an_installed_problem_and_solver_keep_their_contracts(toy: Path) -> None
     assert time.monotonic() - begin < 120
 
 
+@pytest.mark.slow
 def test_broken_plugins_fail_their_check_and_a_sound_one_beside_them_does_not(infested: Path) -> None:
     code, reports = checked(infested, "cannot-import", "exits", "missing", "null-zero")
     assert code == 1

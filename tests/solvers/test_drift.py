@@ -119,6 +119,7 @@ def test_a_drift_at_coordinates_that_are_no_array(form: str, kind: str) -> None:
     np.testing.assert_allclose(estimate(lazy), want, rtol=1e-4, atol=1e-4 * float(jnp.abs(want).max()))
 
 
+@pytest.mark.slow
 def test_a_drift_is_trained_on_streamed_points(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reverse mode goes through the loop over blocks, too: the loss falls, by Adam and in subspaces."""
     monkeypatch.setattr("pdezoo.lowering.coordinates._HELD", 0)

@@ -150,6 +150,7 @@ def test_the_first_weight_is_apart_where_it_can_be(case: str) -> None:
     assert set(seen) == {case not in HIDDEN}
 
 
+@pytest.mark.slow
 def test_a_trainer_of_residuals_learns_far_faster() -> None:
     """Natural-gradient steps in float32 end a hundred times below as many of Adam, whichever of two rates that has."""
     pde = pdezoo.make("poisson/two-body", dim=3)

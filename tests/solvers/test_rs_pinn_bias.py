@@ -42,6 +42,7 @@ def biases(name: str, samples: int) -> tuple[float, float]:
     return float(drawn.mean()), float(drawn.std() / np.sqrt(DRAWS))
 
 
+@pytest.mark.slow
 def test_the_bias_falls_like_one_over_the_samples() -> None:
     """Slope −1 in log-log."""
     (first, error), (last, other) = (biases("rs-pinn", n) for n in (4, 64))

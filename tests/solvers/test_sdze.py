@@ -268,6 +268,7 @@ def trained(params: Any, solver: Any, problem: Any, state: Any, steps: int) -> t
     return state, np.asarray(losses)
 
 
+@pytest.mark.slow
 def test_replay_trains_as_stored_weights_do(monkeypatch: Any) -> None:
     """Four subspaces; the same streamed points, subspaces and directions; losses to the rounding of float32 differences."""
     monkeypatch.setattr("pdezoo.lowering.coordinates._HELD", 0)

@@ -53,6 +53,7 @@ def test_it_has_fewer_numbers_and_unit_scale():
     assert 0.5 < float(jnp.std(features)) < 1.6
 
 
+@pytest.mark.slow
 def test_stde_trains_on_it():
     pde = pdezoo.make("poisson/two-body", dim=20)
     test = pdezoo.TestSet(pde, 500)
