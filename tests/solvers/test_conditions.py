@@ -383,7 +383,7 @@ def test_trainers_use_reverse_mode_where_they_declare_it(name: str) -> None:
     def step() -> Any:
         params, state = trainer.start({"w": jnp.ones((6, 4))}, 10)
         free, fixed = eqx.partition(params, eqx.is_inexact_array)
-        loss = Objective(lambda p, k: value(eqx.combine(p, fixed), k))
+        loss = Objective(lambda p, k, *directions: value(eqx.combine(p, fixed), k))
         return trainer.step(loss, free, state, jax.random.key(0))
 
     if trainer.reverse_mode:
