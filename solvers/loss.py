@@ -103,8 +103,8 @@ class HybridLoss:
     unbiased: ClassVar[bool] = False
     accepts_lazy_coordinates: ClassVar[bool] = True
 
-    def until(self, dim: int) -> float:
-        """Returns the fraction of the training at which the loss changes, in `dim` dimensions."""
+    def until(self, residual: Residual) -> float:
+        """Returns the fraction of the training at which the loss of this residual changes."""
         return self.biased
 
     def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
@@ -112,9 +112,7 @@ class HybridLoss:
         one, other = jax.random.split(key)
         first = residual(one)
         # only the second factor depends on the stage, so that there is one residual less to compile
-        second = jax.lax.cond(
-            progress < self.until(residual.points.x.shape[1]), lambda: first, lambda: residual(other)
-        )
+        second = jax.lax.cond(progress < self.until(residual), lambda: first, lambda: residual(other))
         return mean_product(first, second)
 
 

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from pdezoo import Laplacian, Points, Problem, u
 from solvers import DoubleSampledLoss, Field, HybridLoss, NeuralSolver, Solver, register
 from solvers.estimators.rs_pinn import RSPINN
+from solvers.loss import Residual
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,9 @@ class GrowingHybridLoss(HybridLoss):
     biased: float = 0.2
     latest: float = 0.8
 
-    def until(self, dim: int) -> float:
-        """Returns the fraction of the training at which the loss changes: biased · 2^log₁₀(dim/10), `latest` at most."""
+    def until(self, residual: Residual) -> float:
+        """Returns the fraction of the training at which the loss changes: biased · 2^log₁₀(d/10), `latest` at most."""
+        dim = residual.points.x.shape[1]
         return min(self.latest, self.biased * 2 ** math.log10(dim / 10))
 
 
