@@ -61,6 +61,7 @@ class Problem(eqx.Module):
         Lowered | None
     )  # what the operators' coefficients are made of: window sums, x, y, t; None where they do not vary
     operator_code: Callable[..., list] = eqx.field(static=True)
+    operators: tuple[Any, ...] = eqx.field(static=True)  # as expressions in the atoms
     atoms: tuple[Any, ...] = eqx.field(static=True)
     closed_structure: Any = eqx.field(
         static=True
@@ -175,6 +176,7 @@ def lower_problem(pde: PDE) -> Problem:
         targets=lower(tuple(_target(pde, c) for c in pde.conditions), pde.dim),
         coefficients=coefficients,
         operator_code=code,
+        operators=pde.operators,
         atoms=pde.atoms,
         closed_structure=structure if expressions else None,
         factor=pde.ansatz.factor,

@@ -103,12 +103,16 @@ class HybridLoss:
     unbiased: ClassVar[bool] = False
     accepts_lazy_coordinates: ClassVar[bool] = True
 
+    def until(self, residual: Residual) -> float:
+        """Returns the fraction of the training at which the loss of this residual changes."""
+        return self.biased
+
     def __call__(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
         """Evaluates the loss of the stage that `progress` belongs to."""
         one, other = jax.random.split(key)
         first = residual(one)
         # only the second factor depends on the stage, so that there is one residual less to compile
-        second = jax.lax.cond(progress < self.biased, lambda: first, lambda: residual(other))
+        second = jax.lax.cond(progress < self.until(residual), lambda: first, lambda: residual(other))
         return mean_product(first, second)
 
 
@@ -136,12 +140,16 @@ class GradientEnhancedLoss:
         return mean_product(values, values) + weight * jnp.sum(jnp.mean(squares, axis=1))
 
     def rows(self, residual: Residual, key: PRNGKeyArray, progress: Any = 0.0) -> Array:
-        """Returns r̂, and √(weight · d/J) ∂r̂/∂x_j for every sampled axis, shape ((1 + J)·operators, B)."""
+        """Returns r̂, and the square root of its factor times ∂r̂/∂x_j for every sampled axis, shape ((1 + J)·operators, B)."""
         values, slopes, weight = self._differentiated(residual, key)
         return jnp.concatenate([values, weight**0.5 * slopes.reshape(-1, slopes.shape[-1])])
 
+    def factor(self, axes: Axes) -> float:
+        """Returns what the sum of squared derivatives along the sampled axes is multiplied by, beside the weight: d/J."""
+        return axes.weight
+
     def _differentiated(self, residual: Residual, key: PRNGKeyArray) -> tuple[Array, Array, float]:
-        """Returns r̂ (operators, B), ∂r̂/∂x_j (J, operators, B), and the factor weight · d/J of the squares of the latter."""
+        """Returns r̂ (operators, B), ∂r̂/∂x_j (J, operators, B), and what the squares of the latter are multiplied by."""
         how, which = jax.random.split(key)
         points = residual.points
         sampled = Axes.draw(which, self.axes, points.x.shape[1])
@@ -151,7 +159,7 @@ class GradientEnhancedLoss:
             return jax.jvp(at, (points.x,), (jnp.zeros_like(points.x).at[:, axis].set(1),))
 
         values, slopes = jax.vmap(along, out_axes=(None, 0))(sampled.indices)
-        return values, slopes, self.weight * sampled.weight
+        return values, slopes, self.weight * self.factor(sampled)
 
 
 def mean_product(

@@ -181,9 +181,7 @@ class NeuralSolver(Solver):
 
     def _residual(self, trial: Field, points: Points) -> Residual:
         """Returns ξ ↦ r̂_ξ of a trial function at points."""
-        problem = trial.problem
-        estimate = lambda moved, key: self.estimator(trial, problem.atoms, moved, key)
-        return Residual(lambda moved, key: problem.residual(estimate(moved, key), moved), points)
+        return Residual(lambda moved, key: self.estimator.residual(trial, moved, key), points)
 
     def points(self, problem: Problem, key: PRNGKeyArray, batch: int) -> Points:
         """Draws `batch` training points, with x as an array, or in the form that the domain offers if all parts accept

@@ -22,6 +22,15 @@ class Renamed(NamedTuple):
 RENAMED = (
     Renamed("sdze", {"loss": {"kind": "SquaredLoss"}}, "sdze-single-sample"),
     Renamed("sdze-no-crns", {"loss": {"kind": "SquaredLoss"}}, "sdze-no-crns-single-sample"),
+    Renamed("rs-pinn-unbiased", {"estimator": {"kind": "RSPINN"}}, "rs-pinn-unbiased-square"),
+    Renamed("rs-pinn-hybrid", {"loss": {"kind": "HybridLoss"}}, "rs-pinn-hybrid-half"),
+    Renamed("stde-shared", {"network": {"kind": "SharedMLP"}}, "stde-shared-linear"),
+    Renamed("stde-dense", {"estimator": {"kind": "DenseSTDE"}}, "stde-dense-normal"),
+    Renamed(
+        "stde-gradient-enhanced",
+        {"loss": {"kind": "GradientEnhancedLoss"}},
+        "stde-gradient-enhanced-unscaled",
+    ),
 )
 
 

@@ -146,6 +146,11 @@ class Field(eqx.Module):
         self, points: Points, directions: Directions, weights: Array | None, offset: SecondOrder
     ) -> SecondOrder:
         if not isinstance(self.network, RidgeNetwork):
+            indices = directions.indices if isinstance(directions, Axes) else None
+            if indices is not None and (
+                jets := self.network.jets_along_axes(self.params, points, indices, weights)
+            ):
+                return SecondOrder(jets.value[:, 0], jets.first[..., 0], jets.second[:, 0])
             return self._by_nested_jvp(points, directions.vectors(), weights)
         z = self.network.features(self.params, points)
         rows = directions.rows(self.network, self.params)[:, None]

@@ -51,6 +51,13 @@ class Estimator(ABC):
     def __call__(self, field: Field, atoms: Atoms, points: Points, key: PRNGKeyArray) -> Values:
         """Returns an estimate of every atom, {atom: (B,)}. All are asked for in one call, so that one pass may serve several."""
 
+    def residual(self, field: Field, points: Points, key: PRNGKeyArray) -> Float[Array, "operators batch"]:
+        """Estimates (N[u_θ] − g)/scale of the field's problem: its operators of the estimated atoms, unless the estimator
+        takes more than one estimate of an atom.
+        """
+        problem = field.problem
+        return problem.residual(self(field, problem.atoms, points, key), points)
+
     def value(self, field: Field, points: Points) -> Float[Array, " batch"]:
         """Evaluates u as it is to be tested, shape (B,): u_θ, unless the estimator means another function of θ, such as
         a smoothed one.

@@ -121,11 +121,19 @@ def _hessian_trace(field: Field, network: RidgeNetwork, z: Array) -> tuple[Array
     """Returns Δn = tr(H_z WᵀW) and |∇n|² = g_zᵀ WᵀW g_z, each (B,), with H_z by forward-over-reverse mode."""
     gradient = jax.grad(lambda q: jnp.sum(network.head(field.params, Value(q)).value))
     product = lambda row: jax.jvp(gradient, (z,), (jnp.broadcast_to(row, z.shape),))[1]
-    slope = gradient(z)
+    square = squared_gradient(field, network, z)
     if field.dim < z.shape[1]:
         rows = network.rows(field.params, jnp.arange(field.dim))
         hessian_rows = jax.vmap(product)(rows)
-        return jnp.einsum("kbh,kh->b", hessian_rows, rows), jnp.sum((slope @ rows.T) ** 2, axis=1)
+        return jnp.einsum("kbh,kh->b", hessian_rows, rows), square
     gram = network.gram(field.params, field.dim)
     hessian = jax.vmap(product)(jnp.eye(z.shape[1]))
-    return jnp.einsum("kbh,kh->b", hessian, gram), jnp.sum((slope @ gram) * slope, axis=1)
+    return jnp.einsum("kbh,kh->b", hessian, gram), square
+
+
+def squared_gradient(field: Field, network: RidgeNetwork, z: Array) -> Array:
+    """Returns |∇n|² = g_zᵀ WᵀW g_z, shape (B,), with the head's gradient g_z at z = Wᵀx by reverse mode."""
+    slope = jax.grad(lambda q: jnp.sum(network.head(field.params, Value(q)).value))(z)
+    if field.dim < z.shape[1]:
+        return jnp.sum((slope @ network.rows(field.params, jnp.arange(field.dim)).T) ** 2, axis=1)
+    return jnp.sum((slope @ network.gram(field.params, field.dim)) * slope, axis=1)

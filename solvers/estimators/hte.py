@@ -63,7 +63,7 @@ class HTE(Estimator):
 
 @dataclass(frozen=True)
 class DenseSTDE(HTE):
-    """Dense STDE (Shi et al. 2024): HTE with standard normal v_k, of variance 2/K Σ_ij H_ij², the diagonal included."""
+    """Dense STDE (Shi et al. 2024) of normal numbers: HTE with variance 2/K Σ_ij H_ij², the diagonal included."""
 
     def directions(self, key: PRNGKeyArray, dim: int) -> Dense:
         """Draws the directions of second derivatives: standard normal vectors."""

@@ -14,5 +14,11 @@ def hte() -> Solver:
 
 @register("stde-dense")
 def stde_dense() -> Solver:
-    """Dense STDE: standard normal directions, collapsed Taylor mode; Adam. Shi et al. 2024."""
-    return NeuralSolver("stde-dense", DenseSTDE())
+    """Dense STDE: random signs, as in the published code, so that it is `hte`; Adam. Shi et al. 2024."""
+    return NeuralSolver("stde-dense", HTE())
+
+
+@register("stde-dense-normal")
+def stde_dense_normal() -> Solver:
+    """Dense STDE with standard normal directions, of more variance; Adam. Shi et al. 2024."""
+    return NeuralSolver("stde-dense-normal", DenseSTDE())

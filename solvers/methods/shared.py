@@ -1,4 +1,4 @@
-"""Weight sharing in the first layer (Shi et al. 2024): one filter over blocks of the input, then a dense layer."""
+"""Weight sharing in the first layer (Shi et al. 2024): one filter over blocks of the input, then a dense network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from solvers import MLP, NeuralSolver, Params, RidgeNetwork, S, Solver, register
+from pdezoo import Points
+from solvers import (
+    MLP,
+    CollapsedJets,
+    Network,
+    NeuralSolver,
+    Params,
+    RidgeNetwork,
+    S,
+    Solver,
+    register,
+)
 from solvers.estimators.stde import STDE
 
 
@@ -60,7 +71,70 @@ class SharedMLP(RidgeNetwork):
         return self.dense.head(params, stream)
 
 
+@dataclass(frozen=True)
+class FilteredMLP(Network):
+    """An MLP on ⌈d/b⌉ inputs y_j = tanh(f · x_j + c): one filter f and bias c for every block x_j of b coordinates.
+
+    Second derivatives along an axis meet the one block that contains it, so that K axes cost O(B·(d + K·h)), though the first
+    map is not linear. The last block is padded with zeros. Raises ValueError for a block of less than one coordinate.
+    """
+
+    width: int = 128
+    depth: int = 4
+    block: int = 16
+
+    def __post_init__(self) -> None:
+        if self.block < 1:
+            raise ValueError(
+                f"block is the number of coordinates that share a filter, at least 1, got {self.block}"
+            )
+
+    @property
+    def dense(self) -> MLP:
+        """The dense network on ⌈d/b⌉ inputs that follows the filter."""
+        return MLP(self.width, self.depth)
+
+    def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
+        """Draws the dense network's parameters on ⌈d/b⌉ inputs, the "filter", shape (b,), of variance 1/b, and "bias of the
+        filter", zero.
+        """
+        here, behind = jax.random.split(key)
+        params = self.dense.init(behind, -(-dim // self.block), has_time)
+        filtered = jax.random.normal(here, (self.block,)) / jnp.sqrt(self.block)
+        return params | {"filter": filtered, "bias of the filter": jnp.zeros(())}
+
+    def value(self, params: Params, points: Points) -> Array:
+        """Evaluates n(x, t) at a batch of points, shape (B,)."""
+        return self.dense.value(params, points._replace(x=self._blocks(params, points.x)))
+
+    def jets_along_axes(
+        self, params: Params, points: Points, axes: Array, weights: Array | None
+    ) -> CollapsedJets:
+        """Returns the collapsed 2-jets of n along K coordinate axes: axis i moves y_{i div b} alone."""
+        y = self._blocks(params, points.x)
+        z = self.dense.features(params, points._replace(x=y))
+        here, through = y[:, axes // self.block], params["filter"][axes % self.block]
+        slope = 1 - here**2
+        rows = self.dense.rows(params, axes // self.block)
+        curvature = -2 * here * slope * through**2
+        curvature = curvature if weights is None else curvature * weights.T
+        first = (slope * through).T[:, :, None] * rows[:, None]
+        return self.dense.head(params, CollapsedJets(z, first, curvature @ rows, weights))
+
+    def _blocks(self, params: Params, x: Array) -> Array:
+        """Computes y, shape (B, ⌈d/b⌉)."""
+        padded = jnp.pad(x, ((0, 0), (0, -x.shape[1] % self.block)))
+        linear = padded.reshape(x.shape[0], -1, self.block) @ params["filter"]
+        return jnp.tanh(linear + params["bias of the filter"])
+
+
 @register("stde-shared")
 def stde_shared() -> Solver:
-    """Sparse STDE, first layer with one filter shared by blocks of 16 coordinates; Adam. Shi et al. 2024."""
-    return NeuralSolver("stde-shared", STDE(), network=SharedMLP())
+    """Sparse STDE, blocks of 16 coordinates share a filter, bias and tanh; Adam. Shi et al. 2024."""
+    return NeuralSolver("stde-shared", STDE(), network=FilteredMLP())
+
+
+@register("stde-shared-linear")
+def stde_shared_linear() -> Solver:
+    """Sparse STDE, blocks of 16 coordinates share a filter without bias or tanh; Adam."""
+    return NeuralSolver("stde-shared-linear", STDE(), network=SharedMLP())

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from pdezoo import PDE, Biharmonic, Points, atom_text
 
-from .jets import Stream, Value
+from .jets import CollapsedJets, Stream, Value
 
 S = TypeVar("S", bound=Stream)
 
@@ -38,6 +38,18 @@ class Network(ABC):
     @abstractmethod
     def value(self, params: Params, points: Points) -> Float[Array, " batch"]:
         """Evaluates n(x, t) at a batch of points, shape (B,)."""
+
+    def jets_along_axes(
+        self,
+        params: Params,
+        points: Points,
+        axes: Int[Array, " axes"],
+        weights: Float[Array, "axes batch"] | None,
+    ) -> CollapsedJets | None:
+        """Returns the collapsed 2-jets of n along K coordinate axes, a stream of width 1, second derivatives counted with
+        `weights`; None if the network has no faster way than to be differentiated along full vectors.
+        """
+        return None
 
     def adapt(
         self, loss: Callable[[Params, PRNGKeyArray, int], Array], params: Params, key: PRNGKeyArray

@@ -1,4 +1,4 @@
-"""The shared first layer is a ridge network: its fast paths agree with its own dense weights."""
+"""Shared first layers: the linear one is a ridge network, and the fast paths of both agree with independent derivatives."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import pytest
 import pdezoo
 import solvers
 from solvers import Rademacher
-from solvers.methods.shared import SharedMLP
+from solvers.methods.shared import FilteredMLP, SharedMLP
 
 
 @pytest.fixture(params=[(10, 4), (12, 4), (7, 16)], ids=lambda p: f"d={p[0]}, b={p[1]}")
@@ -53,11 +53,43 @@ def test_it_has_fewer_numbers_and_unit_scale():
     assert 0.5 < float(jnp.std(features)) < 1.6
 
 
+@pytest.mark.parametrize("dim", [7, 12])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_jets_through_the_filter_are_derivatives_of_values(dim, weighted):
+    """Along axes, two of them in one block and one in the padded last block, against nested automatic differentiation."""
+    with jax.enable_x64(True):
+        network = FilteredMLP(width=6, depth=3, block=4)
+        params = network.init(jax.random.key(0), dim, False)
+        params["bias of the filter"] = jnp.asarray(0.3)
+        x = jax.random.normal(jax.random.key(1), (5, dim))
+        axes = jnp.array([1, 2, dim - 1])
+        weights = jax.random.normal(jax.random.key(2), (3, 5)) if weighted else jnp.ones((3, 5))
+        found = network.jets_along_axes(params, pdezoo.Points(x), axes, weights if weighted else None)
+        value = lambda p: network.value(params, pdezoo.Points(p[None]))[0]
+        first = jax.vmap(jax.grad(value))(x)[:, axes].T
+        second = jax.vmap(lambda p: jnp.diagonal(jax.hessian(value)(p)))(x)[:, axes].T
+        np.testing.assert_allclose(found.value[:, 0], jax.vmap(value)(x), rtol=1e-12)
+        np.testing.assert_allclose(found.first[..., 0], first, rtol=1e-10)
+        np.testing.assert_allclose(found.second[:, 0], (weights * second).sum(0), rtol=1e-10)
+
+
+def test_the_filtered_network_is_the_published_one():
+    """A filter, a bias and tanh for every block, then a dense network: 50 of 100 coordinates give two inputs."""
+    network = FilteredMLP(width=3, depth=2, block=50)
+    params = network.init(jax.random.key(0), 100, False) | {"bias of the filter": jnp.asarray(0.5)}
+    x = jax.random.normal(jax.random.key(1), (4, 100))
+    y = np.tanh([[np.dot(row[k : k + 50], params["filter"]) + 0.5 for k in (0, 50)] for row in np.asarray(x)])
+    ((weight, bias),) = params["layers"]
+    expected = np.tanh(y @ params["first"] + params["bias"]) @ weight + bias
+    np.testing.assert_allclose(network.value(params, pdezoo.Points(x)), expected[:, 0], rtol=1e-5)
+    assert params["first"].shape == (2, 3)
+
+
 @pytest.mark.slow
 def test_stde_trains_on_it():
     pde = pdezoo.make("poisson/two-body", dim=20)
     test = pdezoo.TestSet(pde, 500)
-    solver = solvers.make("stde-shared", width=32, depth=3, block=4)
+    solver = solvers.make("stde-shared-linear", width=32, depth=3, block=4)
     result = solver.fit(pde, steps=400, test=test, progress=None, evaluations=1)
     assert result.status == "ok"
     assert result.errors["relative_l2"] < 0.2
