@@ -106,6 +106,7 @@ def plate(dim: int, wrong: Any = 0) -> PDE:
     return PDE(FourthAxis(u) + u, Gaussian(dim), Ansatz(), Exact(waves + wrong), source=source, name="plate")
 
 
+@pytest.mark.slow
 def test_an_atom_of_a_test_file_is_proven_and_its_errors_are_found() -> None:
     report = verify(plate(6), remake=plate, test_size=50)
     assert report.ok, report.checks

@@ -78,14 +78,14 @@ def test_estimators_that_declare_it_are_unbiased(name: str) -> None:
 
 
 def declared_streaming() -> list[Any]:
-    """One row for every pair of estimator and network that declare it; `slow` beyond those that have every kind of either."""
+    """One row for every pair of estimator and network that declare it; `slow` beyond those that have every kind of network."""
     made = {name: solvers.make(name) for name in reversed(solvers.names())}
     rows = {
         (s.estimator, s.network): name
         for name, s in made.items()
         if isinstance(s, NeuralSolver) and s.accepts_lazy_coordinates
     }
-    needed = covering({name: set(map(type, pair)) for pair, name in rows.items()})
+    needed = covering({name: {type(network)} for (_, network), name in rows.items()})
     return [pytest.param(n, marks=[] if n in needed else [pytest.mark.slow]) for n in rows.values()]
 
 

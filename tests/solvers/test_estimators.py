@@ -48,6 +48,7 @@ def test_exact_estimators_are_exact(name: str, dim: int, wide: bool) -> None:
     assert_close({a: v[0] for a, v in found.items()}, reference(field, at, SPACE), EXACT[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 @pytest.mark.parametrize("network", [MLP(width=1, depth=2), MLP(width=40, depth=4)], ids=str)
 def test_exact_estimators_at_other_shapes(name: str, network: MLP) -> None:
@@ -99,6 +100,7 @@ def draws(name: str, dim: int) -> tuple[dict, dict]:
     return estimates(estimator, field, at, atoms, np.arange(DRAWS)), reference(field, at, atoms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "dim"), [(n, d) for n in ("stde", "hte") for d in (2, 50)])
 def test_estimators_are_unbiased_at_other_dimensions(name: str, dim: int) -> None:
     """The mean over keys is within four standard errors of the exact value; test_contract.py asks every row, at d = 5."""

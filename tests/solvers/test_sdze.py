@@ -243,6 +243,7 @@ def test_columns_of_a_basis_are_orthonormal(rows: int) -> None:
     np.testing.assert_allclose(np.abs(np.sum(q * other, axis=0)), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_streamed_training_is_a_training(monkeypatch: Any) -> None:
     """With points that are never held the loss falls as with held ones, by Adam and in subspaces."""
     monkeypatch.setattr("pdezoo.lowering.coordinates._HELD", 0)
