@@ -25,7 +25,7 @@ def representatives() -> list[Any]:
     """Every registered name; `slow` but for one of each family whose operator and kind of solution no other family has, and one
     few-body solution.
     """
-    alike = {"allen-cahn", "sine-gordon", "semilinear-allen-cahn", "kp", "kdv2d"}
+    alike = {"biharmonic", "allen-cahn", "sine-gordon", "semilinear-allen-cahn", "kp", "kdv2d"}
     families = {name: name.partition("/")[0] for name in pdezoo.names()}
     first = {family: name for name, family in reversed(families.items()) if family not in alike}
     quick = {*first.values(), "poisson/sin-three-body"}

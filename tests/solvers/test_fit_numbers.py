@@ -96,7 +96,11 @@ STRICT: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    "setting", [pytest.param(s, marks=[pytest.mark.slow] if "errors" in s else []) for s in STRICT]
+    "setting",
+    [
+        pytest.param(s, marks=[] if s in ("no rank promotion", "strict types") else [pytest.mark.slow])
+        for s in STRICT
+    ],
 )
 def test_strict_settings_change_nothing(setting: str) -> None:
     usual = _errors_of_a_fit()

@@ -175,7 +175,7 @@ def test_u_asked_wrongly_says_how(still: Result, moving: Result) -> None:
 
 ROWS = [
     ("stde", "poisson/two-body", {"samples": 3}),
-    ("sdze-replay", "poisson/two-body", {"rank": 2, "refresh": 2}),
+    pytest.param("sdze-replay", "poisson/two-body", {"rank": 2, "refresh": 2}, marks=pytest.mark.slow),
     pytest.param("sp-fo", "hjb/corrected", {"parameters": 40, "batch": 4}, marks=pytest.mark.slow),
     pytest.param(
         "rs-pinn-hybrid", "poisson/two-body", {"samples": 4, "biased": 0.25}, marks=pytest.mark.slow

@@ -43,6 +43,7 @@ def test_it_is_stde_where_the_operator_has_no_square_of_the_gradient() -> None:
     assert all(jnp.array_equal(one[atom], other[atom]) for atom in problem.atoms)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_weighted_as_published() -> None:
     """mean r² + w · (J/d) · (mean over J axes and points of (∂_j r)²), with ∂_j r from the whole gradient."""
     problem = pdezoo.make("allen-cahn/two-body", dim=7).lower()

@@ -110,7 +110,7 @@ def begun(solver: NeuralSolver, name: str, dim: int | None) -> tuple[Any, Any, L
     return moved, jax.random.key(2), loss
 
 
-QUICK = ("time", "no structure")
+QUICK = ("time",)
 """The cases of the default tests; the others take up to eight seconds each."""
 
 

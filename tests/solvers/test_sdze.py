@@ -157,6 +157,7 @@ def test_forward_mode_is_the_limit_of_differences() -> None:
     np.testing.assert_allclose(found, limit, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_queries_together_are_queries_apart() -> None:
     """ρ of sixteen queries in one batch, and of each alone, on a network."""
     pde = pdezoo.make("poisson/two-body", dim=30)

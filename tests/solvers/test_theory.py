@@ -33,6 +33,7 @@ def as_predicted(curve: theory.Curve) -> None:
     assert (error < 0.1 * predicted).all(), curve
 
 
+@pytest.mark.slow
 def test_variance_against_epsilon() -> None:
     """Slopes 0 and −2. The draws are the same at every ε, so that sampling error moves a curve and hardly tilts it."""
     locked, apart = theory.slope_variance(small(), PDE, epsilons=(1e-4, 1e-3, 1e-2), draws=500, batch=8)
