@@ -103,7 +103,9 @@ def affordable_steps(compiled: Compiled, seed: int, seconds: float) -> int:
     for phase in _PHASES:
         at = jnp.asarray(int(phase * compiled.steps), jnp.int32)
         state, cost = _timed(
-            compiled, state._replace(step=at, loss=jnp.zeros_like(state.loss)), seconds * _CALIBRATION / 3
+            compiled,
+            state._replace(step=at, loss=jnp.zeros_like(state.loss)),
+            seconds * _CALIBRATION / len(_PHASES),
         )
         costs.append(cost)
     count = seconds * len(costs) / sum(costs)

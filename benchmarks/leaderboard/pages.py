@@ -29,7 +29,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from benchmarks.records.errors import UserError
-from benchmarks.records.metrics import METRICS, Better, Metric
+from benchmarks.records.metrics import METRICS, Better
 from benchmarks.records.record import Record, Status
 from benchmarks.records.store import latest
 from benchmarks.records.text import clip
@@ -95,7 +95,7 @@ def _table(spec: _Spec, records: list[Record]) -> list[str]:
     lines = [_line([*spec.rows, *titles]), _line(["---"] * (len(spec.rows) + len(titles)))]
     for key in sorted(cells, key=lambda k: _place(spec, k, cells[k].get(heads[0], []))):
         row = cells[key]
-        shown = [_cell(METRICS[name], row.get(head, [])) for head in heads for name in spec.show]
+        shown = [_cell(name, row.get(head, [])) for head in heads for name in spec.show]
         lines.append(_line([*(_label(k, v) for k, v in zip(spec.rows, key, strict=True)), *shown]))
     return [*lines, *_remarks(chosen)]
 
@@ -137,9 +137,8 @@ def _column_place(spec: _Spec, head: Any) -> tuple[Any, ...]:
 def _place(spec: _Spec, key: tuple[Any, ...], members: list[Record]) -> tuple[Any, ...]:
     """Returns by what a row is sorted: its median in the first column, or its place in the list of solvers."""
     if spec.order:
-        metric = METRICS[spec.order]
-        middle = _median(_numbers(metric, members))
-        sign = -1 if metric.better is Better.HIGHER else 1
+        middle = _median(_numbers(spec.order, members))
+        sign = -1 if METRICS[spec.order].better is Better.HIGHER else 1
         return (middle is None, sign * (middle or 0.0), str(key))
     patterns = [str(p) for p in spec.wanted.get("solver", [])]
     solver = key[spec.rows.index("solver")] if "solver" in spec.rows else ""
@@ -147,11 +146,11 @@ def _place(spec: _Spec, key: tuple[Any, ...], members: list[Record]) -> tuple[An
     return (place, tuple((isinstance(k, str), k if isinstance(k, str) else float(k or 0)) for k in key))
 
 
-def _cell(metric: Metric, members: list[Record]) -> str:
+def _cell(name: str, members: list[Record]) -> str:
     """Returns the lowest, median and highest value over the replicates, and how many steps were taken where a clock ended them."""
     if not members:
         return ""
-    numbers = _numbers(metric, members)
+    metric, numbers = METRICS[name], _numbers(name, members)
     if not numbers:
         return next(iter({str(r.status) for r in members if r.status is not Status.OK}), "–")
     ends = [numbers[0], _median(numbers), numbers[-1]] if len(numbers) > 2 else numbers
@@ -163,9 +162,8 @@ def _cell(metric: Metric, members: list[Record]) -> str:
     return text
 
 
-def _numbers(metric: Metric, members: list[Record]) -> list[float]:
-    name = next(n for n, m in METRICS.items() if m is metric)
-    counted = (metric.counted(getattr(r.metrics, name), r.status is Status.OK) for r in members)
+def _numbers(name: str, members: list[Record]) -> list[float]:
+    counted = (METRICS[name].counted(getattr(r.metrics, name), r.status is Status.OK) for r in members)
     return sorted(value for value in counted if value is not None)
 
 

@@ -404,7 +404,8 @@ def _row(
     ran = {_replicate(r): _Outcome(r.metrics, r.status, r.reason) for r in records}
     row, sample = _of_outcomes(solver.row, _settings(records[0]), {**beside, **ran}, nulls, kind)
     given = min((tuple(sorted(record.cell.solver.given)) for record in records), key=len)
-    short = _cut_short(list(ran.values()), protocol) if kind is Kind.SOLVER else ""
+    annealed = not any(record.cut_short for record in records)
+    short = _cut_short(list(ran.values()), protocol, annealed) if kind is Kind.SOLVER else ""
     peaks = {record.metrics.peak_of for record in records if record.metrics.peak_bytes is not None}
     looked = [known for record in records if (known := record.in_competition) is not None]
     told = replace(
@@ -413,7 +414,7 @@ def _row(
         peak_of=peaks.pop() if len(peaks) == 1 else None,
         in_competition=any(looked) if looked else None,
         cut_short=short,
-        annealed=not any(record.cut_short for record in records),
+        annealed=annealed,
     )
     return told, sample
 
@@ -484,17 +485,15 @@ def _test_set_error(outcomes: Sequence[_Outcome], test_size: int) -> TestSetErro
     return TestSetError(1 / math.sqrt(test_size), False)
 
 
-def _cut_short(outcomes: Sequence[_Outcome], protocol: Protocol) -> str:
-    """Returns how many steps were taken where the training budget in seconds ended first; else "".
-
-    In records without a plan of the steps, schedules ran over all steps that were asked for: they were cut off.
+def _cut_short(outcomes: Sequence[_Outcome], protocol: Protocol, annealed: bool) -> str:
+    """Returns how many steps were taken where the training budget in seconds ended first, and whether schedules ended with it;
+    else "".
     """
     taken = [o.metrics.steps for o in outcomes if o.status is Status.OK and o.metrics.steps is not None]
     if not taken or protocol.seconds is None or min(taken) >= protocol.steps:
         return ""
     took = f"{statistics.median_low(taken):,} of {protocol.steps:,} steps in the time given"
-    planned = all(o.metrics.planned_steps is not None for o in outcomes if o.status is Status.OK)
-    return took if planned else f"{took}, cut off before its schedule ended: unranked"
+    return took if annealed else f"{took}, cut off before its schedule ended: unranked"
 
 
 def _summary(metric: str, outcomes: Sequence[_Outcome]) -> Summary | None:

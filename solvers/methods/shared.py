@@ -24,59 +24,10 @@ from solvers.estimators.stde import STDE
 
 
 @dataclass(frozen=True)
-class SharedMLP(RidgeNetwork):
-    """An MLP whose first map has rows W[i] = f[i mod b]·V[i div b]: a filter f of b numbers and ⌈d/b⌉ rows V.
+class _Filtered:
+    """What both networks have: a filter f of b numbers over every block of b coordinates, and an MLP on ⌈d/b⌉ inputs behind it.
 
-    It has b + h·d/b numbers where a dense layer has h·d. Raises ValueError for a block of less than one coordinate.
-    """
-
-    width: int = 128
-    depth: int = 4
-    block: int = 16
-
-    def __post_init__(self) -> None:
-        if self.block < 1:
-            raise ValueError(
-                f"block is the number of coordinates that share a row, at least 1, got {self.block}"
-            )
-
-    @property
-    def dense(self) -> MLP:
-        """The dense network on ⌈d/b⌉ inputs that follows the filter."""
-        return MLP(self.width, self.depth)
-
-    def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
-        """Draws the dense network's parameters on ⌈d/b⌉ inputs, and the "filter", shape (b,); together they give W a
-        variance of 1/d.
-        """
-        here, behind = jax.random.split(key)
-        params = self.dense.init(behind, -(-dim // self.block), has_time)
-        return params | {"filter": jax.random.normal(here, (self.block,)) / jnp.sqrt(self.block)}
-
-    def project(self, params: Params, x: Array) -> Array:
-        """Computes Wᵀx, shape (B, h): f applied to every block of x, times V. The last block is padded with zeros."""
-        padded = jnp.pad(x, ((0, 0), (0, -x.shape[1] % self.block)))
-        return (padded.reshape(x.shape[0], -1, self.block) @ params["filter"]) @ params["first"]
-
-    def rows(self, params: Params, axes: Array) -> Array:
-        """Gathers rows of W, f[i mod b]·V[i div b] for the axes i, shape (K, h)."""
-        return params["filter"][axes % self.block, None] * params["first"][axes // self.block]
-
-    def time_row(self, params: Params) -> Array:
-        """Returns w_t, the projection of the time axis, shape (h,)."""
-        return self.dense.time_row(params)
-
-    def head(self, params: Params, stream: S) -> S:
-        """Applies the layers of the dense network after its first map."""
-        return self.dense.head(params, stream)
-
-
-@dataclass(frozen=True)
-class FilteredMLP(Network):
-    """An MLP on ⌈d/b⌉ inputs y_j = tanh(f · x_j + c): one filter f and bias c for every block x_j of b coordinates.
-
-    Second derivatives along an axis meet the one block that contains it, so that K axes cost O(B·(d + K·h)), though the first
-    map is not linear. The last block is padded with zeros. Raises ValueError for a block of less than one coordinate.
+    The last block is padded with zeros. Raises ValueError for a block of less than one coordinate.
     """
 
     width: int = 128
@@ -95,13 +46,52 @@ class FilteredMLP(Network):
         return MLP(self.width, self.depth)
 
     def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
-        """Draws the dense network's parameters on ⌈d/b⌉ inputs, the "filter", shape (b,), of variance 1/b, and "bias of the
-        filter", zero.
-        """
+        """Draws the dense network's parameters on ⌈d/b⌉ inputs, and the "filter", shape (b,), of variance 1/b."""
         here, behind = jax.random.split(key)
         params = self.dense.init(behind, -(-dim // self.block), has_time)
-        filtered = jax.random.normal(here, (self.block,)) / jnp.sqrt(self.block)
-        return params | {"filter": filtered, "bias of the filter": jnp.zeros(())}
+        return params | {"filter": jax.random.normal(here, (self.block,)) / jnp.sqrt(self.block)}
+
+    def filtered(self, params: Params, x: Array) -> Array:
+        """Applies the filter to every block of x, shape (B, ⌈d/b⌉)."""
+        padded = jnp.pad(x, ((0, 0), (0, -x.shape[1] % self.block)))
+        return padded.reshape(x.shape[0], -1, self.block) @ params["filter"]
+
+
+@dataclass(frozen=True)
+class SharedMLP(_Filtered, RidgeNetwork):
+    """An MLP whose first map has rows W[i] = f[i mod b]·V[i div b]: a filter f of b numbers and ⌈d/b⌉ rows V.
+
+    It has b + h·d/b numbers where a dense layer has h·d, and W a variance of 1/d at the start.
+    """
+
+    def project(self, params: Params, x: Array) -> Array:
+        """Computes Wᵀx, shape (B, h): f applied to every block of x, times V."""
+        return self.filtered(params, x) @ params["first"]
+
+    def rows(self, params: Params, axes: Array) -> Array:
+        """Gathers rows of W, f[i mod b]·V[i div b] for the axes i, shape (K, h)."""
+        return params["filter"][axes % self.block, None] * params["first"][axes // self.block]
+
+    def time_row(self, params: Params) -> Array:
+        """Returns w_t, the projection of the time axis, shape (h,)."""
+        return self.dense.time_row(params)
+
+    def head(self, params: Params, stream: S) -> S:
+        """Applies the layers of the dense network after its first map."""
+        return self.dense.head(params, stream)
+
+
+@dataclass(frozen=True)
+class FilteredMLP(_Filtered, Network):
+    """An MLP on ⌈d/b⌉ inputs y_j = tanh(f · x_j + c): one filter f and bias c for every block x_j of b coordinates.
+
+    Second derivatives along an axis meet the one block that contains it, so that K axes cost O(B·(d + K·h)), though the first
+    map is not linear.
+    """
+
+    def init(self, key: PRNGKeyArray, dim: int, has_time: bool) -> Params:
+        """Draws the parameters of dense network and filter, and adds the "bias of the filter", zero."""
+        return super().init(key, dim, has_time) | {"bias of the filter": jnp.zeros(())}
 
     def value(self, params: Params, points: Points) -> Array:
         """Evaluates n(x, t) at a batch of points, shape (B,)."""
@@ -123,9 +113,7 @@ class FilteredMLP(Network):
 
     def _blocks(self, params: Params, x: Array) -> Array:
         """Computes y, shape (B, ⌈d/b⌉)."""
-        padded = jnp.pad(x, ((0, 0), (0, -x.shape[1] % self.block)))
-        linear = padded.reshape(x.shape[0], -1, self.block) @ params["filter"]
-        return jnp.tanh(linear + params["bias of the filter"])
+        return jnp.tanh(self.filtered(params, x) + params["bias of the filter"])
 
 
 @register("stde-shared")
