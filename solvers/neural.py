@@ -326,11 +326,7 @@ class Compiled:
 
         None where JAX is told not to compile, and where the compiler gives no account.
         """
-        plan = None if isinstance(self.executable, partial) else self.executable.memory_analysis()
-        if plan is None:
-            return None
-        total = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
-        return int(total - plan.alias_size_in_bytes)
+        return None if isinstance(self.executable, partial) else planned_bytes(self.executable)
 
     @property
     def flops(self) -> float | None:
@@ -339,6 +335,18 @@ class Compiled:
             return None
         analysis = self.executable.cost_analysis() or {}
         return analysis.get("flops")
+
+
+def planned_bytes(executable: Any) -> int | None:
+    """Returns the memory in bytes that the compiler plans: arguments, outputs and temporaries, less what they share.
+
+    None where it gives no account.
+    """
+    plan = executable.memory_analysis()
+    if plan is None:
+        return None
+    total = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
+    return int(total - plan.alias_size_in_bytes)
 
 
 def on_device(pde: PDE) -> Problem:

@@ -47,7 +47,7 @@ def train(
     state, history = compiled.init(seed), []
     glances = None if test is None else _Glances(test, steps, evaluations)
     done, last, finite = 0, None, True
-    with _interrupts() as interrupted:
+    with interrupts() as interrupted:
         while done < steps and finite and not interrupted:
             limit = steps if glances is None else glances.next_stop(done)
             count = min(clock.next_count(), limit - done)
@@ -109,8 +109,12 @@ def affordable_steps(compiled: Compiled, seed: int, seconds: float) -> int:
         )
         costs.append(cost)
     count = seconds * len(costs) / sum(costs)
-    if count >= compiled.steps:
-        return compiled.steps
+    return compiled.steps if count >= compiled.steps else rounded_down(count)
+
+
+def rounded_down(count: float) -> int:
+    """Returns a number of steps cut down to two digits, and at least 1."""
+    count = min(count, float(_LARGEST))
     unit = 10 ** max(0, math.floor(math.log10(max(count, 1))) - 1)
     return max(1, int(count // unit) * unit)
 
@@ -205,7 +209,7 @@ def require_problem(pde: PDE, test: TestSet | None) -> None:
 
 
 @contextmanager
-def _interrupts() -> Iterator[list[int]]:
+def interrupts() -> Iterator[list[int]]:
     """Collects interrupts (Ctrl-C) instead of raising them, so that what was trained can be returned; a second one is raised.
 
     Only in the main thread, where signals arrive, and where Python's own handler would have raised them.

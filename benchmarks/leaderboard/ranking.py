@@ -159,6 +159,7 @@ class Row:
         if self.error is None:
             return f"{self.status}: {self.reason}" if self.reason else str(self.status)
         parts = ["baseline"] if self.kind is Kind.BASELINE else []
+        parts += ["pointwise: averaged at the test points alone"] if self.settings.get("pointwise") else []
         if self.n_ok < self.n:
             parts.append(f"{self.n - self.n_ok} of {self.n} replicates failed: unranked")
         if self.n < MIN_REPLICATES:

@@ -192,6 +192,15 @@ class Metrics(GrowingData):
             younger=True,
         ),
     ] = None
+    estimated_error: Annotated[
+        Positive | None,
+        Metric(
+            title="relative standard error by the solver's own account, which sees no bias",
+            unit=PERCENT,
+            read=lambda m: m.error("estimated_error"),
+            younger=True,
+        ),
+    ] = None
     mean_square: Annotated[
         Positive | None,
         Metric(

@@ -102,9 +102,10 @@ class TestSet:
         They are those of `errors_of` and, where the problem declares a probe point, `relative_point` there: absolute ones where
         the solution is 0.
         """
-        return self.errors_of(self.predict(predict)) | self._point_error(predict)
+        return self.errors_of(self.predict(predict)) | self.point_error(predict)
 
-    def _point_error(self, predict: Callable[[Points], Any]) -> dict[str, float]:
+    def point_error(self, predict: Callable[[Points], Any]) -> dict[str, float]:
+        """Computes `relative_point`, the error of a prediction at the problem's probe point; no error where it declares none."""
         if self.pde.probe is None:
             return {}
         (value,) = np.asarray(predict(single_point(self.pde, self.pde.probe)), np.float64)

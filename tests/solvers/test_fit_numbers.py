@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -70,6 +71,15 @@ def test_numpy_integers_are_numbers() -> None:
     assert SOLVER.fit(PDE, steps=np.int64(2), batch=np.int32(4), seed=np.uint8(1), progress=None).steps == 2
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handler of interrupts, also where the tests were started in the background, with interrupts ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_fit_returns_what_was_trained_and_the_next_is_as_ever() -> None:
     first = SOLVER.fit(PDE, steps=20, progress=None)
 

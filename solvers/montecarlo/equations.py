@@ -1,0 +1,223 @@
+"""What a problem must be for u to be an expectation: read off its symbols, or refused in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jax.numpy as jnp
+import sympy as sp
+
+from pdezoo import (
+    PDE,
+    Atom,
+    Ball,
+    Condition,
+    Diffusion,
+    Drift,
+    Dt,
+    EulerDerivative,
+    GradNormSq,
+    Laplacian,
+    Points,
+    atom_text,
+    d,
+    r2,
+    t,
+    u,
+    window_sums,
+)
+
+
+class NoExpectation(ValueError):
+    """Raised for a problem whose solution is no expectation that is known here; the message says what stands against it."""
+
+
+@dataclass(frozen=True)
+class Steady:
+    """a Δu + f(u, x) = g on the ball |x| < radius with u = 0 on the sphere; `linear` where u occurs in Δu alone."""
+
+    radius: float
+    diffusion: float
+    linear: bool
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """±u_t + L u + κ|∇u|² + f(u, x, t) = s g with u given at one time, which is `scale` s times the problem's equation.
+
+    With `backward` it is +u_t, and u is given at the horizon; else −u_t, and u is given at t = 0. L is the generator of a process
+    that can be drawn exactly: a Δ + Σ_i D_i ∂_i² + (b + λx)·∇ with constant D and b, or γ Σ_i x_i² ∂_i² + λ x·∇.
+    """
+
+    backward: bool
+    scale: float
+    horizon: float
+    diffusion: float
+    """a"""
+    diffusions: tuple[tuple[Any, float], ...]
+    """The atoms that make D, and their coefficients."""
+    geometric: float
+    """γ"""
+    drifts: tuple[tuple[Any, float], ...]
+    """The atoms that make b, and their coefficients."""
+    euler: float
+    """λ"""
+    square_gradient: float
+    """κ"""
+    discount: float | None
+    """c where f = c u + f(0) with a constant c; None where f is another function of u."""
+    source: float | None
+    """s g − f(0) where that is a constant; else None."""
+    soft: int | None
+    """The number of the soft condition that gives u at that time; None where the ansatz does."""
+
+
+@lru_cache(maxsize=64)
+def steady(pde: PDE) -> Steady:
+    """Reads a problem on a ball. Raises NoExpectation for any other."""
+    _require_atoms(pde, (Laplacian,))
+    coefficients = _coefficients(pde)
+    if not isinstance(pde.domain, Ball):
+        raise NoExpectation(
+            f"Green's function is known here for a ball; the domain is a {type(pde.domain).__name__}"
+        )
+    if pde.conditions:
+        raise NoExpectation("u on the sphere is not held by the ansatz, but by a soft condition")
+    square = sp.sympify(pde.domain.radius) ** 2
+    if sp.simplify(pde.ansatz.factor.xreplace({r2: square})) != 0 or pde.ansatz.offset != 0:
+        raise NoExpectation("u = 0 on the sphere is what it needs, and the ansatz is another one")
+    diffusion = _number(coefficients[Laplacian(u)], pde, "the coefficient of Δu")
+    return Steady(pde.domain.size, diffusion, u not in pde.atoms)
+
+
+@lru_cache(maxsize=64)
+def evolution(pde: PDE) -> Evolution:
+    """Reads a problem in time on all of space. Raises NoExpectation for any other."""
+    if pde.domain.horizon is None:
+        raise NoExpectation("it follows paths through time, and the problem has none")
+    if pde.is_low_dimensional or not _is_all_of_space(pde):
+        raise NoExpectation(
+            f"its paths go through all of space; the domain is a {type(pde.domain).__name__}, which they would leave"
+        )
+    _require_atoms(pde, (Dt, Laplacian, Diffusion, Drift, EulerDerivative, GradNormSq))
+    numbers = {
+        a: _number(c, pde, f"the coefficient of {atom_text(a)}") for a, c in _coefficients(pde).items()
+    }
+    rates = [n for a, n in numbers.items() if isinstance(a, Dt)]
+    if any(isinstance(a, Dt) and a.order != 1 for a in numbers) or not rates:
+        raise NoExpectation("it needs the first derivative in time, ∂u/∂t, and no other")
+    forwards = [n / rates[0] for a, n in numbers.items() if isinstance(a, Laplacian | Diffusion)]
+    if not forwards or min(forwards) < 0 < max(forwards):
+        raise NoExpectation("it needs second derivatives in space that are all of one sign")
+    backward = forwards[0] > 0
+    scale = (1 if backward else -1) / rates[0]
+    return _evolution(pde, {a: scale * n for a, n in numbers.items()}, backward, scale)
+
+
+def _is_all_of_space(pde: PDE) -> bool:
+    """Whether the domain ends nowhere that a path could leave it: it holds points far out along the diagonal and two axes."""
+    far = jnp.stack(
+        [
+            jnp.ones(pde.dim),
+            -jnp.ones(pde.dim),
+            *(jnp.zeros((2, pde.dim)).at[:, 0].set(jnp.array([1.0, -1.0]))),
+        ]
+    )
+    return bool(jnp.all(pde.domain.contains(Points(1e6 * far, jnp.zeros(4)))))
+
+
+def _evolution(pde: PDE, numbers: dict[Any, float], backward: bool, scale: float) -> Evolution:
+    plain = lambda kind: float(sum(n for a, n in numbers.items() if isinstance(a, kind)))
+    weighted = lambda kind: tuple((a, n) for a, n in numbers.items() if isinstance(a, kind))
+    geometric = sum(n for a, n in weighted(Diffusion) if a.weights == r2)
+    others = tuple((a, n) for a, n in weighted(Diffusion) if a.weights != r2)
+    for atom, _ in (*others, *weighted(Drift)):
+        if not _is_constant(atom.weights):
+            raise NoExpectation(
+                f"paths with the varying coefficients of {atom_text(atom)} are not drawn exactly here"
+            )
+    if geometric and (others or plain(Laplacian) or weighted(Drift)):
+        raise NoExpectation("a diffusion in proportion to x_i² beside another one is not drawn exactly here")
+    discount, source = _linear_rest(pde, numbers, scale)
+    return Evolution(
+        backward=backward,
+        scale=scale,
+        horizon=float(pde.domain.horizon or 0),
+        diffusion=plain(Laplacian),
+        diffusions=others,
+        geometric=float(geometric),
+        drifts=weighted(Drift),
+        euler=plain(EulerDerivative),
+        square_gradient=plain(GradNormSq),
+        discount=discount,
+        source=source,
+        soft=_given(pde, float(pde.domain.horizon or 0) if backward else 0.0),
+    )
+
+
+def _linear_rest(pde: PDE, numbers: dict[Any, float], scale: float) -> tuple[float | None, float | None]:
+    """c, and s g − f(0), where f(u) = c u + f(0) is what is left of the operator without derivatives; None where not constant."""
+    unknown = sp.Dummy(real=True)
+    rest = pde.operator.xreplace(dict.fromkeys(numbers, sp.Integer(0))).xreplace(
+        {u: unknown, d: sp.Integer(pde.dim)}
+    )
+    slope = sp.simplify(scale * sp.diff(rest, unknown))
+    constant = scale * (pde.exact_source - rest.xreplace({unknown: sp.Integer(0)}))
+    return _plain(slope, pde.dim), _plain(constant, pde.dim)
+
+
+def _plain(value: Any, dim: int) -> float | None:
+    value = sp.sympify(value).xreplace({d: sp.Integer(dim)})
+    return None if value.free_symbols else float(value)
+
+
+def _given(pde: PDE, time: float) -> int | None:
+    """Finds what gives u at a time: the ansatz (None), or a soft condition, by its number. Raises NoExpectation for neither."""
+    when = sp.nsimplify(time, rational=True)
+    if sp.simplify(pde.ansatz.factor.xreplace({t: when})) == 0:
+        return None
+    for number, condition in enumerate(pde.conditions):
+        if isinstance(condition, Condition) and condition.time == time:
+            return number
+    raise NoExpectation(f"u at t = {time:g}, from where it would be averaged, is not given")
+
+
+def _require_atoms(pde: PDE, kinds: tuple[type[Atom], ...]) -> None:
+    beyond = [a for a in pde.atoms if a != u and not isinstance(a, kinds)]
+    if beyond:
+        raise NoExpectation(f"the operator has {_listed(beyond)}, for which no expectation is known here")
+    if len(pde.operators) > 1:
+        raise NoExpectation("a gradient-enhanced problem has more residuals than one")
+
+
+def _coefficients(pde: PDE) -> dict[Any, Any]:
+    """The coefficients of all atoms but u, in which the operator must be linear."""
+    symbols = {a: sp.Dummy(real=True) for a in pde.atoms}
+    operator = pde.operator.xreplace({a: s for a, s in symbols.items() if a != u}).xreplace(
+        {u: symbols.get(u, u)}
+    )
+    found = {a: sp.diff(operator, s) for a, s in symbols.items() if a != u}
+    bent = [a for a, c in found.items() if c.free_symbols & set(symbols.values())]
+    if bent:
+        raise NoExpectation(f"the operator is not linear in {_listed(bent)}")
+    return found
+
+
+def _number(coefficient: Any, pde: PDE, what: str) -> float:
+    value = sp.sympify(coefficient).xreplace({d: sp.Integer(pde.dim)})
+    if value.free_symbols or window_sums(value):
+        raise NoExpectation(f"{what} varies, and paths with it are not drawn exactly here")
+    return float(value)
+
+
+def _is_constant(weights: Any) -> bool:
+    """Whether weights of coordinates depend on neither x nor t."""
+    kernels = (s.kernel for s in window_sums(weights))
+    return all(not k.free_symbols - {d} for k in kernels) and not weights.has(t)
+
+
+def _listed(atoms: Iterable[Any]) -> str:
+    return ", ".join(atom_text(a) for a in atoms)
