@@ -48,6 +48,9 @@ if TYPE_CHECKING:
         SquaredLoss,
         SumOfSquares,
     )
+    from .montecarlo.equations import NoExpectation
+    from .montecarlo.pointwise import PointwiseSolver, Prepared
+    from .montecarlo.sampling import Draw, Sampler
     from .networks.base import Network, Params, RidgeNetwork, S
     from .networks.equinox import EquinoxNetwork
     from .networks.jets import CollapsedJets, Stream, SymmetricIncrements, Taylor, Value
@@ -121,6 +124,9 @@ _HOMES = {
         "SquaredLoss",
         "SumOfSquares",
     ],
+    "montecarlo.equations": ["NoExpectation"],
+    "montecarlo.pointwise": ["PointwiseSolver", "Prepared"],
+    "montecarlo.sampling": ["Draw", "Sampler"],
     "networks.base": ["Network", "Params", "RidgeNetwork", "S"],
     "networks.equinox": ["EquinoxNetwork"],
     "networks.jets": ["CollapsedJets", "Stream", "SymmetricIncrements", "Taylor", "Value"],

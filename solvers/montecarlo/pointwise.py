@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,15 @@ _DISPATCH = 0.5  # seconds of work handed to the device at a time
 _CALIBRATION = 0.05  # of a budget of seconds: what measuring a step may take
 
 
+class Prepared(NamedTuple):
+    """A sampler, and what was spent on it before the first draw: seconds of the clock and of all processors, and of compilation."""
+
+    sampler: Sampler
+    seconds: float = 0.0
+    processor_seconds: float = 0.0
+    compile_seconds: float = 0.0
+
+
 @dataclass(frozen=True)
 class PointwiseSolver(Solver):
     """Averages independent values at every point where u is asked. A step is one value at every point of the test set.
@@ -49,6 +58,10 @@ class PointwiseSolver(Solver):
     @abstractmethod
     def require(self, pde: PDE) -> None:
         """Raises NoExpectation, with the reason, where u is no expectation known to the method."""
+
+    def prepare(self, pde: PDE, seed: int, batch: int, seconds: float | None) -> Prepared:
+        """Makes the sampler within a budget of seconds; by default that takes no time, and no random numbers."""
+        return Prepared(self.sampler(pde))
 
     def hyperparameters(self) -> dict[str, Any]:
         """Returns the fields, that it is pointwise, and the generator of its random numbers."""
@@ -85,23 +98,24 @@ class PointwiseSolver(Solver):
         if reason := self.unsupported(pde):
             raise ValueError(f"{self.name} cannot solve {pde.name}: {reason}")
         with progress_bar(progress, self.name, pde) as show, usual_promotion():
-            sampler, key = self.sampler(pde), prng.key(seed)
+            prepared, key = self.prepare(pde, seed, batch, seconds), prng.key(seed)
             if test is None:
-                return self._result(pde, sampler, key, steps)
-            averages = Averages(sampler, key, test)
+                return self._result(pde, prepared, key, steps)
+            averages = Averages(prepared, key, test)
             with interrupts() as interrupted:
                 steps = averages.run(steps, seconds, show, interrupted)
-            return self._result(pde, sampler, key, steps, averages, bool(interrupted))
+            return self._result(pde, prepared, key, steps, averages, bool(interrupted))
 
     def _result(
         self,
         pde: PDE,
-        sampler: Sampler,
+        prepared: Prepared,
         key: PRNGKeyArray,
         steps: int,
         averages: Averages | None = None,
         interrupted: bool = False,
     ) -> Result:
+        sampler = prepared.sampler
         done = averages.done if averages else 0
         predict = predictor(sampler, key, done if averages else steps)
         errors = averages.errors(predict) if averages else None
@@ -136,18 +150,19 @@ def _reason(finite: bool, interrupted: bool, done: int) -> str:
 class Averages:
     """The running means at all points of a test set. What draw k at a point is follows from key, k and the point's place alone."""
 
-    def __init__(self, sampler: Sampler, key: PRNGKeyArray, test: TestSet):
+    def __init__(self, prepared: Prepared, key: PRNGKeyArray, test: TestSet):
         self.history: list[dict[str, float]] = []
         self.done = 0
-        self.seconds = self.processor_seconds = 0.0
-        self._sampler, self._key, self._test = sampler, key, test
+        self.seconds, self.processor_seconds = prepared.seconds, prepared.processor_seconds
+        sampler = prepared.sampler
+        self._sampler, self._key, self._test, self._before = sampler, key, test, prepared.seconds
         self._tallies = [Tally.empty(len(range(*where.indices(test.size)))) for where, _ in test.chunks()]
         self._cost = math.nan  # seconds a step and chunk
         begin = time.perf_counter()
         _, points = next(test.chunks())
         arguments = (sampler, points, self._tallies[0], key, jnp.zeros((), jnp.int32))
         self._more = jax.jit(tally_more).lower(*arguments).compile()
-        self.compile_seconds = time.perf_counter() - begin
+        self.compile_seconds = prepared.compile_seconds + time.perf_counter() - begin
 
     @property
     def bytes(self) -> int | None:
@@ -156,8 +171,9 @@ class Averages:
 
     @property
     def rate(self) -> float | None:
-        """Steps per second."""
-        return self.done / self.seconds if self.seconds else None
+        """Steps per second of drawing."""
+        spent = self.seconds - self._before
+        return self.done / spent if spent else None
 
     @property
     def loss(self) -> float | None:
@@ -172,7 +188,7 @@ class Averages:
         """
         budget = math.inf if seconds is None else seconds
         goal, known = min(steps, 1), False
-        while self.done < steps and budget > 0 and not interrupted:
+        while self.done < steps and budget > self._before and not interrupted:
             before = self.seconds
             if not self._reach(goal, steps, show, interrupted):
                 break
@@ -183,7 +199,7 @@ class Averages:
                 )
                 steps, known = min(steps, max(self.done, rounded_down(allowed))), True
             goal = min(2 * self.done, steps)
-        return steps if budget > 0 else 0
+        return steps if budget > self._before else 0
 
     def _reach(self, goal: int, steps: int, show: Progress, interrupted: list[int]) -> bool:
         """Brings every point to `goal` draws; returns False where it was interrupted before, and the last points have fewer."""

@@ -12,6 +12,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pdezoo import Points, Problem
 
+from ..derivatives.field import Field
+from ..estimators.base import Estimator
 from .equations import Steady
 from .green import directions, shot
 from .paths import Paths, rest
@@ -120,6 +122,30 @@ class FixedPointSampler(Sampler):
         reaction = lambda there, _: self.equation.reaction(there, zero)
         whole = lambda k, part: self.equation.whole(points, k, part, reaction)
         return Draw(mean_of(_PARTS, key, whole), zero)
+
+    @property
+    def evaluations(self) -> int:
+        """Eight reflections in each of eight parts."""
+        return PATTERNS * _PARTS
+
+
+class ResidualSampler(Sampler):
+    """Draws u_θ + K[N[u_θ] − g] for a trial function u_θ with the right boundary values: u itself where the equation is linear.
+
+    Since K[Δv] = −v for a v that vanishes on the sphere, that is A + K[f(u_θ) − g] with u_θ as a control variate: its variance is
+    that of the residual alone. Where f is not linear it is one Picard iteration from u_θ.
+    """
+
+    equation: OnBall
+    field: Field
+    estimator: Estimator = eqx.field(static=True)
+
+    def draw(self, points: Points, key: PRNGKeyArray) -> Draw:
+        """Averages the estimated residual over eight parts of the radius and eight reflections in each."""
+        scale = float(self.field.problem.domain.scale) / self.equation.equation.diffusion
+        residual = lambda there, k: scale * self.estimator.residual(self.field, there, k)[0]
+        value = mean_of(_PARTS, key, lambda k, part: self.equation.integral(points, k, part, residual))
+        return Draw(self.field.value(points) + value, jnp.zeros_like(value))
 
     @property
     def evaluations(self) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.leaderboard import tables
-from benchmarks.leaderboard.ranking import Kind, Reference, leaderboard
+from benchmarks.leaderboard.ranking import Kind, Reference, Row, Summary, leaderboard
 from benchmarks.records.checkout import ROOT
-from benchmarks.records.record import OLD_BASELINES, parse
+from benchmarks.records.record import OLD_BASELINES, Status, parse
 
 
 def only(records):
@@ -41,6 +41,13 @@ def test_a_baseline_is_ranked_like_any_solver_and_an_oracle_never(make_replicate
     }
     assert rows["null-constant"].note == "oracle: uses the solution"
     assert rows["null-zero"].note == "baseline; no better than the best constant: unranked"
+
+
+def test_a_row_that_averages_at_the_test_points_says_so():
+    row = Row(
+        "a", "a", '{"pointwise": true}', 1, 1, Status.OK, "", {"relative_l2": Summary(0.1, 0.1, 0.1, 1)}
+    )
+    assert row.note.startswith("pointwise")
 
 
 def test_the_declaration_decides_and_not_the_name(make_replicates):

@@ -155,6 +155,27 @@ def test_two_levels_are_nearer_than_one() -> None:
     assert errors[1] < 0.5 * errors[0]
 
 
+def test_a_control_variate_has_no_bias_however_little_was_learned() -> None:
+    """Two steps of training leave a bad network, whose error is corrected as its own account says; a better one leaves less."""
+    pde, errors = pdezoo.make("poisson/two-body", dim=4), []
+    for training in (2, 100):
+        solver = solvers.make("green-control-variate", training=training)
+        assert solver.hyperparameters()["training"] == training
+        fitted = solver.fit(pde, steps=12, test=TestSet(pde, 60), progress=None).errors
+        assert fitted is not None
+        assert fitted["relative_l2"] == pytest.approx(fitted["estimated_error"], rel=0.5)
+        errors.append(fitted["estimated_error"])
+    assert errors[1] < 0.8 * errors[0]
+
+
+def test_a_control_variate_needs_a_row_that_is_trained_without_bias() -> None:
+    pde = pdezoo.make("poisson/two-body", dim=8)
+    for base, said in (("rs-pinn", "without bias"), ("null-zero", "network")):
+        reason = solvers.make("green-control-variate", base=base).unsupported(pde)
+        assert reason is not None
+        assert said in reason
+
+
 def test_hopf_and_cole_s_exponentials_do_not_overflow() -> None:
     """At d = 200 exponents differ by more than float32's range; the error is large there, and finite."""
     pde = pdezoo.make("hjb-lqg/quadratic", dim=200)
@@ -188,12 +209,12 @@ def test_points_of_one_s_own() -> None:
 
 def test_memory_at_a_million_dimensions() -> None:
     """A draw plans for a few arrays of the size of a chunk of points, however many reflections there are."""
-    from solvers.montecarlo.pointwise import Averages
+    from solvers.montecarlo.pointwise import Averages, Prepared
     from solvers.montecarlo.samplers import FixedPointSampler, OnBall
 
     pde = pdezoo.make("poisson/sin-three-body", dim=1_000_000)
     sampler = FixedPointSampler(OnBall(solvers.on_device(pde), steady(pde)))
-    planned = Averages(sampler, jax.random.key(0), TestSet(pde, 1)).bytes
+    planned = Averages(Prepared(sampler), jax.random.key(0), TestSet(pde, 1)).bytes
     assert planned is not None
     assert planned < 25 * 4 * pde.dim
 
