@@ -39,6 +39,7 @@ def test_a_fit_is_read_by_the_table(make_cell):
         "relative_l1": 0.05,
         "mean_square": pytest.approx(0.0025),
         "test_set_error": 0.01,
+        "estimated_error": None,
         "relative_point": None,
         "best_relative_l2": 0.04,
         "skill": pytest.approx(0.9),
