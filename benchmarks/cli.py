@@ -237,6 +237,22 @@ def pages(
 
 
 @app.command()
+def curves(
+    problems: Annotated[
+        list[str], typer.Argument(help="Problems, such as poisson/sin-three-body: a panel each.")
+    ],
+    solver: Annotated[list[str], typer.Option(help="Solvers: a line for each, and for each dimension.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The PNG to write.")],
+    slope: Annotated[bool, typer.Option("--slope", help="Draw the line of 1/√steps too.")] = False,
+    store: StoreOption = RESULTS,
+) -> None:
+    """Draw errors against steps, medians over replicates, from the histories of records."""
+    from benchmarks.commands import curves
+
+    raise typer.Exit(curves.curves(problems, solver, slope, output, store))
+
+
+@app.command()
 def replay(
     record: Annotated[str, typer.Argument(help="A record's file, or the beginning of its digest.")],
     store: StoreOption = RESULTS,

@@ -1,0 +1,102 @@
+"""Draws errors against the steps of trainings or averages, from the histories of records."""
+
+from __future__ import annotations
+
+import io
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.leaderboard.figure import COLOURS, MARKERS, style
+from benchmarks.records.metrics import METRICS
+from benchmarks.records.record import Record, Status
+from benchmarks.records.store import latest
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The error of one solver on one problem at one dimension: the median over replicates at each step that all have.
+
+    `steps` and `errors` have the same length; a history without errors gives an empty curve.
+    """
+
+    problem: str
+    dim: int
+    solver: str
+    steps: tuple[int, ...]
+    errors: tuple[float, ...]
+
+
+def curves(records: Iterable[Record], problems: Sequence[str], solvers: Sequence[str]) -> list[Curve]:
+    """Returns the curves of the newest record of every cell, in the order of problems, solvers and dimensions.
+
+    Cells with different settings or protocols are different curves, of which the one with more replicates is kept.
+    """
+    found: dict[tuple[str, str, int], dict[tuple[str, str], list[Record]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for record in latest(records).values():
+        cell = record.cell
+        if record.status is Status.OK and cell.problem.name in problems and cell.solver.row in solvers:
+            settings = str(cell.solver.hyperparameters), cell.protocol.fingerprint
+            found[cell.problem.name, cell.solver.row, cell.problem.dim][settings].append(record)
+    order = sorted(found, key=lambda key: (problems.index(key[0]), solvers.index(key[1]), key[2]))
+    made = [_curve(*key, max(found[key].values(), key=len)) for key in order]
+    return [curve for curve in made if curve.steps]
+
+
+def _curve(problem: str, solver: str, dim: int, records: Sequence[Record]) -> Curve:
+    seen = [{m.step: m.relative_l2 for m in r.history if m.relative_l2} for r in records]
+    shared = sorted(set.intersection(*(set(errors) for errors in seen)))
+    medians = tuple(statistics.median(errors[step] for errors in seen) for step in shared)
+    return Curve(problem, dim, solver, tuple(shared), medians)
+
+
+def png(found: Sequence[Curve], slope: bool) -> bytes:
+    """Draws a panel for every problem, a line for every solver and dimension; with `slope`, the line of 1/√steps too."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    problems = list(dict.fromkeys(curve.problem for curve in found))
+    buffer = io.BytesIO()
+    with mpl.rc_context(style("black", "#999999")):
+        figure = Figure(figsize=(4.8 * len(problems), 4.0), layout="constrained")
+        for axis, problem in zip(figure.subplots(1, len(problems), squeeze=False)[0], problems, strict=True):
+            _draw(axis, problem, [curve for curve in found if curve.problem == problem], slope)
+        figure.savefig(buffer, format="png", dpi=130, facecolor="white")
+    return buffer.getvalue()
+
+
+def _draw(axis: Axes, problem: str, found: Sequence[Curve], slope: bool) -> None:
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axis.set(xscale="log", yscale="log", xlabel="steps", ylabel=METRICS["relative_l2"].axis)
+    axis.set_title(problem, loc="left", fontsize=9.5, fontweight="bold")
+    axis.grid(visible=True, which="major", linewidth=0.4, alpha=0.6)
+    for number, curve in enumerate(found):
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        label = f"{curve.solver}, d = {curve.dim:,}"
+        axis.plot(
+            curve.steps, curve.errors, color=colour, marker=marker, label=label, markersize=4, linewidth=1.2
+        )
+    if slope and found:
+        _draw_slope(axis, min(found, key=lambda curve: curve.errors[0]))
+    for scale in (axis.xaxis, axis.yaxis):
+        scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+        scale.set_minor_formatter(NullFormatter())
+    axis.set_ylim(bottom=10 ** math.floor(math.log10(min(min(c.errors) for c in found))))
+    axis.legend(frameon=False, fontsize=8)
+
+
+def _draw_slope(axis: Axes, lowest: Curve) -> None:
+    """Draws error ∝ 1/√steps below the lowest curve, from its first step on."""
+    start = lowest.errors[0] / 1.6
+    ends = (lowest.steps[0], lowest.steps[-1])
+    values = [start * (ends[0] / step) ** 0.5 for step in ends]
+    axis.plot(ends, values, color="#999999", linestyle=(0, (5, 2)), label="1/√steps")
