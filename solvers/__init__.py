@@ -51,9 +51,10 @@ if TYPE_CHECKING:
     from .montecarlo.equations import NoExpectation
     from .montecarlo.pointwise import PointwiseSolver, Prepared
     from .montecarlo.sampling import Draw, Sampler
-    from .networks.base import Network, Params, RidgeNetwork, S
+    from .networks.base import Network, Params, RidgeNetwork, S, SecondOrder
     from .networks.equinox import EquinoxNetwork
     from .networks.jets import CollapsedJets, Stream, SymmetricIncrements, Taylor, Value
+    from .networks.local import LocalMLP
     from .networks.matrices import (
         Basis,
         Fold,
@@ -127,9 +128,10 @@ _HOMES = {
     "montecarlo.equations": ["NoExpectation"],
     "montecarlo.pointwise": ["PointwiseSolver", "Prepared"],
     "montecarlo.sampling": ["Draw", "Sampler"],
-    "networks.base": ["Network", "Params", "RidgeNetwork", "S"],
+    "networks.base": ["Network", "Params", "RidgeNetwork", "S", "SecondOrder"],
     "networks.equinox": ["EquinoxNetwork"],
     "networks.jets": ["CollapsedJets", "Stream", "SymmetricIncrements", "Taylor", "Value"],
+    "networks.local": ["LocalMLP"],
     "networks.matrices": [
         "Basis",
         "Fold",

@@ -15,7 +15,7 @@ from pdezoo import Atom, GradNormSq, Laplacian, Points, materialize, nested_auto
 
 from ..derivatives.directions import Axes
 from ..derivatives.field import Field
-from ..networks.base import OffsetNetwork, RidgeNetwork
+from ..networks.base import OffsetNetwork, RidgeNetwork, SecondOrder
 from ..networks.jets import Value
 from .base import Atoms, Estimator, Values, cheap_atoms
 from .directional import COORDINATEWISE, by_directions
@@ -60,12 +60,33 @@ def exact_atoms(field: Field, atoms: Atoms, points: Points, trace: Trace) -> Val
     single = tuple(a for a in atoms if isinstance(a, COORDINATEWISE))
     every = Axes(jnp.arange(field.dim), field.dim)
     if not isinstance(field.network, RidgeNetwork):
-        return by_directions(field, atoms, points, every)
+        whole = field.network.second_order(field.params, points)
+        if whole is None:
+            return by_directions(field, atoms, points, every)
+        values = by_directions(field, single, points, every) if single else {}
+        return values | cheap_atoms(field, atoms, points) | _of_whole(field, points, whole)
     values = by_directions(field, single, points, every) if single else {}
     values |= cheap_atoms(field, atoms, points)
     if any(isinstance(a, Laplacian | GradNormSq) for a in atoms):
         values |= _second_order_atoms(field, field.network, points, trace)
     return values
+
+
+def _of_whole(field: Field, points: Points, n: SecondOrder) -> Values:
+    """Δu and |∇u|² of u = b + a n, for a network that gives its whole gradient and Laplacian."""
+    factor, offset = field.problem.ansatz(points)
+    lap_a, lap_b, _, _, _ = field.problem.closed(points)
+    grad_a, grad_b = jnp.zeros_like(n.gradient), jnp.zeros_like(n.gradient)
+    for _, (slope_a, slope_b), gradient in field.problem.ansatz.slopes(points):
+        along = gradient()
+        grad_a, grad_b = grad_a + slope_a[:, None] * along, grad_b + slope_b[:, None] * along
+    grad_u = grad_b + factor[:, None] * n.gradient + n.value[:, None] * grad_a
+    cross = jnp.sum(grad_a * n.gradient, axis=1)
+    return {
+        u: offset + factor * n.value,
+        Laplacian(u): lap_b + factor * n.laplacian + 2 * cross + n.value * lap_a,
+        GradNormSq(u): jnp.sum(grad_u**2, axis=1),
+    }
 
 
 def _second_order_atoms(field: Field, network: RidgeNetwork, points: Points, trace: Trace) -> Values:

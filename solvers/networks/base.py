@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,14 @@ S = TypeVar("S", bound=Stream)
 
 Params = Any
 """A pytree of arrays. Floating-point arrays are trained, those of integers are not."""
+
+
+class SecondOrder(NamedTuple):
+    """A network's value n, shape (B,), its gradient in space ∇n, shape (B, d), and its Laplacian Δn, shape (B,)."""
+
+    value: Float[Array, " batch"]
+    gradient: Float[Array, "batch dim"]
+    laplacian: Float[Array, " batch"]
 
 
 class Network(ABC):
@@ -49,6 +57,10 @@ class Network(ABC):
         """Returns the collapsed 2-jets of n along K coordinate axes, a stream of width 1, second derivatives counted with
         `weights`; None if the network has no faster way than to be differentiated along full vectors.
         """
+        return None
+
+    def second_order(self, params: Params, points: Points) -> SecondOrder | None:
+        """Returns n, ∇n and Δn exactly, where the network's structure gives them at O(d); None where it does not."""
         return None
 
     def adapt(
