@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from .neural import Compiled, NeuralSolver, on_device
     from .sharding import ShardedDomain, coordinate_mesh, divided, pad_to_mesh, places, spread
     from .solver import FitStatus, Result, Solver, load
+    from .start import ReadoutStart
     from .theory import Curve, alignment, gradient_moments, kernel_error, slope_variance
     from .trainers.adam import Adam, ForwardGradient
     from .trainers.base import (
@@ -151,6 +152,7 @@ _HOMES = {
     "neural": ["Compiled", "NeuralSolver", "on_device"],
     "sharding": ["ShardedDomain", "coordinate_mesh", "divided", "pad_to_mesh", "places", "spread"],
     "solver": ["FitStatus", "Result", "Solver", "load"],
+    "start": ["ReadoutStart"],
     "theory": ["Curve", "alignment", "gradient_moments", "kernel_error", "slope_variance"],
     "trainers.adam": ["Adam", "ForwardGradient"],
     "trainers.base": [

@@ -24,8 +24,9 @@ from .networks.base import Network, Params
 from .networks.mlp import MLP
 from .progress import Progress, progress_bar
 from .solver import Result, Solver
+from .start import ReadoutStart
 from .trainers.adam import Adam
-from .trainers.base import LeastSquares, LossFunction, Objective, Term, Trainer
+from .trainers.base import LeastSquares, LossFunction, Objective, Term, Trainer, stacked
 from .training import affordable_steps, require_numbers, require_problem, train
 
 
@@ -56,7 +57,8 @@ class Losses(NamedTuple):
 class NeuralSolver(Solver):
     """Minimises the mean squared estimated residual of a network under the problem's ansatz.
 
-    It is made of an estimator of derivatives, a trainer, a network and a loss. Soft conditions of the problem add to the loss.
+    It is made of an estimator of derivatives, a trainer, a network and a loss. Soft conditions of the problem add to the loss. With
+    a `start`, the read-out is fitted before the first step, in the time of the training.
     """
 
     name: str
@@ -64,9 +66,10 @@ class NeuralSolver(Solver):
     trainer: Trainer = field(default_factory=Adam)
     network: Network = field(default_factory=MLP)
     loss: Loss = field(default_factory=SquaredLoss)
+    start: ReadoutStart | None = None
 
     def hyperparameters(self) -> dict[str, Any]:
-        """Returns the kind and the fields of each of the four parts, and the generator of points and directions, as plain data."""
+        """Returns the kind and the fields of each of its parts, and the generator of points and directions, as plain data."""
         parts = {part: {"kind": type(value).__name__} | plain(value) for part, value in self.parts().items()}
         return parts | {"generator": prng.NAME}
 
@@ -81,14 +84,19 @@ class NeuralSolver(Solver):
         return replace(self, **{part: changed(value, kept[part]) for part, value in self.parts().items()})
 
     def parts(self) -> dict[str, Any]:
-        """Returns estimator, trainer, network and loss by these names."""
-        return {k: getattr(self, k) for k in ("estimator", "trainer", "network", "loss")}
+        """Returns estimator, trainer, network and loss, and the start where there is one, by these names."""
+        names = ("estimator", "trainer", "network", "loss", *(("start",) if self.start else ()))
+        return {name: getattr(self, name) for name in names}
 
     @property
     def accepts_lazy_coordinates(self) -> bool:
         """Whether no part needs x as an array, as trainers of residuals do."""
         parts = (self.estimator, self.network, self.loss)
         return not self.trainer.wants_residuals and all(part.accepts_lazy_coordinates for part in parts)
+
+    @property
+    def _wants_squares(self) -> bool:
+        return self.trainer.wants_residuals or self.start is not None
 
     def unsupported(self, pde: PDE) -> str | None:
         """Returns the reason why this solver cannot be used on `pde`; None if it can.
@@ -97,9 +105,11 @@ class NeuralSolver(Solver):
         """
         reason = self.estimator.unsupported(pde, self.network)
         reason = self.network.unsupported(pde) if reason is None else reason
-        if reason is None and self.trainer.wants_residuals and not isinstance(self.loss, SumOfSquares):
-            trainer, loss = type(self.trainer).__name__, type(self.loss).__name__
+        if reason is None and self._wants_squares and not isinstance(self.loss, SumOfSquares):
+            trainer, loss = type(self.start or self.trainer).__name__, type(self.loss).__name__
             return f"{trainer} minimises sums of squares, and {loss} is none; try SquaredLoss"
+        if reason is None and self.start:
+            return self.start.unsupported(pde, self.network)
         return reason
 
     def init(self, problem: Problem, seed: int, steps: int) -> State:
@@ -111,9 +121,21 @@ class NeuralSolver(Solver):
         params = self.network.init(start, problem.domain.dim, problem.has_time)
         no_step = jax.random.fold_in(key, 2**32 - 1)
         params = self.network.adapt(partial(self.evaluate, problem), params, no_step)
+        if self.start:
+            params = self._fitted(problem, params, jax.random.fold_in(key, 2**32 - 2))
         zero = jnp.zeros((), jnp.int32)
         params, trainer = self.trainer.start(params, steps)
         return State(params, trainer, key, zero, zero + steps, jnp.zeros(()))
+
+    def _fitted(self, problem: Problem, params: Params, key: PRNGKeyArray) -> Params:
+        """Returns the parameters with the read-out that the start gives them."""
+        assert self.start is not None
+        count = self.start.count(problem.domain.dim)
+
+        def residuals(trial: Params) -> Array:
+            return stacked([term.rows(trial, term.points) for term in self.terms(problem, key, count)])
+
+        return self.start(residuals, self.network, params)
 
     def step(self, problem: Problem, state: State, batch: int) -> State:
         """Takes one step: draws `batch` points, estimates residuals and updates the parameters."""

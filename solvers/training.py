@@ -44,7 +44,7 @@ def train(
     """
     clock = _Stopwatch()
     steps = compiled.steps
-    state, history = compiled.init(seed), []
+    state, history = _begun(compiled, seed, clock), []
     glances = None if test is None else _Glances(test, steps, evaluations)
     done, last, finite = 0, None, True
     with interrupts() as interrupted:
@@ -99,7 +99,9 @@ def affordable_steps(compiled: Compiled, seed: int, seconds: float) -> int:
     """
     if seconds == 0:
         return 0
-    state, costs = compiled.init(seed), []
+    clock = _Stopwatch()
+    state, costs = _begun(compiled, seed, clock), []
+    seconds = max(0.0, seconds - clock.total)
     for phase in _PHASES:
         at = jnp.asarray(int(phase * compiled.steps), jnp.int32)
         state, cost = _timed(
@@ -110,6 +112,15 @@ def affordable_steps(compiled: Compiled, seed: int, seconds: float) -> int:
         costs.append(cost)
     count = seconds * len(costs) / sum(costs)
     return compiled.steps if count >= compiled.steps else rounded_down(count)
+
+
+def _begun(compiled: Compiled, seed: int, clock: _Stopwatch) -> State:
+    """Returns the state before the first step. A fitted start is a part of the training: made twice, and timed once compiled."""
+    state = jax.block_until_ready(compiled.init(seed))
+    if compiled.solver.start is None:
+        return state
+    with clock.starting():
+        return jax.block_until_ready(compiled.init(seed))
 
 
 def rounded_down(count: float) -> int:
@@ -260,6 +271,14 @@ class _Stopwatch:
         if self._dispatches == 0:
             return 1
         return max(1, min(4 * self._count, round(_DISPATCH * (self.rate or 1))))
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Times a block that takes no steps, as a context manager."""
+        begin, processor = time.perf_counter(), time.process_time()
+        yield
+        self.total += time.perf_counter() - begin
+        self.processor += time.process_time() - processor
 
     def running(self, count: int) -> _Stopwatch:
         """Times the block that runs `count` steps, as a context manager."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from solvers import NeuralSolver, Solver, register
+from solvers import NeuralSolver, ReadoutStart, Solver, register
 from solvers.estimators.hte import HTE, DenseSTDE
 
 
@@ -10,6 +10,12 @@ from solvers.estimators.hte import HTE, DenseSTDE
 def hte() -> Solver:
     """Hutchinson trace estimation with dense random signs, collapsed Taylor mode; Adam. Hu et al. 2024."""
     return NeuralSolver("hte", HTE())
+
+
+@register("hte-lsq")
+def hte_lsq() -> Solver:
+    """HTE; Adam from a read-out that was fitted to the residuals by least squares."""
+    return NeuralSolver("hte-lsq", HTE(), start=ReadoutStart())
 
 
 @register("stde-dense")

@@ -20,6 +20,7 @@ from solvers import (
     Network,
     NeuralSolver,
     OffsetMLP,
+    ReadoutStart,
     RidgeNetwork,
     Solver,
     exact_atoms,
@@ -107,6 +108,12 @@ class ScaledGradientEnhancedLoss(GradientEnhancedLoss):
 def stde() -> Solver:
     """Sparse STDE: K axes by collapsed Taylor mode; Adam. Shi et al. 2024."""
     return NeuralSolver("stde", STDE())
+
+
+@register("stde-lsq")
+def stde_lsq() -> Solver:
+    """Sparse STDE; Adam from a read-out that was fitted to the residuals by least squares."""
+    return NeuralSolver("stde-lsq", STDE(), start=ReadoutStart())
 
 
 @register("stde-full-gradient")

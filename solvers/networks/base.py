@@ -63,6 +63,14 @@ class Network(ABC):
         """Returns n, ∇n and Δn exactly, where the network's structure gives them at O(d); None where it does not."""
         return None
 
+    def readout(self, params: Params) -> Params | None:
+        """Returns the part of `params` on which n depends linearly, or affinely: its last map; None where there is none."""
+        return None
+
+    def with_readout(self, params: Params, readout: Params) -> Params:
+        """Returns `params` with another read-out. Raises TypeError for a network that has none."""
+        raise TypeError(f"{type(self).__name__} has no read-out")
+
     def adapt(
         self, loss: Callable[[Params, PRNGKeyArray, int], Array], params: Params, key: PRNGKeyArray
     ) -> Params:

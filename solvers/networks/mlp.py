@@ -97,6 +97,14 @@ class MLP(RidgeNetwork):
         """Returns w_t, the projection of the time axis, shape (h,)."""
         return params["time"]
 
+    def readout(self, params: Params) -> Params:
+        """Returns the last weight and bias, (h, 1) and (1,)."""
+        return params["layers"][-1]
+
+    def with_readout(self, params: Params, readout: Params) -> Params:
+        """Returns `params` with another last weight and bias."""
+        return params | {"layers": (*params["layers"][:-1], readout)}
+
     def head(self, params: Params, stream: S) -> S:
         """Adds the first bias, and applies tanh and an affine map once for every further layer."""
         stream = stream.shift(params["bias"])
