@@ -82,6 +82,7 @@ if TYPE_CHECKING:
         trainable,
     )
     from .trainers.kernel import residual_kernel
+    from .trainers.natural import NaturalGradient
     from .trainers.subspace import SubspaceZO
     from .trainers.zeroth_order import ZOCGE, ZORGE, ZOHybrid, ZOSignRGE
 
@@ -155,6 +156,7 @@ _HOMES = {
         "trainable",
     ],
     "trainers.kernel": ["residual_kernel"],
+    "trainers.natural": ["NaturalGradient"],
     "trainers.subspace": ["SubspaceZO"],
     "trainers.zeroth_order": ["ZOCGE", "ZOHybrid", "ZORGE", "ZOSignRGE"],
 }
