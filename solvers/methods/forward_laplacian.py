@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import jax.numpy as jnp
-import sympy as sp
 from jaxtyping import Array, PRNGKeyArray
 
 from pdezoo import Points
@@ -24,8 +23,6 @@ from solvers import (
     RidgeNetwork,
     Solver,
     exact_atoms,
-    is_low_dimensional,
-    partial_derivatives,
     register,
 )
 
@@ -36,19 +33,14 @@ _JITTER = 1e-5
 
 @dataclass(frozen=True)
 class ForwardLaplacian(Estimator):
-    """Computes Δu and |∇u|² exactly, in forward mode with the second-order stream collapsed.
-
-    Partial derivatives in x, y, t, which operators in low dimensions are made of, come from one planned jet, as in `stde`.
-    """
+    """Computes Δu and |∇u|² exactly, in forward mode with the second-order stream collapsed."""
 
     unbiased: ClassVar[bool] = True
     accepts_lazy_coordinates: ClassVar[bool] = True
-    atoms: ClassVar[tuple[type, ...]] = (*Estimator.atoms, *COORDINATEWISE, sp.Derivative)
+    atoms: ClassVar[tuple[type, ...]] = (*Estimator.atoms, *COORDINATEWISE)
 
     def __call__(self, field: Field, atoms: tuple, points: Points, key: PRNGKeyArray) -> dict:
         """Computes the atoms exactly, {atom: (B,)}; `key` is not used."""
-        if is_low_dimensional(atoms):
-            return partial_derivatives(field, atoms, points)
         return exact_atoms(field, atoms, points, forward_trace)
 
 

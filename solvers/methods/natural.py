@@ -1,19 +1,17 @@
-"""Natural-gradient rows: SPRING and ENGD-W (Guzmán-Cordero et al. 2025), with exact derivatives in one pass."""
+"""Natural-gradient rows: SPRING and ENGD-W (Guzmán-Cordero et al. 2025), on the residuals of sparse STDE."""
 
 from __future__ import annotations
 
-from solvers import NaturalGradient, NeuralSolver, Solver, register
-
-from .forward_laplacian import ForwardLaplacian
+from solvers import STDE, NaturalGradient, NeuralSolver, Solver, register
 
 
 @register("spring")
 def spring() -> Solver:
-    """Exact derivatives in one forward pass; natural gradient with momentum. Guzmán-Cordero et al. 2025."""
-    return NeuralSolver("spring", ForwardLaplacian(), NaturalGradient())
+    """Sparse STDE; natural gradient with momentum. Guzmán-Cordero et al. 2025."""
+    return NeuralSolver("spring", STDE(), NaturalGradient())
 
 
 @register("engd")
 def engd() -> Solver:
-    """Exact derivatives in one forward pass; natural gradient without momentum. Guzmán-Cordero et al. 2025."""
-    return NeuralSolver("engd", ForwardLaplacian(), NaturalGradient(momentum=0.0))
+    """Sparse STDE; natural gradient without momentum. Guzmán-Cordero et al. 2025."""
+    return NeuralSolver("engd", STDE(), NaturalGradient(learning_rate=0.3, momentum=0.0))
