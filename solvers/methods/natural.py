@@ -14,4 +14,4 @@ def spring() -> Solver:
 @register("engd")
 def engd() -> Solver:
     """Sparse STDE; natural gradient without momentum. Guzmán-Cordero et al. 2025."""
-    return NeuralSolver("engd", STDE(), NaturalGradient(learning_rate=0.3, momentum=0.0))
+    return NeuralSolver("engd", STDE(), NaturalGradient(learning_rate=0.5, momentum=0.0))
