@@ -37,10 +37,10 @@ class Use(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A term's residuals, their derivatives in all parameters that are not W, and the uses of W."""
+    """A term's residuals, their derivatives in all parameters that are not W, an array for each of those, and the uses of W."""
 
     rows: Float[Array, "rows batch"]
-    rest: Float[Array, "rows batch parameters"]
+    rest: list[Float[Array, "rows batch parameters"]]
     uses: tuple[Use, ...]
 
 
@@ -133,11 +133,19 @@ def _use(left: Any, slope: Float[Array, "batch rows *lines width"], weight: Arra
 
 def _inner(one: Part, other: Part) -> Float[Array, "rows batch rows batch"]:
     """Returns ⟨∂r_i/∂θ, ∂r_j/∂θ⟩ for every two residuals of two terms."""
-    total = jnp.einsum("rbp,scp->rbsc", one.rest, other.rest)
+    total = sum(map(_products, one.rest, other.rest), jnp.zeros(()))
     for use in one.uses:
         for with_use in other.uses:
             total = total + _of_uses(use, with_use)
     return total
+
+
+def _products(
+    one: Float[Array, "rows batch parameters"], other: Float[Array, "rows batch parameters"]
+) -> Float[Array, "rows batch rows batch"]:
+    """Returns all inner products, as one product of matrices: XLA transposes the operands of the same einsum."""
+    lines = [a.reshape(-1, a.shape[2]) for a in (one, other)]
+    return (lines[0] @ lines[1].T).reshape(*one.shape[:2], *other.shape[:2])
 
 
 def _of_uses(one: Use, other: Use) -> Float[Array, "rows batch rows batch"]:
@@ -169,6 +177,5 @@ def _single(point: Points) -> Points:
     return jax.tree.map(lambda a: a[None], point)
 
 
-def _flat(slopes: Params) -> Float[Array, "rows batch parameters"]:
-    leaves = [a.reshape(*a.shape[:2], -1) for a in jax.tree.leaves(slopes)]
-    return jnp.swapaxes(jnp.concatenate(leaves, axis=2), 0, 1)
+def _flat(slopes: Params) -> list[Float[Array, "rows batch parameters"]]:
+    return [jnp.swapaxes(a.reshape(*a.shape[:2], -1), 0, 1) for a in jax.tree.leaves(slopes)]
