@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .estimators.rs_pinn import RSPINN
     from .estimators.sdgd import SDGDBackward, SDGDForwardOverBackward, SDGDParallel
     from .estimators.stde import STDE
-    from .estimators.stencils import FiniteDifference, SteinMC, SteinSparseGrid
+    from .estimators.stencils import FiniteDifference, RandomDifference, SteinMC, SteinSparseGrid
     from .hyperparameters import BadHyperparameter
     from .loss import (
         DoubleSampledLoss,
@@ -112,7 +112,7 @@ _HOMES = {
     "estimators.rs_pinn": ["RSPINN"],
     "estimators.sdgd": ["SDGDBackward", "SDGDForwardOverBackward", "SDGDParallel"],
     "estimators.stde": ["STDE"],
-    "estimators.stencils": ["FiniteDifference", "SteinMC", "SteinSparseGrid"],
+    "estimators.stencils": ["FiniteDifference", "RandomDifference", "SteinMC", "SteinSparseGrid"],
     "hyperparameters": ["BadHyperparameter"],
     "loss": [
         "DoubleSampledLoss",
