@@ -7,5 +7,5 @@ from solvers import NeuralSolver, RandomDifference, Solver, register
 
 @register("random-difference")
 def random_difference() -> Solver:
-    """Random differences of step √(2h), 16 pairs, no derivative of the network; Adam. Cai, Fang and Zhou 2025."""
+    """Random differences, 16 pairs: no derivative in x is taken; Adam. Cai, Fang and Zhou 2025."""
     return NeuralSolver("random-difference", RandomDifference())
