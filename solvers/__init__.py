@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .estimators.rs_pinn import RSPINN
     from .estimators.sdgd import SDGDBackward, SDGDForwardOverBackward, SDGDParallel
     from .estimators.stde import STDE
-    from .estimators.stencils import FiniteDifference, SteinMC, SteinSparseGrid
+    from .estimators.stencils import FiniteDifference, RandomDifference, SteinMC, SteinSparseGrid
     from .hyperparameters import BadHyperparameter
     from .loss import (
         DoubleSampledLoss,
@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         trainable,
     )
     from .trainers.kernel import residual_kernel
+    from .trainers.natural import NaturalGradient
     from .trainers.subspace import SubspaceZO
     from .trainers.zeroth_order import ZOCGE, ZORGE, ZOHybrid, ZOSignRGE
 
@@ -116,7 +117,7 @@ _HOMES = {
     "estimators.rs_pinn": ["RSPINN"],
     "estimators.sdgd": ["SDGDBackward", "SDGDForwardOverBackward", "SDGDParallel"],
     "estimators.stde": ["STDE"],
-    "estimators.stencils": ["FiniteDifference", "SteinMC", "SteinSparseGrid"],
+    "estimators.stencils": ["FiniteDifference", "RandomDifference", "SteinMC", "SteinSparseGrid"],
     "hyperparameters": ["BadHyperparameter"],
     "loss": [
         "DoubleSampledLoss",
@@ -165,6 +166,7 @@ _HOMES = {
         "trainable",
     ],
     "trainers.kernel": ["residual_kernel"],
+    "trainers.natural": ["NaturalGradient"],
     "trainers.subspace": ["SubspaceZO"],
     "trainers.zeroth_order": ["ZOCGE", "ZOHybrid", "ZORGE", "ZOSignRGE"],
 }

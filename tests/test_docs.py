@@ -84,7 +84,7 @@ def test_the_examples_of_coefficients_and_conditions_run(example, capsys):
     )
 
 
-SOLVERS = ["stde-neighbours", "stde-signs", "exact-natural-gradient", "best-constant"]
+SOLVERS = ["stde-neighbours", "stde-signs", "exact-gauss-newton", "best-constant"]
 
 
 @pytest.mark.parametrize("number", range(len(SOLVERS)), ids=SOLVERS)

@@ -1,10 +1,11 @@
-"""Derivatives by values alone: finite differences; Stein's identity by Monte Carlo or on a sparse grid (Zhao et al. 2023).
+"""Derivatives by values alone: finite and random differences; Stein's identity by Monte Carlo or on a sparse grid.
 
-All three are stencils: points in pairs x ± δ_j in space and time, and weights for the network's even and odd parts there,
+All are stencils: points in pairs x ± δ_j in space and time, and weights for the network's even and odd parts there,
 
     e_j = [f(x+δ_j) + f(x−δ_j)]/2 − f(x),     o_j = [f(x+δ_j) − f(x−δ_j)]/2.
 
-Stein's identity gives derivatives of the network smoothed by a Gaussian of width σ in all D inputs, n(x) = E f(x + σξ),
+Stein's identity (Zhao et al. 2023) gives derivatives of the network smoothed by a Gaussian of width σ in all D inputs,
+n(x) = E f(x + σξ),
 
     n = f + E e,      ∇n = E[ξ o]/σ,      Δn = E[(|ξ|² − d) e]/σ²,      ∂²n/∂t² = E[(ξ_t² − 1) e]/σ²,
 
@@ -169,6 +170,42 @@ class FiniteDifference(ByStencil):
             2 * weight * in_space,
             2 * weight * ~in_space,
         )
+
+
+@dataclass(frozen=True)
+class RandomDifference(ByStencil):
+    """Random differences (DRDM; Cai, Fang and Zhou 2025, arXiv:2506.20308): Δn ≈ E[n(x + √(2h) ξ) − n(x)]/h, ξ standard normal.
+
+    The mean is over `samples` pairs ±ξ_j shared by the batch. The bias is h/2 Δ²n + O(h²), the variance at small h that of
+    `DenseSTDE`. With the parts e_j and o_j at δ_j = √(2h) ξ_j,
+
+        Δn ≈ Σ e_j/(J h),      ∇n ≈ Σ ξ_j o_j/(J √(2h)),
+
+    the second for ∇a·∇n of the ansatz and for drifts; |∇u|² is refused, since its square is far from unbiased. Time
+    derivatives are central differences of step h by a pair of their own: the paper moves t and x together, which has the
+    same limit and more variance. Raises ValueError for fewer than one sample and an `h` that is not positive.
+    """
+
+    samples: int = 16
+    h: float = 1e-3
+    atoms: ClassVar[tuple[type, ...]] = (Dt, EulerDerivative, Drift, Laplacian)
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.h <= 0:
+            raise ValueError(f"samples is at least 1 and h positive, got {self}")
+
+    def pairs(self, inputs: int) -> int:
+        """Returns `samples`, and one pair in time, whatever the number of inputs."""
+        return self.samples + 1
+
+    def stencil(self, dim: int, has_time: bool, key: PRNGKeyArray) -> Stencil:
+        """Draws `samples` random pairs in space from `key`, of equal weights; the neighbours in time come after them."""
+        moves = (2 * self.h) ** 0.5 * jax.random.normal(key, (self.samples, dim))
+        offsets = jnp.pad(moves, [(0, has_time), (0, has_time)]).at[self.samples :, dim:].set(self.h)
+        in_time = jnp.arange(self.samples + has_time) == self.samples
+        in_space = ~in_time / (self.samples * self.h)
+        once = in_time / self.h**2
+        return Stencil(offsets, jnp.zeros(in_time.shape), in_space / 2 + once, in_space, 2 * once)
 
 
 @dataclass(frozen=True)

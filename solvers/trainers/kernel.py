@@ -11,10 +11,12 @@ in which d appears in the inner products L_k L_lᵀ alone: those of points with 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import Literal
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pdezoo import Points
@@ -25,17 +27,20 @@ from .base import LeastSquares, Term, stacked
 
 
 class Use(NamedTuple):
-    """One use of W by the residuals of a term: the left factors L, as `Tapped` notes them, and the slopes ∂r/∂(L W)."""
+    """One use of W by the residuals of a term: the left factors L, as `Tapped` notes them, and the slopes ∂r/∂(L W).
+
+    L has an axis of lines, and before it one of the batch where it is not the same at all points.
+    """
 
     left: Any
     slope: Float[Array, "rows batch lines width"]
 
 
 class Part(NamedTuple):
-    """A term's residuals, their derivatives in all parameters that are not W, and the uses of W."""
+    """A term's residuals, their derivatives in all parameters that are not W, an array for each of those, and the uses of W."""
 
     rows: Float[Array, "rows batch"]
-    rest: Float[Array, "rows batch parameters"]
+    rest: list[Float[Array, "rows batch parameters"]]
     uses: tuple[Use, ...]
 
 
@@ -89,35 +94,58 @@ def _tapped(network: RidgeNetwork, weight: Array, term: Term, params: Params) ->
         return value, (value, tapped.left)
 
     first = jax.tree.map(lambda a: a[0], term.points)
-    jax.eval_shape(lambda: here(None, rest, first)[0])
+    own = _depends(lambda point: here(None, rest, point)[1][1], first)
     taps = [jnp.zeros(shape, weight.dtype) for shape in seen[0].shapes]
     derivatives = jax.vmap(jax.jacrev(here, argnums=(0, 1), has_aux=True), (None, None, 0))
     (slopes, others), (rows, left) = derivatives(taps, rest, term.points)
+    left = [
+        one if any(jax.tree.leaves(o)) else jax.tree.map(lambda a: a[0], one)
+        for one, o in zip(left, own, strict=True)
+    ]
     uses = tuple(_use(one, slope, weight) for one, slope in zip(left, slopes, strict=True))
     return Part(rows.T, _flat(others), uses)
+
+
+def _depends(function: Callable[[Any], Any], argument: Any) -> Any:
+    """Returns the structure of `function(argument)`, with whether it depends on the argument in place of each array."""
+    closed, shapes = jax.make_jaxpr(function, return_shape=True)(argument)
+    reached = set(closed.jaxpr.invars)
+    follows = lambda atom: not isinstance(atom, Literal) and atom in reached
+    for equation in closed.jaxpr.eqns:
+        if any(map(follows, equation.invars)):
+            reached.update(equation.outvars)
+    return jax.tree.unflatten(jax.tree.structure(shapes), map(follows, closed.jaxpr.outvars))
 
 
 def _use(left: Any, slope: Float[Array, "batch rows *lines width"], weight: Array) -> Use:
     """Returns a use of W with one axis of lines. WᵀW uses W on both sides: its slope is the sum of both."""
     if isinstance(left, Gram):
         return Use(weight.T, jnp.swapaxes(slope + jnp.swapaxes(slope, 2, 3), 0, 1))
-    batch, rows, *_, width = slope.shape
-    lines = (
-        left.axes.reshape(batch, -1) if isinstance(left, Rows) else left.reshape(batch, -1, left.shape[-1])
-    )
-    return Use(
-        Rows(lines) if isinstance(left, Rows) else lines,
-        jnp.swapaxes(slope.reshape(batch, rows, -1, width), 0, 1),
-    )
+    batch, rows, *lines, width = slope.shape
+    if isinstance(left, Rows):
+        own = left.axes.shape[: left.axes.ndim - len(lines)]
+        factor: Any = Rows(left.axes.reshape(*own, -1))
+    else:
+        own = left.shape[: left.ndim - len(lines) - 1]
+        factor = left.reshape(*own, -1, left.shape[-1])
+    return Use(factor, jnp.swapaxes(slope.reshape(batch, rows, -1, width), 0, 1))
 
 
 def _inner(one: Part, other: Part) -> Float[Array, "rows batch rows batch"]:
     """Returns ⟨∂r_i/∂θ, ∂r_j/∂θ⟩ for every two residuals of two terms."""
-    total = jnp.einsum("rbp,scp->rbsc", one.rest, other.rest)
+    total = sum(map(_products, one.rest, other.rest), jnp.zeros(()))
     for use in one.uses:
         for with_use in other.uses:
             total = total + _of_uses(use, with_use)
     return total
+
+
+def _products(
+    one: Float[Array, "rows batch parameters"], other: Float[Array, "rows batch parameters"]
+) -> Float[Array, "rows batch rows batch"]:
+    """Returns all inner products, as one product of matrices: XLA transposes the operands of the same einsum."""
+    lines = [a.reshape(-1, a.shape[2]) for a in (one, other)]
+    return (lines[0] @ lines[1].T).reshape(*one.shape[:2], *other.shape[:2])
 
 
 def _of_uses(one: Use, other: Use) -> Float[Array, "rows batch rows batch"]:
@@ -129,18 +157,19 @@ def _of_uses(one: Use, other: Use) -> Float[Array, "rows batch rows batch"]:
 def _overlap(one: Any, other: Any) -> tuple[str, Array]:
     """Returns the inner products of the lines of two left factors, after the letters of their axes.
 
-    The letters are batch b and lines m of the first, batch c and lines n of the second. The left factor Wᵀ is shared by
-    all points, and has no batch axis.
+    The letters are batch b and lines m of the first, batch c and lines n of the second. Left factors that all points
+    share, as Wᵀ, have no batch axis.
     """
     if isinstance(one, Rows) and isinstance(other, Rows):
-        return "bmcn", (one.axes[:, :, None, None] == other.axes).astype(float)
+        same = one.axes.reshape(*one.axes.shape, *[1] * other.axes.ndim) == other.axes
+        return "bm"[-one.axes.ndim :] + "cn"[-other.axes.ndim :], same.astype(float)
     if isinstance(one, Rows):
         axes, overlap = _overlap(other, one)
         return axes.translate(str.maketrans("bmcn", "cnbm")), overlap
-    ahead = "bm" if one.ndim == 3 else "m"
+    ahead = "bm"[1 - one.ndim :]
     if isinstance(other, Rows):
-        return f"{ahead}cn", one[..., other.axes]
-    behind = "cn" if other.ndim == 3 else "n"
+        return ahead + "cn"[-other.axes.ndim :], one[..., other.axes]
+    behind = "cn"[1 - other.ndim :]
     return f"{ahead}{behind}", jnp.einsum(f"{ahead}d,{behind}d->{ahead}{behind}", one, other)
 
 
@@ -148,6 +177,5 @@ def _single(point: Points) -> Points:
     return jax.tree.map(lambda a: a[None], point)
 
 
-def _flat(slopes: Params) -> Float[Array, "rows batch parameters"]:
-    leaves = [a.reshape(*a.shape[:2], -1) for a in jax.tree.leaves(slopes)]
-    return jnp.swapaxes(jnp.concatenate(leaves, axis=2), 0, 1)
+def _flat(slopes: Params) -> list[Float[Array, "rows batch parameters"]]:
+    return [jnp.swapaxes(a.reshape(*a.shape[:2], -1), 0, 1) for a in jax.tree.leaves(slopes)]

@@ -19,7 +19,7 @@ import pdezoo
 import solvers
 from pdezoo import Coefficients, Drift, EulerDerivative, Laplacian, Points, X, d, materialize, u, window_sum
 from solvers import MLP, Field, NeuralSolver, SeededMLP, near_square
-from solvers.estimators.stencils import ByStencil
+from solvers.estimators.stencils import ByStencil, RandomDifference
 from solvers.networks.matrices import LowRank
 
 DRIFTS = tuple(Drift(u, total) for total in WEIGHTS.values())
@@ -65,10 +65,13 @@ def test_a_drift_is_exact_whatever_is_random_about_the_rest(estimator: Any) -> N
 def test_a_stencil_s_drift_is_made_of_its_gradient(estimator: Any) -> None:
     """Along x it is its x·∇u; every drift is b·(its gradient), which drifts along single axes give."""
     field, at = field_with_drifts(5)
+    if isinstance(estimator, RandomDifference):
+        estimator = replace(estimator, samples=1024)  # as many as SteinMC, whose gradient has the same noise
     found = estimates(estimator, field, at, (*DRIFTS, EulerDerivative(u)), [3])
     np.testing.assert_allclose(found[DRIFTS[0]], found[EulerDerivative(u)], rtol=1e-12)
     want = reference(field, at, DRIFTS)
-    close = {"FiniteDifference": 1e-3, "SteinSparseGrid": 0.1, "SteinMC": 1.0}[type(estimator).__name__]
+    bounds = {"FiniteDifference": 1e-3, "SteinSparseGrid": 0.1, "SteinMC": 1.0, "RandomDifference": 1.0}
+    close = bounds[type(estimator).__name__]
     for atom in DRIFTS:
         assert np.abs(found[atom][0] - want[atom]).max() < close * np.abs(want[atom]).max()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,40 +23,18 @@ from solvers import (
     Exact,
     GradientEnhancedLoss,
     LeastSquares,
+    NaturalGradient,
     NeuralSolver,
     SquaredLoss,
-    Trainer,
     residual_kernel,
 )
 
 SMALL = MLP(width=6, depth=3)
-
-
-@dataclass(frozen=True)
-class NaturalGradient(Trainer):
-    """Energy natural gradient descent by Woodbury's identity: θ ← θ − Jᵀ(J Jᵀ + N λ I)⁻¹ r, with N residuals r."""
-
-    damping: float = 1e-6
-    wants_residuals: ClassVar[bool] = True
-
-    def init(self, params: Any, steps: int) -> Any:
-        """Nothing to remember."""
-        return ()
-
-    def step(self, loss: LeastSquares, params: Any, state: Any, key: Any) -> Any:
-        """One solve with the kernel; nothing changes where the loss is not finite."""
-        found, kernel = residual_kernel(loss, params, key)
-        shift = self.damping * jnp.trace(kernel) / found.size
-        weights = jnp.linalg.solve(kernel + shift * jnp.eye(found.size), found)
-        _, pull = jax.vjp(lambda p: loss.residuals(p, key), params)
-        (direction,) = pull(weights)
-        value = loss(params, key)
-        sound = jnp.isfinite(value)
-        return jax.tree.map(lambda p, d: jnp.where(sound, p - d, p), params, direction), state, value
+GAUSS_NEWTON = NaturalGradient(learning_rate=1.0, final_rate=1.0, momentum=0.0, damping=1e-4)
 
 
 def solver_of(estimator: Any, network: Any = SMALL, loss: Any = None) -> NeuralSolver:
-    return NeuralSolver("natural", estimator, NaturalGradient(), network, loss or SquaredLoss())
+    return NeuralSolver("natural", estimator, GAUSS_NEWTON, network, loss or SquaredLoss())
 
 
 CASES = {
@@ -73,7 +51,7 @@ CASES = {
     "several operators": (solver_of(STDE()), "gkdv/gradient-enhanced", None),
     "a soft condition": (solver_of(STDE(samples=3)), "semilinear-allen-cahn/soft", 10),
     "an offset that is read": (
-        replace(solvers.make("stde-offset-input", samples=3, width=6, depth=3), trainer=NaturalGradient()),
+        replace(solvers.make("stde-offset-input", samples=3, width=6, depth=3), trainer=GAUSS_NEWTON),
         "hjb/corrected",
         6,
     ),
@@ -154,7 +132,7 @@ def test_the_first_weight_is_apart_where_it_can_be(case: str) -> None:
 def test_a_trainer_of_residuals_learns_far_faster() -> None:
     """Natural-gradient steps in float32 end a hundred times below as many of Adam, whichever of two rates that has."""
     pde = pdezoo.make("poisson/two-body", dim=3)
-    natural = NeuralSolver("natural", Exact(), NaturalGradient(damping=1e-4), MLP(width=16, depth=3))
+    natural = NeuralSolver("natural", Exact(), GAUSS_NEWTON, MLP(width=16, depth=3))
     trainers = (natural.trainer, Adam(1e-2), Adam(3e-3))
     test = pdezoo.TestSet(pde, 200)
     ends = [
