@@ -8,20 +8,24 @@ import numpy as np
 from sympy import atan, tanh
 
 from pdezoo import PDE, Ansatz, BadDimension, BrownianTube, Formula, Reference, coordinate_max, register, u
-from pdezoo.families.semilinear import HORIZON, Semilinear, manufactured, soft_condition
-from pdezoo.references import ALLEN_CAHN_VALUES, allen_cahn_mean_field
+from pdezoo.families.semilinear import HORIZON, Semilinear, manufactured, radial, soft_condition
+from pdezoo.references import ALLEN_CAHN, ALLEN_CAHN_VALUES, allen_cahn_mean_field
 
 _ALLEN_CAHN = Semilinear("semilinear Allen-Cahn", u - u**3, tanh)
 
 
-@register("semilinear-allen-cahn", variants=("soft", "manufactured"))
+@register("semilinear-allen-cahn", variants=("soft", "manufactured", "radial"))
 def semilinear_allen_cahn(dim: int, variant: str = "soft", seed: int = 0) -> PDE:
     """u_t + Δu + u − u³ = g, u(0.3, x) given. Beck et al. 2021; Shi et al. 2024.
 
-    The terminal value arctan max x_i of `soft` is that of deep splitting. The Allen-Cahn problem of E, Han and Jentzen 2017
-    (DeepBSDE) is another one, with the terminal value 1/(2 + 0.4 |x|²).
+    The terminal value arctan max x_i of `soft` is that of deep splitting. `radial` is the problem of E, Han and Jentzen 2017
+    (DeepBSDE), with the terminal value 1/(2 + 0.4 |x|²) and a radial reference.
     """
-    return manufactured(_ALLEN_CAHN, dim, seed) if variant == "manufactured" else _largest_coordinate(dim)
+    if variant == "manufactured":
+        return manufactured(_ALLEN_CAHN, dim, seed)
+    if variant == "radial":
+        return radial(_ALLEN_CAHN, ALLEN_CAHN, dim, hard=True)
+    return _largest_coordinate(dim)
 
 
 def _largest_coordinate(dim: int) -> PDE:

@@ -158,3 +158,16 @@ def test_clamped_problems_declare_their_leak() -> None:
     pde = pdezoo.make("biharmonic/two-body", 4)
     again = pde.exact_nulls["source-leak"] * 8 * pdezoo.d * (pdezoo.d + 2) / (bump * pde.exact_source)
     assert again.simplify() == 1
+
+
+def test_deep_bsde_s_allen_cahn_at_the_origin():
+    """E, Han and Jentzen 2017 print 0.052802; the radial reference differs from it in the fourth digit."""
+    value = pdezoo.TestSet(pdezoo.make("semilinear-allen-cahn/radial", dim=100), 2).probed
+    assert value == pytest.approx(0.0527814, abs=1e-7)
+    assert value == pytest.approx(0.052802, rel=1e-3)
+
+
+def test_burgers_type_at_the_origin_is_a_half():
+    """The sigmoid of s = t + Σ x_i/√2 is 1/2 at the origin, as E, Han and Jentzen 2017 say at every dimension."""
+    for dim in (20, 50):
+        assert pdezoo.TestSet(pdezoo.make("burgers-type", dim=dim), 2).probed == 0.5
