@@ -69,14 +69,6 @@ class LocalMLP(Network):
             params["bias"] + jnp.sum(read(jets.value), 1), gradient, jnp.sum(read(jets.second), 1)
         )
 
-    def readout(self, params: Params) -> Params:
-        """Returns the read-outs of all windows and the bias."""
-        return {name: params[name] for name in ("readout", "bias")}
-
-    def with_readout(self, params: Params, readout: Params) -> Params:
-        """Returns `params` with other read-outs and another bias."""
-        return params | readout
-
     def unsupported(self, pde: PDE) -> str | None:
         """As many coordinates as a window has, at least."""
         if pde.dim < self.window:

@@ -64,8 +64,9 @@ def test_it_is_among_the_hyperparameters_only_where_there_is_one() -> None:
 
 def test_what_has_no_read_out_is_refused_in_words() -> None:
     pde = pdezoo.make("poisson/two-body", dim=4)
-    tensor = replace(solvers.make("tt-fo"), start=ReadoutStart())
-    assert "no linear read-out" in (tensor.unsupported(pde) or "")
+    for row in ("tt-fo", "local"):
+        without = replace(solvers.make(row), start=ReadoutStart())
+        assert "no linear read-out" in (without.unsupported(pde) or "")
     double = replace(solvers.make("stde-unbiased"), start=ReadoutStart())
     assert "sums of squares" in (double.unsupported(pde) or "")
     with pytest.raises(ValueError, match="positive"):
