@@ -171,7 +171,9 @@ def spoken(monkeypatch, tmp_path, full_store, make_record):
     }
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii", "utf-8"])
+@pytest.mark.parametrize(
+    "encoding", [*(pytest.param(e, marks=pytest.mark.slow) for e in ("cp1252", "latin-1")), "ascii", "utf-8"]
+)
 def test_every_command_can_be_read_where_8_bits_are_all_there_is(spoken, full_store, encoding):
     names = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
     assert names == {words[0] for words in spoken}
