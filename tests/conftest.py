@@ -1,6 +1,7 @@
-"""What all tests share: the CPU, repeatable examples, no files left behind."""
+"""What all tests share: the CPU, repeatable examples, no files left behind but what was compiled."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before JAX is imported anywhere
 
@@ -31,6 +32,14 @@ QUICK_COMPILATION = "--xla_backend_optimization_level=0"
 """Compiles in two thirds of the time. Slow tests, timings and one default test compile as users do."""
 
 
+KEPT_COMPILATIONS = {
+    "JAX_COMPILATION_CACHE_DIR": str(Path(__file__).parents[1] / "build" / "compilations"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+"""The settings by which JAX keeps what it compiled; those that are set already stay."""
+
+
 def hide_installed_plugins() -> None:
     """Has the tests see the project's own problems and solvers, and the plug-ins that a test brings with it.
 
@@ -47,7 +56,7 @@ def hide_installed_plugins() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hides installed plug-ins (`hide_installed_plugins`), and has default tests compiled quickly (`compile_quickly`)."""
+    """Hides installed plug-ins (`hide_installed_plugins`), and has default tests compiled quickly and kept (`compile_quickly`)."""
     hide_installed_plugins()
     compile_quickly(config)
 
@@ -55,8 +64,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def compile_quickly(config: pytest.Config) -> None:
     """Has the default tests compiled quickly: the same operations, without LLVM's optimisations.
 
-    JAX reads the flags when it starts, so that workers and child processes, which inherit the environment, follow.
+    What was compiled is kept in `build/`, for the other workers, for child processes and for the next time: most of the tests'
+    time is compilation. JAX's cache is keyed by the program, the flags and its version. JAX reads all this when it starts, so
+    that workers and child processes, which inherit the environment, follow.
     """
+    if "not slow" not in config.option.markexpr:
+        return
     flags = os.environ.get("XLA_FLAGS", "")
-    if "not slow" in config.option.markexpr and "optimization_level" not in flags:
+    if "optimization_level" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {QUICK_COMPILATION}".strip()
+    for name, value in KEPT_COMPILATIONS.items():
+        os.environ.setdefault(name, value)

@@ -32,7 +32,7 @@ from benchmarks.records.checkout import ROOT
 from benchmarks.records.errors import UserError
 from benchmarks.records.outcome import failure, in_words
 from benchmarks.records.protocol import MAX_COUNT, Protocol
-from benchmarks.records.record import Cause, Status
+from benchmarks.records.record import Cause, Moment, Status
 from benchmarks.records.store import Store, StoreError
 from pdezoo import Entry
 
@@ -140,6 +140,8 @@ def spoken(monkeypatch, tmp_path, full_store, make_record):
     result = {"commit_hash": "a" * 40, "result_columns": [], "results": {}}
     (tmp_path / "asv" / "here" / "größe.json").write_text(json.dumps(result))
     digest = next(iter(full_store.read().records))
+    kept = make_record("with-history", minutes=9, history=(Moment(step=1, relative_l2=0.1),))
+    full_store.add(kept)
     table = "<!-- records\nsolver = 'a'\ncolumns = 'dim'\n-->\n<!-- end of records -->\n"
     (tmp_path / "blätter.md").write_text(table, encoding="utf-8")
     return {
@@ -158,6 +160,10 @@ def spoken(monkeypatch, tmp_path, full_store, make_record):
         ("status",): "toy",
         ("compare", "aaaa", "aaaa"): "",
         ("merge", str(full_store.root)): "records",
+        (
+            *("curves", kept.cell.problem.name, "--solver", "with-history"),
+            *("-o", str(tmp_path / "kürve.png")),
+        ): "1 curve",
         ("pages", str(tmp_path / "blätter.md")): "written",
         ("cite",): "pdezoo",
         ("history",): "",

@@ -133,7 +133,11 @@ def test_errors_fall_with_the_root_of_the_steps() -> None:
 
 @pytest.mark.parametrize(
     ("name", "dim"),
-    [("sine-gordon/sin-three-body", 20), ("allen-cahn/two-body", 100), ("semilinear-heat/hard", 20)],
+    [
+        ("sine-gordon/sin-three-body", 20),
+        pytest.param("allen-cahn/two-body", 100, marks=pytest.mark.slow),
+        ("semilinear-heat/hard", 20),
+    ],
 )
 def test_picard_iterations_solve_semilinear_equations(name: str, dim: int) -> None:
     pde = pdezoo.make(name, dim=dim)
@@ -142,6 +146,7 @@ def test_picard_iterations_solve_semilinear_equations(name: str, dim: int) -> No
     assert errors["relative_l2"] < 0.05
 
 
+@pytest.mark.slow
 def test_two_levels_are_nearer_than_one() -> None:
     """Δu + 3 sin u = g at d = 3: the first iterate leaves the sine out."""
     one = pdezoo.make("sine-gordon/two-body", dim=3)
@@ -155,6 +160,7 @@ def test_two_levels_are_nearer_than_one() -> None:
     assert errors[1] < 0.5 * errors[0]
 
 
+@pytest.mark.slow
 def test_a_control_variate_has_no_bias_however_little_was_learned() -> None:
     """Two steps of training leave a bad network, whose error is corrected as its own account says; a better one leaves less."""
     pde, errors = pdezoo.make("poisson/two-body", dim=4), []

@@ -48,6 +48,7 @@ def test_the_loss_falls_and_all_else_stays(name: str) -> None:
     assert jax.tree.all(jax.tree.map(np.array_equal, parameters(FITTED, pde), found))
 
 
+@pytest.mark.slow
 def test_a_training_begins_there_within_its_seconds() -> None:
     pde = pdezoo.make("poisson/two-body", dim=4)
     fitted = FITTED.fit(pde, steps=3, test=TestSet(pde, 20), progress=None)
