@@ -20,6 +20,7 @@ solvers are listed in `solver`.
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections import defaultdict
@@ -151,8 +152,8 @@ def _cell(name: str, members: list[Record]) -> str:
     if not members:
         return ""
     metric, numbers = METRICS[name], _numbers(name, members)
-    if not numbers:
-        return next(iter({str(r.status) for r in members if r.status is not Status.OK}), "–")
+    if not any(math.isfinite(number) for number in numbers):
+        return next(iter(sorted({str(r.status) for r in members if r.status is not Status.OK})), "–")
     ends = [numbers[0], _median(numbers), numbers[-1]] if len(numbers) > 2 else numbers
     text = ", ".join(metric.text(value) for value in (ends[:1] if len(set(numbers)) == 1 else ends))
     taken = sorted(r.metrics.steps or 0 for r in members if r.cut_short)
