@@ -48,7 +48,7 @@ class ReadoutStart:
             lambda k: network.init(k, pde.dim, pde.domain.horizon is not None), jax.random.key(0)
         )
         if network.readout(shapes) is None:
-            return f"{type(network).__name__} has no linear read-out that could be fitted by least squares"
+            return f"{type(network).__name__} offers no read-out to be fitted by least squares"
         return None
 
     def __call__(

@@ -55,7 +55,8 @@ Trace = Callable[[Field, RidgeNetwork, Array], tuple[Array, Array]]
 def exact_atoms(field: Field, atoms: Atoms, points: Points, trace: Trace) -> Values:
     """Computes all atoms exactly, {atom: (B,)}, from the network's Laplacian and squared gradient as `trace` computes them.
 
-    Atoms that need every coordinate by itself, and networks without a linear first map, cost d jets.
+    Atoms that need every coordinate by itself cost d jets, and so do networks that have no linear first map and do not give
+    their gradient and Laplacian (`Network.second_order`).
     """
     single = tuple(a for a in atoms if isinstance(a, COORDINATEWISE))
     every = Axes(jnp.arange(field.dim), field.dim)

@@ -64,7 +64,9 @@ class Network(ABC):
         return None
 
     def readout(self, params: Params) -> Params | None:
-        """Returns the part of `params` on which n depends linearly, or affinely: its last map; None where there is none."""
+        """Returns the part of `params` on which n depends linearly, its last map, where it is small enough for a least-squares fit
+        of all its numbers at once; None where there is none to offer.
+        """
         return None
 
     def with_readout(self, params: Params, readout: Params) -> Params:

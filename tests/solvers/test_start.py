@@ -67,7 +67,7 @@ def test_what_has_no_read_out_is_refused_in_words() -> None:
     pde = pdezoo.make("poisson/two-body", dim=4)
     for row in ("tt-fo", "local"):
         without = replace(solvers.make(row), start=ReadoutStart())
-        assert "no linear read-out" in (without.unsupported(pde) or "")
+        assert "offers no read-out" in (without.unsupported(pde) or "")
     double = replace(solvers.make("stde-unbiased"), start=ReadoutStart())
     assert "sums of squares" in (double.unsupported(pde) or "")
     with pytest.raises(ValueError, match="positive"):
