@@ -69,6 +69,7 @@ def test_trains_compute_what_their_matrices_do(data):
     assert float(digits.cross_entropy(scores, known.digits[:50])) == pytest.approx(loss, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_training_learns_and_is_printed(data, monkeypatch, capsys):
     steps, measure, seen = 150, digits.measure, {}
 

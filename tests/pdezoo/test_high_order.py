@@ -105,6 +105,7 @@ def first_of_each_family(names: list[str]) -> list[Any]:
     return [pytest.param(n, marks=[] if n in first else [pytest.mark.slow]) for n in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", first_of_each_family([n for n in EVERY if n not in SWOLLEN]))
 def test_closed_forms_agree_in_both_precisions(name: str) -> None:
     """Derivatives of factor and offset, float32 against float64."""

@@ -105,6 +105,7 @@ def test_allen_cahn_is_known_in_tabulated_dimensions_only() -> None:
     assert null_errors(test)["mean-field"]["relative_l2"] == pytest.approx(4.16e-4, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "source"), [("heat", 0.58, 8.5), ("allen-cahn", 0.58, 8.5), ("sine-gordon", 1.4, 17.5)]
 )

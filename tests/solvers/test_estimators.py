@@ -137,6 +137,7 @@ def test_variance_of_sampled_axes(dim: int) -> None:
     assert_variance(found[Laplacian(u)], (1 - SAMPLES / dim) / SAMPLES * spread)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [2, 5, 50])
 def test_variance_of_random_signs(dim: int) -> None:
     """Hutchinson's estimator with random signs: 2/K Σ_{i≠j} H_ij²."""
@@ -192,6 +193,7 @@ def test_biharmonic_by_random_directions_is_unbiased() -> None:
     np.testing.assert_allclose(values[u][0], want[u], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_exact_gradient_leaves_the_variance_of_the_network_alone() -> None:
     """a²(1 − K/d)/K · Σ (d ∂²_i n − Δn)²/(d − 1); with every axis it is exact."""
     dim = 20

@@ -68,6 +68,7 @@ def test_products_rows_and_merging_are_those_of_the_formed_matrix(rows: int, col
     np.testing.assert_array_equal(before, weight.base)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "size"), [(1000, 64), (997, 64), (1000, 250), (1000, 1000)])
 def test_streamed_points_meet_low_rank_weights(rows: int, size: int) -> None:
     """Blocks that do and do not divide the coordinates, a fold with and without virtual rows; float32."""
@@ -78,6 +79,7 @@ def test_streamed_points_meet_low_rank_weights(rows: int, size: int) -> None:
     np.testing.assert_allclose(x @ weight.base, held @ weight.base, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_seeded_matrix_is_one_matrix() -> None:
     """Its rows, its blocks and its products, with held and with streamed points; variance 1/fan-in."""
     weight = Seeded.draw(jax.random.key(1), 5000, 16, fan_in=5000)
@@ -100,6 +102,7 @@ def replayed(rows: int, columns: int, past: int, rank: int = 2) -> Replayed:
     return replace(weight, now=now, cores=cores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "columns", "past"), [(997, 4, 3), (24, 40, 2)])
 def test_a_replayed_matrix_is_the_sum_of_its_subspaces(rows: int, columns: int, past: int) -> None:
     """W₀ + Σ_k fold(U_k C_k V_kᵀ) formed in float64; held and streamed points, rows; tall and wide folds, virtual rows."""

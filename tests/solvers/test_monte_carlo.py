@@ -136,7 +136,7 @@ def test_errors_fall_with_the_root_of_the_steps() -> None:
     [
         ("sine-gordon/sin-three-body", 20),
         pytest.param("allen-cahn/two-body", 100, marks=pytest.mark.slow),
-        ("semilinear-heat/hard", 20),
+        pytest.param("semilinear-heat/hard", 20, marks=pytest.mark.slow),
     ],
 )
 def test_picard_iterations_solve_semilinear_equations(name: str, dim: int) -> None:

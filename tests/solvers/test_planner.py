@@ -93,6 +93,7 @@ def sets_of_indices(order, size):
     return st.sets(entries, min_size=1, max_size=size)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(sets_of_indices(order=6, size=6))
 @example({(2, 2, 2), (6, 0, 0), (1, 2, 3)})
@@ -100,6 +101,7 @@ def test_random_sets_up_to_order_six_have_clean_jets(indices):
     assert_exact_on_polynomials(plan(indices))
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None, derandomize=True)
 @given(sets_of_indices(order=4, size=3))
 def test_random_sets_have_short_jets(indices):
@@ -371,6 +373,7 @@ def test_plans_are_cached_and_do_not_depend_on_the_order_of_the_question():
     assert hash(plan(indices)) == hash(plan(indices))
 
 
+@pytest.mark.slow
 @everywhere
 def test_plans_are_reproducible(cost):
     first = planned("gkdv", cost)

@@ -83,6 +83,7 @@ def test_the_directions_are_orthonormal(implicit: None) -> None:
     np.testing.assert_allclose(found.T @ found, np.eye(24), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_kept_apart_or_formed_is_the_same_training(monkeypatch: Any) -> None:
     """The core's accumulation and its merging against updates of the weights themselves, over two refreshes."""
     trainer, ends = (

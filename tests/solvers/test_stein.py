@@ -229,6 +229,7 @@ def test_monte_carlo_agrees_with_the_grid() -> None:
         assert (np.abs(drawn[atom].mean(0) - exact[atom][0]) < 4 * error).all(), atom
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [SteinSparseGrid(), SteinMC(samples=10)], ids=["grid", "monte-carlo"])
 def test_blocks_of_a_stencil_add_up(estimator: ByStencil, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values and gradient in float64, of blocks that do not divide the pairs, against all pairs at once."""

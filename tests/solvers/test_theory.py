@@ -43,11 +43,13 @@ def test_variance_against_epsilon() -> None:
     as_predicted(apart)
 
 
+@pytest.mark.slow
 def test_moments_of_the_gradient_estimate() -> None:
     for curve in theory.gradient_moments(small(), PDE, ranks=(2,), draws=4096, batch=4):
         as_predicted(curve)
 
 
+@pytest.mark.slow
 def test_alignment_with_the_gradient_of_all_parameters() -> None:
     curves = theory.alignment(small(), PDE, ranks=(2,), queries=(1, 8), draws=2000, batch=4)
     assert [c.variable for c in curves] == ["q", "rank", "rank"]
@@ -91,6 +93,7 @@ def test_the_mean_of_estimated_kernels_is_the_kernel() -> None:
     np.testing.assert_allclose(kernels[1], explicit, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_error_halves_when_queries_quadruple() -> None:
     """And is the predicted one for every number of queries and of parameters."""
     curves = theory.kernel_error(small(), PDE, widths=(4, 24), queries=(1, 4, 16), outputs=(3, 6))
@@ -105,6 +108,7 @@ def test_the_error_halves_when_queries_quadruple() -> None:
         assert (np.asarray(curve.seen) < curve.predicted).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("queries", [1, 16])
 def test_the_error_does_not_depend_on_the_number_of_parameters(queries: int) -> None:
     """Linear functions with one and the same kernel, of 6 and of 3,000 parameters."""

@@ -74,6 +74,7 @@ def test_the_hybrid_loss_is_biased_first_and_then_unbiased() -> None:
     assert abs(squared[0] - double[0]) > 0.1
 
 
+@pytest.mark.slow
 def test_gradient_enhanced_loss_with_every_axis_is_exact() -> None:
     """mean r² + λ mean |∇r|² with ∇r by reverse mode."""
     pde = pdezoo.make("allen-cahn/two-body", dim=4)
@@ -101,6 +102,7 @@ def test_gradient_enhanced_loss_with_every_axis_is_exact() -> None:
     assert found == pytest.approx(want, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_forward_gradient_is_unbiased_with_its_variance() -> None:
     """E|g − ∇L|² = (P + 1)/q |∇L|²."""
     params, queries = {"a": jnp.arange(3.0), "b": jnp.ones((2, 2))}, 2
