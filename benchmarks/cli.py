@@ -352,12 +352,16 @@ def theory(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the figures; default: none drawn.")
     ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Store in whose folder `readings` the numbers are kept; default: none."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Compare what theory predicts of zeroth-order descent with a small problem. Takes about two minutes."""
     from benchmarks.commands import theory as diagnostics
 
-    diagnostics.theory(names or [], output, json)
+    diagnostics.theory(names or [], output, json, store)
 
 
 @app.command()

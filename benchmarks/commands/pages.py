@@ -1,4 +1,4 @@
-"""`pdezoo pages`: makes the tables of Markdown pages from the records, or says which of them are not what the records say."""
+"""`pdezoo pages`: makes the tables of Markdown pages from records and readings, or says which pages differ from them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.leaderboard.pages import rewritten
 from benchmarks.records.errors import UserError
 from benchmarks.records.files import write_whole
+from benchmarks.records.reading import FOLDER, read_readings
 from benchmarks.terminal.records import read
 
 
@@ -18,6 +19,7 @@ def pages(paths: list[Path], check: bool, root: Path) -> int:
     table that no record belongs to.
     """
     records = list(read(root).records.values())
+    readings = read_readings(root / FOLDER)
     stale = []
     for path in paths:
         try:
@@ -25,7 +27,7 @@ def pages(paths: list[Path], check: bool, root: Path) -> int:
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{path} cannot be read: {error}; name Markdown pages") from None
         try:
-            after = rewritten(before, records)
+            after = rewritten(before, records, readings)
         except UserError as error:
             raise UserError(f"{path}, {error}") from None
         if after != before:

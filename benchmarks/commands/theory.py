@@ -6,16 +6,18 @@ import io
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from benchmarks.instruments.running import Watch
 from benchmarks.leaderboard.figure import COLOURS, MARKERS, style
 from benchmarks.planning.subjects import require_device
 from benchmarks.records.errors import UserError
+from benchmarks.records.reading import FOLDER, Row
 from benchmarks.records.units import seconds
 from benchmarks.terminal.output import print_json, stdout, write_file
 
@@ -29,14 +31,21 @@ PROBLEM, DIM = "allen-cahn/two-body", 20
 SOLVER: dict[str, int] = {"width": 24, "depth": 3, "samples": 4, "rank": 4, "queries": 4}
 
 
-def theory(names: Sequence[str], output: Path | None, as_json: bool) -> None:
+def theory(names: Sequence[str], output: Path | None, as_json: bool, store: Path | None = None) -> None:
     """Prints the diagnostics called `names`, by default all, and draws each as a figure in the folder `output`, if given.
 
-    Raises UserError for an unknown name, and where a figure cannot be written.
+    Each is kept as a reading of its own in the store, if one is given. Raises UserError for an unknown name, and where a figure
+    or a reading cannot be written.
     """
     chosen = _chosen(names)
     require_device()
-    results = {name: _measured(name, diagnostic) for name, diagnostic in chosen.items()}
+    results = {}
+    for name, diagnostic in chosen.items():
+        watch = Watch()
+        results[name] = _measured(name, diagnostic)
+        if store is not None:
+            reading = watch.reading("theory", {"diagnostic": name}, _rows(results[name]))
+            print(reading.keep(store / FOLDER), file=sys.stderr)
     if output is not None:
         for name, curves in results.items():
             write_file(output / f"theory-{name}.png", png(curves))
@@ -92,6 +101,17 @@ def _measured(name: str, diagnostic: Callable[..., tuple[Curve, ...]]) -> tuple[
     curves = diagnostic(solvers.make("sdze-single-sample", **SOLVER), pdezoo.make(PROBLEM, dim=DIM))
     print(f"{name}: {seconds(time.perf_counter() - begin)}", file=sys.stderr)
     return curves
+
+
+def _rows(curves: Sequence[Curve]) -> Iterator[Row]:
+    """Yields a row for each value of each curve."""
+    for curve in curves:
+        names = {"quantity": curve.quantity, "curve": curve.label, "variable": curve.variable}
+        for at, seen, error, predicted in zip(
+            curve.at, curve.seen, curve.error, curve.predicted, strict=True
+        ):
+            numbers = {"at": float(at), "seen": seen, "error": error, "predicted": predicted}
+            yield {**names, **numbers, "seen / predicted": seen / predicted}
 
 
 def _table(name: str, curves: Sequence[Curve]) -> Table:

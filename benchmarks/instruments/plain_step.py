@@ -9,9 +9,7 @@ same problem with the same B, K and network, in one process, in turns, so that o
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -21,8 +19,9 @@ import optax
 
 import pdezoo
 import solvers
+from benchmarks.instruments import running
 from benchmarks.instruments.step_cost import MAX_STEPS, Dispatch, step_seconds, training
-from benchmarks.records.errors import UserError
+from benchmarks.records.reading import Row
 from benchmarks.terminal.parsing import dimension, whole
 
 BATCH, SAMPLES, WIDTH, DEPTH = 100, 16, 128, 4
@@ -100,7 +99,7 @@ def _parameters(dim: int) -> Any:
     return [(jax.random.normal(k, (m, n)) / np.sqrt(m), jnp.zeros(n)) for k, m, n in pairs]
 
 
-def compare(dim: int, seconds: float, steps: int) -> dict[str, float]:
+def compare(dim: int, seconds: float, steps: int) -> Row:
     """Returns the median seconds a step of the plain code and of `stde` ("ours", `steps` a dispatch), and their ratio.
 
     Each is run for about `seconds`.
@@ -118,35 +117,20 @@ def compare(dim: int, seconds: float, steps: int) -> dict[str, float]:
     return {"dim": dim, **spent, "ratio": spent["plain"] / spent["ours"]}
 
 
+def measured(options: argparse.Namespace) -> Iterator[Row]:
+    """Yields the comparison at every dimension asked for. Raises UserError for a bad argument."""
+    steps = whole(options.steps, "the number of steps a dispatch", 1, MAX_STEPS)
+    for dim in map(dimension, options.dims):
+        yield compare(dim, options.seconds, steps)
+
+
 def main() -> int:
     """Prints the comparison at every dimension asked for. Returns the exit status: 2 for a bad argument."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.instruments.plain_step", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = running.parser("plain_step", __doc__)
     parser.add_argument("--dims", nargs="+", default=["100", "1e3", "1e4", "1e5"])
     parser.add_argument("--seconds", type=float, default=5.0, help="how long to measure at each dimension")
     parser.add_argument("--steps", default="10", help="how many of our steps a dispatch makes")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    rows = []
-    try:
-        steps = whole(options.steps, "the number of steps a dispatch", 1, MAX_STEPS)
-        for dim in map(dimension, options.dims):
-            rows.append(compare(dim, options.seconds, steps))
-            if not options.json:
-                print(_line(rows[-1]), flush=True)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    if options.json:
-        json.dump(rows, sys.stdout, indent=2)
-    return 0
-
-
-def _line(row: dict[str, float]) -> str:
-    return (
-        f"d = {row['dim']:>7}: plain {row['plain']:.5f} s, stde {row['ours']:.5f} s, ratio {row['ratio']:.1f}"
-    )
+    return running.run("plain_step", parser.parse_args(), measured)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ regenerates k − 1 earlier ones, with one pass over the d coordinates for each.
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,17 +15,21 @@ import jax
 import pdezoo
 import solvers
 from benchmarks.execution.memory import process_peak
+from benchmarks.instruments import running
+from benchmarks.records.reading import Row
 
 
-def measured(dim: int, batch: int, steps: int) -> Iterator[dict[str, Any]]:
-    """Yields the compiler's plan and the size of the weights in bytes; then, for every step, its seconds, its loss and the peak
-    resident bytes of the process.
+def steps(dim: int, batch: int, count: int) -> Iterator[Row]:
+    """Yields a row for each of `count` steps.
+
+    A row has the compiler's plan and the size that the weights would have, in bytes; the step's number, its seconds, processor
+    seconds and loss, and the peak resident bytes of the process.
     """
     solver: Any = solvers.make("sdze-replay", refresh=1)
-    compiled = solver.compile(pdezoo.make("poisson/two-body", dim=dim), steps=steps, batch=batch)
-    yield {"compiled_bytes": compiled.bytes, "weight_bytes": 4 * dim * solver.network.width}
+    compiled = solver.compile(pdezoo.make("poisson/two-body", dim=dim), steps=count, batch=batch)
+    plan = {"compiled_bytes": compiled.bytes, "weight_bytes": 4 * dim * solver.network.width}
     state = jax.block_until_ready(compiled.init())
-    for _ in range(steps):
+    for step in range(1, count + 1):
         begin = time.perf_counter(), time.process_time()
         state, losses = jax.block_until_ready(compiled(state))
         spent = [
@@ -35,6 +37,10 @@ def measured(dim: int, batch: int, steps: int) -> Iterator[dict[str, Any]]:
             for after, before in zip((time.perf_counter(), time.process_time()), begin, strict=True)
         ]
         yield {
+            "dim": dim,
+            "batch": batch,
+            "step": step,
+            **plan,
             "seconds": spent[0],
             "processor_seconds": spent[1],
             "loss": float(losses.mean),
@@ -42,19 +48,15 @@ def measured(dim: int, batch: int, steps: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def main(arguments: list[str]) -> int:
-    """Prints one line for the compiled program and one for each step. Returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main() -> int:
+    """Prints one line for each step. Returns the exit status."""
+    parser = running.parser("replay_cost", __doc__)
     parser.add_argument("dim", type=int)
     parser.add_argument("--batch", type=int, default=10)
     parser.add_argument("--steps", type=int, default=2)
-    given = parser.parse_args(arguments)
-    for line in measured(given.dim, given.batch, given.steps):
-        print("  ".join(f"{name} {value:,.4g}" for name, value in line.items()), flush=True)
-    return 0
+    measured = lambda given: steps(given.dim, given.batch, given.steps)
+    return running.run("replay_cost", parser.parse_args(), measured)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main())

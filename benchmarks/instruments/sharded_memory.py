@@ -6,7 +6,7 @@ Nothing is allocated: the program is compiled for pretended CPU devices and for 
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import sympy as sp
 
 import solvers
+from benchmarks.instruments import running
+from benchmarks.records.reading import Row
 from pdezoo import PDE, Ball, Exact, Laplacian, Problem, X, u, window_sum
 
 
@@ -53,22 +55,24 @@ def shapes_of_problem(dim: int) -> Problem:
     return replace(lowered, source=replace(source, weights=shapes))
 
 
-def main(arguments: list[str]) -> int:
-    """Prints the plan in MB. Returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("solver")
+def measured(options: argparse.Namespace) -> Iterator[Row]:
+    """Yields the plan of every solver asked for, in bytes a device."""
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", options.devices)
+    for name in options.solvers:
+        plan = planned(name, options.dim, options.devices, options.batch)
+        yield {"row": name, "dim": options.dim, "devices": options.devices, **plan}
+
+
+def main() -> int:
+    """Prints the plans. Returns the exit status."""
+    parser = running.parser("sharded_memory", __doc__)
+    parser.add_argument("solvers", nargs="+")
     parser.add_argument("--dim", type=int, default=10**9)
     parser.add_argument("--devices", type=int, default=64)
     parser.add_argument("--batch", type=int, default=4)
-    given = parser.parse_args(arguments)
-    jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_num_cpu_devices", given.devices)
-    for name, size in planned(given.solver, given.dim, given.devices, given.batch).items():
-        print(f"{name:12} {size / 1e6:12,.1f} MB on each of {given.devices} devices")
-    return 0
+    return running.run("sharded_memory", parser.parse_args(), measured)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main())

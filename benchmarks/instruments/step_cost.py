@@ -9,11 +9,9 @@ one solver, name that one alone.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +20,9 @@ import jax.numpy as jnp
 import pdezoo
 import solvers
 from benchmarks.execution.memory import process_peak
+from benchmarks.instruments import running
 from benchmarks.records.errors import UserError
+from benchmarks.records.reading import Row
 from benchmarks.terminal.parsing import dimension, hyperparameter, whole
 from pdezoo.lowering import prng
 
@@ -95,26 +95,42 @@ def step_seconds(dispatches: dict[str, Dispatch], seconds: float) -> dict[str, f
     return {name: statistics.median(t) / dispatches[name].steps for name, t in times.items()}
 
 
-def report(dim: int, seconds: dict[str, float], base: str) -> list[str]:
-    """Returns a line for each solver: its seconds a step, how many times faster it is than the solver `base`, and that ratio with
-    the common work subtracted from both.
+def compared(dim: int, seconds: dict[str, float], base: str) -> Iterator[Row]:
+    """Yields a row for each solver: its seconds a step, how many times faster it is than the solver `base`, and that ratio with the
+    common work subtracted from both, None where nothing is left.
     """
     common = seconds[COMMON]
-    lines = []
     for name, spent in seconds.items():
         own, its = seconds[base] - common, spent - common
-        without = f"{own / its:.2f}" if name != COMMON and its > 0 else "–"
-        lines.append(
-            f"d = {dim:>9,}  {name:<28} {spent:9.4f} s   {seconds[base] / spent:6.2f} × {base}   {without:>6} without {COMMON}"
-        )
-    return lines
+        yield {
+            "dim": dim,
+            "row": name,
+            "seconds": spent,
+            "ratio": seconds[base] / spent,
+            "ratio_without_common": own / its if name != COMMON and its > 0 else None,
+        }
+
+
+def measured(options: argparse.Namespace) -> Iterator[Row]:
+    """Yields the rows of `compared` at every dimension asked for, with the peak memory of the process so far, in bytes.
+
+    Raises UserError for a bad argument.
+    """
+    steps = whole(options.steps, "the number of steps a dispatch", 1, MAX_STEPS)
+    for dim in map(dimension, options.dims):
+        try:
+            dispatches = rows(options.rows, dim, options.batch, steps)
+        except ValueError as error:  # no such solver, or no such hyperparameter
+            raise UserError(str(error)) from None
+        seconds = step_seconds(dispatches, options.seconds)
+        peak = process_peak()
+        for row in compared(dim, seconds, options.rows[0]):
+            yield row | {"peak_bytes": peak}
 
 
 def main() -> int:
     """Prints the comparison at every dimension asked for. Returns the exit status: 2 for a bad argument."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.instruments.step_cost", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = running.parser("step_cost", __doc__)
     parser.add_argument("--dims", nargs="+", default=["1e4", "1e5"])
     parser.add_argument(
         "--rows", nargs="+", default=["stde", "sdze", "sdze:queries=16"], help="the first is the base"
@@ -124,25 +140,7 @@ def main() -> int:
     parser.add_argument(
         "--seconds", type=float, default=5.0, help="how long to measure at each dimension, a row"
     )
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    results = []
-    try:
-        steps = whole(options.steps, "the number of steps a dispatch", 1, MAX_STEPS)
-        for dim in map(dimension, options.dims):
-            seconds = step_seconds(rows(options.rows, dim, options.batch, steps), options.seconds)
-            peak = process_peak()
-            results.append({"dim": dim, "seconds": seconds, "peak_bytes": peak})
-            if not options.json:
-                print(
-                    *report(dim, seconds, options.rows[0]), f"peak {peak / 1e9:.2f} GB", sep="\n", flush=True
-                )
-    except (UserError, ValueError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    if options.json:
-        json.dump(results, sys.stdout, indent=2)
-    return 0
+    return running.run("step_cost", parser.parse_args(), measured)
 
 
 if __name__ == "__main__":

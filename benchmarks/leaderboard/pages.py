@@ -29,28 +29,38 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from benchmarks.leaderboard.readings import readings_table
 from benchmarks.records.errors import UserError
 from benchmarks.records.metrics import METRICS, Better
+from benchmarks.records.reading import Reading
 from benchmarks.records.record import Record, Status
 from benchmarks.records.store import latest
 from benchmarks.records.text import clip
 
 _BLOCK = re.compile(
-    r"(?P<begin>^<!-- records\n(?P<spec>.*?)^-->\n)(?P<table>.*?)(?P<end>^<!-- end of records -->$)",
+    r"(?P<begin>^<!-- (?P<kind>records|readings)\n(?P<spec>.*?)^-->\n)(?P<table>.*?)(?P<end>^<!-- end of (?P=kind) -->$)",
     re.M | re.S,
 )
 _OURS = ("rows", "columns", "show", "order")
 _CUT = "†"
 
 
-def rewritten(page: str, records: Iterable[Record]) -> str:
-    """Returns a page with its tables made anew from records. Raises UserError, with the line, for a comment that says none."""
-    newest = list(latest(records).values())
+def rewritten(page: str, records: Iterable[Record], readings: Iterable[Reading] = ()) -> str:
+    """Returns a page with its tables made anew from records, and from the readings of instruments (`readings_table`).
+
+    Raises UserError, with the line, for a comment that chooses none.
+    """
+    newest, readings = list(latest(records).values()), list(readings)
 
     def table(found: re.Match[str]) -> str:
         line = page.count("\n", 0, found.start()) + 1
         try:
-            lines = _table(_spec(found["spec"]), newest)
+            of_records = found["kind"] == "records"
+            lines = (
+                _table(_spec(found["spec"]), newest)
+                if of_records
+                else readings_table(found["spec"], readings)
+            )
         except (UserError, tomllib.TOMLDecodeError) as error:
             raise UserError(f"line {line}: {error}") from None
         return found["begin"] + "\n" + "\n".join(lines) + "\n\n" + found["end"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.instruments import plain_step, replay_cost, sharded_memory, step_cost
-from benchmarks.instruments.step_cost import COMMON, Dispatch, report, step_seconds
+from benchmarks.instruments.step_cost import COMMON, Dispatch, compared, step_seconds
 
 
 def test_rows_take_turns_and_time_is_that_of_a_step() -> None:
@@ -18,9 +18,10 @@ def test_rows_take_turns_and_time_is_that_of_a_step() -> None:
 
 
 def test_the_common_work_is_taken_out_of_both() -> None:
-    lines = report(100, {"base": 5.0, "row": 3.0, COMMON: 1.0}, "base")
-    assert "1.67 × base" in lines[1]
-    assert "2.00 without" in lines[1]
+    _, row, common = compared(100, {"base": 5.0, "row": 3.0, COMMON: 1.0}, "base")
+    assert row["ratio"] == pytest.approx(5 / 3)
+    assert row["ratio_without_common"] == pytest.approx(2)
+    assert common["ratio_without_common"] is None
 
 
 def test_steps_of_rows_are_measured(
@@ -58,9 +59,9 @@ def test_mistakes_in_the_comparison_are_one_line(
 
 @pytest.mark.slow
 def test_replayed_steps_are_reported_one_by_one() -> None:
-    plan, *steps = replay_cost.measured(64, 4, 2)
-    assert plan["compiled_bytes"] > plan["weight_bytes"] == 4 * 64 * 128
-    assert len(steps) == 2
+    steps = list(replay_cost.steps(64, 4, 2))
+    assert [step["step"] for step in steps] == [1, 2]
+    assert all(step["compiled_bytes"] > step["weight_bytes"] == 4 * 64 * 128 for step in steps)
     assert all(step["loss"] > 0 and step["seconds"] > 0 for step in steps)
 
 

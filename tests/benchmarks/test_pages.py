@@ -11,11 +11,12 @@ from benchmarks.leaderboard.pages import rewritten
 from benchmarks.records.checkout import ROOT
 from benchmarks.records.errors import UserError
 from benchmarks.records.metrics import Metrics
+from benchmarks.records.reading import FOLDER, read_readings
 from benchmarks.records.record import SolverKey
 from benchmarks.records.store import Store
 
 PAGES = [
-    path for path in (ROOT / "docs").glob("*.md") if "<!-- records\n" in path.read_text(encoding="utf-8")
+    path for path in (ROOT / "docs").glob("*.md") if "\n<!-- end of re" in path.read_text(encoding="utf-8")
 ]
 
 
@@ -101,7 +102,10 @@ def test_a_comment_that_says_nothing_is_refused(measured, spec, words):
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_the_pages_are_what_the_records_say(path):
     text = path.read_text(encoding="utf-8")
-    assert rewritten(text, Store.reading(ROOT / "results").read().records.values()) == text
+    store = ROOT / "results"
+    assert (
+        rewritten(text, Store.reading(store).read().records.values(), read_readings(store / FOLDER)) == text
+    )
 
 
 def test_the_kept_leaderboard_is_what_the_records_say(tmp_path):
