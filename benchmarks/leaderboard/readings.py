@@ -12,8 +12,9 @@
     <!-- end of readings -->
 
 The comment is TOML. `instrument` names the instrument, `arguments` what it was asked, if it was asked several things. `where`
-chooses rows by their values and orders them, `rows` are the values that name a row, `columns` one whose values become columns, `show`
-the values shown, and `heads` what stands above them instead of their names. Of several readings those of the newest code are taken.
+chooses rows by their values and orders them, `rows` are the values that name a row, `columns` one whose values become
+columns, `show` the values shown, and `heads` what stands above them instead of their names. Of several readings those of the
+newest code are taken.
 """
 
 from __future__ import annotations
