@@ -29,7 +29,7 @@ settings.register_profile(  # other examples every time: `make fuzz`
 settings.load_profile("repeatable")
 
 QUICK_COMPILATION = "--xla_backend_optimization_level=0"
-"""Compiles in two thirds of the time. Slow tests, timings and one default test compile as users do."""
+"""Compiles in two thirds of the time. Slow tests and timings compile as users do; one of them repeats a default test so."""
 
 
 KEPT_COMPILATIONS = {

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import sympy as sp
 
 import pdezoo
 from pdezoo import Points, X, t
+
+
+def few(values: Iterable[Any], keep: int = 1) -> list[Any]:
+    """The parameters of a test: the first `keep` are tried by default, the others among the slow tests."""
+    slow = lambda value: pytest.param(
+        *(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.slow
+    )
+    return [value if place < keep else slow(value) for place, value in enumerate(values)]
 
 
 def small(name: str, seed: int = 0) -> Any:

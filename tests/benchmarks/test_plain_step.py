@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 import pdezoo
 import solvers
@@ -42,6 +43,7 @@ def test_training_gives_the_losses_of_the_plain_step() -> None:
         plain = optax.apply_updates(plain, updates)
 
 
+@pytest.mark.slow
 def test_the_plain_step_trains() -> None:
     step, (params, moments, key) = plain_step(10)
     before = [np.asarray(weight) for weight, _ in params]
@@ -50,6 +52,7 @@ def test_the_plain_step_trains() -> None:
     assert all(np.isfinite(a).all() and np.any(a != b) for a, b in zip(after, before, strict=True))
 
 
+@pytest.mark.slow
 def test_the_same_holds_as_users_compile_it() -> None:
     """In a process of its own, with all of the compiler's optimisations: the default tests go without those of LLVM."""
     test = f"{__file__}::{test_training_gives_the_losses_of_the_plain_step.__name__}"

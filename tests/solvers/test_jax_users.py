@@ -55,17 +55,19 @@ CROSSES = [
 ]
 
 
-QUICK = ("stde", "exact")
-"""The estimators of the default tests for the second module; the others are among the slow ones."""
-
-
 def crosses() -> list[Any]:
-    """Every module with every estimator on every problem."""
-    slow = lambda make, name: [pytest.mark.slow] if make is Waves and name not in QUICK else []
+    """Every module with every estimator on every problem; four crosses of the first and two of the second are tried by default."""
+    quick = [
+        ("stde", "poisson/two-body"),
+        ("exact", "poisson/two-body"),
+        ("stde", "semilinear-heat/hard"),
+        ("hte", "poisson/two-body"),
+    ]
+    marks = lambda make, cross: [] if cross in quick[: 2 if make is Waves else 4] else [pytest.mark.slow]
     return [
-        pytest.param(name, problem, make, marks=slow(make, name))
+        pytest.param(*cross, make, marks=marks(make, cross))
         for make in (perceptron, Waves)
-        for name, problem in CROSSES
+        for cross in CROSSES
     ]
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import sympy as sp
+from toys import few
 
 import pdezoo
 import solvers
@@ -33,7 +34,7 @@ def field_on(pde: PDE, network: LocalMLP) -> Field:
     return Field(pde.lower(), params | {"readout": readout}, network)
 
 
-@pytest.mark.parametrize(("name", "window"), [("poisson/sin-three-body", 3), ("hjb-lqg/soft-min", 1)])
+@pytest.mark.parametrize(("name", "window"), few([("poisson/sin-three-body", 3), ("hjb-lqg/soft-min", 1)]))
 def test_derivatives_are_those_of_nested_autodiff(name: str, window: int) -> None:
     pde = pdezoo.make(name, dim=4)
     with jax.enable_x64(True):

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from fields import SPACE, estimates, estimator_of, field_at, reference
+from toys import few
 
 import pdezoo
 import solvers
@@ -33,15 +34,18 @@ def test_values_are_those_of_an_mlp_on_x_t_and_b() -> None:
 
 @pytest.mark.parametrize(
     ("name", "dim", "wide"),
-    [
-        ("exact", 3, True),
-        ("exact", 20, False),
-        ("forward-laplacian", 20, False),
-        ("stde", 5, True),
-        ("stde-exact-gradient", 5, True),
-        ("sdgd-parallel", 5, False),
-        ("sdgd-backward", 5, True),
-    ],
+    few(
+        [
+            ("stde", 5, True),
+            ("exact", 20, False),
+            ("exact", 3, True),
+            ("forward-laplacian", 20, False),
+            ("stde-exact-gradient", 5, True),
+            ("sdgd-parallel", 5, False),
+            ("sdgd-backward", 5, True),
+        ],
+        keep=2,
+    ),
 )
 def test_derivatives_agree_with_nested_autodiff(name: str, dim: int, wide: bool) -> None:
     """Narrower and wider than the network, each random estimator with all axes."""

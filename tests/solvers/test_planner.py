@@ -11,6 +11,7 @@ import sympy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
+from toys import few
 
 from solvers.derivatives import planner
 from solvers.derivatives.planner import DENSE, SPARSE, Cost, Jet, clean_slots, plan
@@ -108,7 +109,7 @@ def test_random_sets_have_short_jets(indices):
     assert_exact_on_polynomials(plan(indices, cost=DENSE))
 
 
-@pytest.mark.parametrize("indices", [{(1, 2, 3), (0, 0, 6)}, {(2, 2, 2)}, {(1, 1, 1), (5, 1, 0)}])
+@pytest.mark.parametrize("indices", few([{(2, 2, 2)}, {(1, 2, 3), (0, 0, 6)}, {(1, 1, 1), (5, 1, 0)}]))
 def test_short_jets_reach_order_six(indices):
     assert_exact_on_polynomials(plan(indices, cost=DENSE))
 
@@ -354,7 +355,9 @@ def least_cost(indices, cost, reach=2):
                 orders[family.curve[first]] = max(orders[family.curve[first]], family.number[first])
 
 
-@pytest.mark.parametrize("indices", [OPERATORS["kp"][1], OPERATORS["biharmonic-2"][1], [(1, 1)], [(3, 1)]])
+@pytest.mark.parametrize(
+    "indices", few([OPERATORS["kp"][1], [(1, 1)], [(3, 1)], OPERATORS["biharmonic-2"][1]], keep=3)
+)
 def test_short_plans_are_the_cheapest_of_their_family(indices):
     assert plan(indices, cost=DENSE).cost == pytest.approx(least_cost(indices, DENSE))
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from toys import few
 
 import pdezoo
 import solvers
@@ -15,7 +16,7 @@ from solvers.loss import Residual
 from solvers.methods.stde import FullGradientSTDE, ScaledGradientEnhancedLoss
 
 
-@pytest.mark.parametrize(("dim", "width"), [(6, 4), (5, 16)], ids=["d > h", "d < h"])
+@pytest.mark.parametrize(("dim", "width"), few([(6, 4), (5, 16)]), ids=["d > h", "d < h"])
 def test_the_gradient_is_full_and_the_laplacian_is_sampled(dim: int, width: int) -> None:
     """|∇u|² is that of nested automatic differentiation for every key; Δu is that of `stde`."""
     problem = pdezoo.make("hjb-lqg/log", dim=dim).lower()

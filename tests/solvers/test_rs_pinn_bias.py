@@ -95,6 +95,7 @@ def test_a_polarised_power_is_the_product_of_its_factors(count: int) -> None:
             )
 
 
+@pytest.mark.slow
 def test_a_cubic_operator_is_estimated_without_bias() -> None:
     """E r̂ against the operator of E u, where one sample of a wide smoothing is far from its mean. Without Δu, whose noise would
     hide the bias.

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from toys import few
 
 import pdezoo
 import solvers
@@ -114,7 +115,7 @@ def estimates(trainer: SubspaceZO, params: Any, state: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "epsilon", [0.0, 1e-1]
+    "epsilon", few([1e-1, 0.0])
 )  # of a quadratic any ε is exact, and a large one rounds least
 def test_moments_of_the_estimate(implicit: None, epsilon: float) -> None:
     """E ĝ = Pᵀ∇L, E|ĝ|² = (s + 2)|Pᵀ∇L|², E cos² = 1/s, by differences and by forward mode."""
@@ -141,7 +142,7 @@ def slopes(trainer: SubspaceZO, loss: Any, seeds: Any) -> np.ndarray:
     return np.asarray(jax.jit(lambda s: jax.lax.map(one, s))(seeds))
 
 
-@pytest.mark.parametrize(("common", "slope"), [(True, 0), (False, -2)])
+@pytest.mark.parametrize(("common", "slope"), few([(True, 0), (False, -2)]))
 def test_common_random_numbers_bound_the_variance(common: bool, slope: int) -> None:
     """Var ρ over keys: flat in ε with common numbers, ∝ ε⁻² without."""
     noisy = lambda p, k: quadratic(p) * (1 + 0.3 * jax.random.normal(k))
@@ -152,6 +153,7 @@ def test_common_random_numbers_bound_the_variance(common: bool, slope: int) -> N
     assert np.log10(wide / narrow) == pytest.approx(slope, abs=0.15)
 
 
+@pytest.mark.slow
 def test_forward_mode_is_the_limit_of_differences() -> None:
     """A difference quotient of a quadratic is its derivative, but for float32 rounding of the loss."""
     found, limit = (slopes(SubspaceZO(rank=2, epsilon=e), quadratic, jnp.arange(1)) for e in (0.1, 0.0))
@@ -177,9 +179,7 @@ def test_queries_together_are_queries_apart() -> None:
     np.testing.assert_allclose(together, apart, rtol=1e-2, atol=1e-2 * np.abs(apart).max())
 
 
-@pytest.mark.parametrize(
-    "epsilon", [1e-2, *(pytest.param(e, marks=pytest.mark.slow) for e in (1e-3, 1e-4)), 1e-5]
-)
+@pytest.mark.parametrize("epsilon", few([1e-2, 1e-3, 1e-4, 1e-5]))
 def test_training_stays_finite_at_any_epsilon(epsilon: float) -> None:
     pde = pdezoo.make("poisson/two-body", dim=6)
     result = solvers.make("sdze", epsilon=epsilon, rank=4, **SMALL).fit(
@@ -211,7 +211,7 @@ def test_a_loss_that_is_not_finite_changes_nothing(implicit: None) -> None:
     jax.tree.map(np.testing.assert_array_equal, later.first, state.first)
 
 
-@pytest.mark.parametrize("row", ["stde", "hte", "rs-pinn", "forward-laplacian", "exact"])
+@pytest.mark.parametrize("row", few(["stde", "hte", "forward-laplacian", "rs-pinn", "exact"], keep=3))
 def test_estimates_with_weights_kept_apart_are_those_with_weights_formed(row: str) -> None:
     """Sparse and dense directions and WᵀW, each with W₀ + fold(U C Vᵀ) as a `LowRank` and as an array."""
     pde, network, estimator = (

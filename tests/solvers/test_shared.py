@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from toys import few
 
 import pdezoo
 import solvers
@@ -53,8 +54,8 @@ def test_it_has_fewer_numbers_and_unit_scale():
     assert 0.5 < float(jnp.std(features)) < 1.6
 
 
-@pytest.mark.parametrize("dim", [7, 12])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dim", few([7, 12]))
+@pytest.mark.parametrize("weighted", few([True, False]))
 def test_jets_through_the_filter_are_derivatives_of_values(dim, weighted):
     """Along axes, two of them in one block and one in the padded last block, against nested automatic differentiation."""
     with jax.enable_x64(True):

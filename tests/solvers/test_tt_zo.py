@@ -61,6 +61,7 @@ def test_grasp_keeps_the_best_scores_and_all_biases() -> None:
     np.testing.assert_array_equal(kept.values, params.values[kept.places])
 
 
+@pytest.mark.slow
 def test_a_pruned_network_is_a_dense_one_with_zeros() -> None:
     """All atoms of u by the exact estimator, in single precision."""
     network = SparseMLP(width=6, depth=3)
