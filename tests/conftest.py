@@ -1,5 +1,6 @@
 """What all tests share: the CPU, repeatable examples, no files left behind but what was compiled."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -59,6 +60,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Hides installed plug-ins (`hide_installed_plugins`), and has default tests compiled quickly and kept (`compile_quickly`)."""
     hide_installed_plugins()
     compile_quickly(config)
+
+
+def pytest_collection_finish() -> None:
+    """Takes what is there before the first test out of garbage collection, and has it run less often: programs that JAX has
+    traced are many small objects that live until the end.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def compile_quickly(config: pytest.Config) -> None:

@@ -37,10 +37,10 @@ def planned(name: str, dim: int, devices: int, batch: int) -> dict[str, int]:
     held, extra = plan.argument_size_in_bytes, plan.temp_size_in_bytes
     total = held + extra + plan.output_size_in_bytes - plan.alias_size_in_bytes
     return {
-        "total": total,
-        "arguments": held,
-        "temporaries": extra,
-        "weight": 4 * dim * solver.network.width // devices,
+        "total_bytes": total,
+        "argument_bytes": held,
+        "temporary_bytes": extra,
+        "weight_bytes": 4 * dim * solver.network.width // devices,
     }
 
 

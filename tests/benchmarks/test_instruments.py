@@ -67,5 +67,5 @@ def test_replayed_steps_are_reported_one_by_one() -> None:
 
 def test_a_plan_counts_the_weights() -> None:
     plan = sharded_memory.planned("sdze", 4096, 1, 4)
-    assert plan["weight"] == 4 * 4096 * 128
-    assert plan["weight"] < plan["arguments"] < plan["total"] < 3 * plan["weight"]
+    assert plan["weight_bytes"] == 4 * 4096 * 128
+    assert plan["weight_bytes"] < plan["argument_bytes"] < plan["total_bytes"] < 3 * plan["weight_bytes"]

@@ -68,7 +68,7 @@ def forms(ball: Ball) -> dict[str, Points]:
     }
 
 
-@pytest.mark.parametrize("form", ["streamed", "factored"])
+@pytest.mark.parametrize("form", few(["streamed", "factored"]))
 @pytest.mark.parametrize(
     "name", few(["allen-cahn/two-body", "poisson/sin-three-body", "biharmonic/two-body"])
 )

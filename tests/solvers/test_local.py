@@ -59,7 +59,7 @@ def few_body(kernel: sp.Expr) -> PDE:
 
 @pytest.mark.parametrize(
     ("kernel", "low", "high"),
-    [(sp.sin(X[0] * X[1] * X[2]), 0.0, 0.6), (sp.sin(X[0] * X[3] * X[6]), 0.9, 1.1)],
+    few([(sp.sin(X[0] * X[1] * X[2]), 0.0, 0.6), (sp.sin(X[0] * X[3] * X[6]), 0.9, 1.1)]),
 )
 def test_it_learns_what_its_prior_allows_and_not_distant_coordinates(
     kernel: sp.Expr, low: float, high: float

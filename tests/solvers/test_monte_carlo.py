@@ -113,7 +113,7 @@ def test_drifts_that_vary_are_refused() -> None:
     assert "varying" in reason
 
 
-@pytest.mark.parametrize("name", few(LINEAR, keep=3))
+@pytest.mark.parametrize("name", few(LINEAR, keep=2))
 def test_the_estimated_error_is_the_error(name: str) -> None:
     """Over 400 points the squares of errors and of standard errors have the same mean, within the scatter of 40 draws."""
     pde = pdezoo.make(name, dim=12)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +14,7 @@ import sympy as sp
 
 import pdezoo
 import solvers
+from benchmarks.instruments.squared_loss_bias import bias
 from pdezoo import Dt, Laplacian, u
 from solvers import Field
 from solvers.loss import Residual
@@ -23,28 +23,9 @@ from solvers.methods.rs_pinn import GrowingHybridLoss, _independent_factors, _po
 DRAWS = 1000
 
 
-def over_keys(function: Callable[[Any], Any]) -> np.ndarray:
-    return np.asarray(
-        jax.jit(lambda s: jax.lax.map(lambda k: function(jax.random.key(k)), s))(jnp.arange(DRAWS))
-    )
-
-
-def centred(name: str, samples: int) -> tuple[Any, Residual]:
-    """The row's loss, and its residual less its mean: what is left is the error of the estimate."""
-    pde = pdezoo.make("allen-cahn/two-body", dim=10)
-    problem, solver = pde.lower(), solvers.make(name, samples=samples, sigma=0.1, width=16, depth=3)
-    points = pde.domain.sample(jax.random.key(1), 8)
-    field = Field(problem, solver.network.init(jax.random.key(0), 10, False), solver.network)
-    residual = lambda p, k: solver.estimator.residual(field, p, k)
-    mean = over_keys(lambda k: residual(points, k)).mean(0)
-    return solver.loss, Residual(lambda p, k: residual(p, k) - mean, points)
-
-
 def biases(name: str, samples: int) -> tuple[float, float]:
     """E loss − mean (E r̂)² and its standard error."""
-    loss, residual = centred(name, samples)
-    drawn = over_keys(lambda k: loss(residual, k))
-    return float(drawn.mean()), float(drawn.std() / np.sqrt(DRAWS))
+    return bias(name, samples, DRAWS)
 
 
 @pytest.mark.slow

@@ -142,6 +142,7 @@ def test_both_spellings_of_an_atom_are_one_function(form: str, dim: int) -> None
 
 
 @pytest.mark.parametrize(("form", "dim"), MARKED)
+@pytest.mark.slow
 def test_both_spellings_have_one_residual(form: str, dim: int) -> None:
     """As nested autodiff gives it, and as the exact estimators of either spelling do."""
     residuals = {}
