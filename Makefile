@@ -11,7 +11,7 @@ WORKERS ?= 2
 OUT ?= out
 PYTEST_ARGS ?=
 RANGE ?= HEAD~1..HEAD
-ASV_BENCH ?= 'allen-cahn', 'stde', 100\)
+ASV_BENCH ?= allen-cahn/two-body d=100 stde'
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,7 +27,7 @@ help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 leaderboard: $(PACKAGE_READY)  ## The small cross on this machine: out/leaderboard.html
-	@status=0; $(PDEZOO) sweep benchmarks/matrices/small.toml --workers $(WORKERS) --store $(OUT)/records || status=$$?; \
+	@status=0; $(PDEZOO) track run quick-1 --workers $(WORKERS) --store $(OUT)/records || status=$$?; \
 	test $$status -le 1 || exit $$status; \
 	$(PDEZOO) leaderboard --store $(OUT)/records && \
 	$(PDEZOO) leaderboard --store $(OUT)/records --format png --output $(OUT)/leaderboard.png && \

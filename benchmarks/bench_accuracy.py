@@ -21,33 +21,33 @@ class Accuracy(suite.Cross):
     def setup_cache(self) -> None:
         """Does nothing, but that it exists makes asv run all metrics of the suite in one working folder, where records are kept."""
 
-    def setup(self, problem: str, solver: str, dim: int) -> None:
+    def setup(self, cell: str) -> None:
         """Skips what this commit cannot measure: asv shows as skipped what raises NotImplementedError."""
-        suite.pair(problem, solver, dim)
+        suite.pair(cell)
 
-    def track_relative_l2(self, problem: str, solver: str, dim: int) -> float:
+    def track_relative_l2(self, cell: str) -> float:
         """Returns the relative L2 error on the test set at the end of the training."""
-        return _lower_is_better(_trained(problem, solver, dim), "relative_l2")
+        return _lower_is_better(_trained(cell), "relative_l2")
 
-    def track_error_over_constant_null(self, problem: str, solver: str, dim: int) -> float:
+    def track_error_over_constant_null(self, cell: str) -> float:
         """Returns 1 − skill: the relative L2 error divided by the error of the best constant function."""
-        return _lower_is_better(_trained(problem, solver, dim), "skill")
+        return _lower_is_better(_trained(cell), "skill")
 
-    def track_seconds_to_train(self, problem: str, solver: str, dim: int) -> float:
+    def track_seconds_to_train(self, cell: str) -> float:
         """Returns the seconds of training, without compilation and evaluations."""
-        return _lower_is_better(_trained(problem, solver, dim), "train_seconds")
+        return _lower_is_better(_trained(cell), "train_seconds")
 
     track_relative_l2.unit = _unit("relative_l2")  # type: ignore[attr-defined]
     track_error_over_constant_null.unit = _unit("skill")  # type: ignore[attr-defined]
     track_seconds_to_train.unit = _unit("train_seconds")  # type: ignore[attr-defined]
 
 
-def _trained(problem: str, solver: str, dim: int) -> Record:
+def _trained(cell: str) -> Record:
     """Returns the record of a cell, measured now if the working folder has none. Raises RuntimeError if the cell failed."""
-    cell = suite.cell(problem, solver, dim)
-    path = Path(f"{cell.identity}.json")
+    asked = suite.cell_of(cell)
+    path = Path(f"{asked.identity}.json")
     if not path.exists():
-        write_whole(path, measure(cell).content)
+        write_whole(path, measure(asked).content)
     record = parse(path.read_bytes())
     if record.status is not Status.OK:
         raise RuntimeError(f"{record.status}: {record.reason}")

@@ -8,21 +8,21 @@ from benchmarks import suite
 class Compilation(suite.Cross):
     """Compiles three times from empty caches and keeps the shortest time, since single times vary by a factor of two."""
 
-    def setup(self, problem: str, solver: str, dim: int) -> None:
+    def setup(self, cell: str) -> None:
         """Turns JAX's persistent compilation cache off. Raises NotImplementedError, a skip, for what cannot be measured."""
         import jax
 
         jax.config.update("jax_enable_compilation_cache", False)
-        suite.pair(problem, solver, dim)
+        suite.pair(cell)
 
-    def track_compile_seconds(self, problem: str, solver: str, dim: int) -> float:
+    def track_compile_seconds(self, cell: str) -> float:
         """Returns the shortest of three compilation times, in seconds."""
         import jax
 
         seconds = []
         for _ in range(3):
             jax.clear_caches()
-            seconds.append(float(suite.compiled(problem, solver, dim).seconds))
+            seconds.append(float(suite.compiled(cell).seconds))
         return min(seconds)
 
     track_compile_seconds.unit = "seconds"  # type: ignore[attr-defined]

@@ -11,11 +11,11 @@ class Speed(suite.Cross):
     number, rounds, warmup_time = 1, 2, 0.2
     repeat = (10, 200, 1.0)
 
-    def setup(self, problem: str, solver: str, dim: int) -> None:
+    def setup(self, cell: str) -> None:
         """Compiles a step, once in a process. Raises FloatingPointError if the loss of the steps so far is not finite."""
-        self.loop = suite.loop(problem, solver, dim)
+        self.loop = suite.loop(cell)
         self.loop.require_finite()
 
-    def time_step(self, problem: str, solver: str, dim: int) -> None:
+    def time_step(self, cell: str) -> None:
         """Takes one training step and waits for its result."""
         self.loop.step()

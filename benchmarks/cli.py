@@ -222,6 +222,59 @@ def campaign(
         )
 
 
+tracks = typer.Typer(
+    help="Named, versioned sets of cells: list them, measure one, see how much of it is measured."
+)
+app.add_typer(tracks, name="track", no_args_is_help=True)
+NameOfTrack = Annotated[
+    str, typer.Argument(help="A track, such as zoo-1; zoo stands for its newest version.")
+]
+
+
+@tracks.command("list")
+def list_tracks(json: JsonOption = False) -> None:
+    """List the tracks."""
+    from benchmarks.commands import track
+
+    track.show_list(json)
+
+
+@tracks.command("run")
+def run_track(
+    name: NameOfTrack,
+    workers: Workers = "1",
+    exclusive: Exclusive = False,
+    redo: Redo = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Stop after this time, such as 50m; run again to go on.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the cells and what they may take.")
+    ] = False,
+    store: StoreOption = RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """Measure every cell of a track that has no record yet."""
+    from benchmarks.commands import sweep
+    from benchmarks.planning.tracks import track
+    from benchmarks.terminal.parsing import duration
+
+    cells = track(name).requests()
+    if dry_run:
+        sweep.dry_run(cells, store, workers, redo, json)
+        return
+    until = None if budget is None else duration(budget)
+    raise typer.Exit(sweep.measure_all(cells, store, workers, redo, json, budget=until, exclusive=exclusive))
+
+
+@tracks.command("status")
+def show_track(name: NameOfTrack, store: StoreOption = RESULTS, json: JsonOption = False) -> None:
+    """Show what of a track is measured, failed and owed, and the hash of its records."""
+    from benchmarks.commands import track
+
+    track.status(name, store, json)
+
+
 @app.command()
 def pages(
     files: Annotated[list[Path], typer.Argument(help="Markdown pages, such as docs/findings.md.")],
@@ -244,12 +297,18 @@ def curves(
     solver: Annotated[list[str], typer.Option(help="Solvers: a line for each, and for each dimension.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The PNG to write.")],
     slope: Annotated[bool, typer.Option("--slope", help="Draw the line of 1/√steps too.")] = False,
+    seconds: Annotated[
+        bool,
+        typer.Option(
+            "--seconds", help="Against seconds of training: steps × the time of one, measured alone."
+        ),
+    ] = False,
     store: StoreOption = RESULTS,
 ) -> None:
     """Draw errors against steps, medians over replicates, from the histories of records."""
     from benchmarks.commands import curves
 
-    raise typer.Exit(curves.curves(problems, solver, slope, output, store))
+    raise typer.Exit(curves.curves(problems, solver, slope, seconds, output, store))
 
 
 @app.command()
@@ -284,13 +343,14 @@ def leaderboard(
         str | None, typer.Option(help="'published' sets the papers' cells beside ours.")
     ] = None,
     pde: Annotated[str, typer.Option(help="Only these problems: a name, a glob or a family.")] = "*",
+    track: Annotated[str | None, typer.Option(help="Only the cells of this track.")] = None,
     store: StoreOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
     """Write tables of comparable cells, with ranks and their intervals."""
     from benchmarks.commands import leaderboard
 
-    leaderboard.leaderboard("json" if json else format_, output, against, pde, store)
+    leaderboard.leaderboard("json" if json else format_, output, against, pde, track, store)
 
 
 @app.command()
@@ -345,6 +405,37 @@ def asv(
 
 
 @app.command()
+def release(
+    file: Annotated[Path, typer.Argument(help="The archive to write, such as pdezoo-results.tar.gz.")],
+    store: StoreOption = RESULTS,
+) -> None:
+    """Pack records, readings, tracks and tables into one archive with checksums; equal stores give equal bytes."""
+    from benchmarks.commands import release
+
+    release.release(file, store)
+
+
+@app.command("verify-release")
+def verify_release(file: Annotated[Path, typer.Argument(help="An archive of `pdezoo release`.")]) -> None:
+    """Check the files of an archive, and make its tables again from its records."""
+    from benchmarks.commands import release
+
+    release.verify_release(file)
+
+
+@app.command()
+def landmark(
+    update: Annotated[
+        bool, typer.Option("--update", help="Make this code's plans the new landmark.")
+    ] = False,
+) -> None:
+    """Compare bytes and operations of ten compiled steps with those of the last landmark. Exit 1 if one grew."""
+    from benchmarks.commands import landmark
+
+    raise typer.Exit(landmark.landmark(update))
+
+
+@app.command()
 def theory(
     names: Annotated[
         list[str] | None, typer.Argument(help="variance, moments, alignment, kernel; default: all.")
@@ -367,7 +458,7 @@ def theory(
 @app.command()
 def cite(
     name: Annotated[
-        str, typer.Argument(help="A problem, a solver, or 'table' for the whole result set.")
+        str, typer.Argument(help="A track, a problem, a solver, or 'table' for the whole result set.")
     ] = "table",
     store: StoreOption = RESULTS,
     json: JsonOption = False,

@@ -1,8 +1,8 @@
-"""What the asv suites in `bench_*.py` share: their parameters (problems × solvers × dimensions) and compiled steps.
+"""What the asv suites in `bench_*.py` share: their parameter, which is a cell of the cross, and compiled steps.
 
 asv collects every public name that begins with time_, track_, mem_ or peakmem_, imported ones too; nothing
-here may be called so. The parameters are read off the source tree that this file lies in and not off the
-installed packages: asv numbers parameter combinations, and the numbers must mean the same at every commit.
+here may be called so. The cells stand in `benchmarks/cells.txt` of the source tree that this file lies in, and not in the
+installed packages: every commit is asked for the same ones, and what a commit lacks is skipped.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import decode_source
 from typing import Any
 
 from benchmarks.planning.matrix import Request
@@ -21,22 +20,26 @@ from benchmarks.records.checkout import ROOT
 from benchmarks.records.protocol import protocol
 from benchmarks.records.record import Cell
 
-_REGISTERED = re.compile(r'^@register\(\s*"([^"]+)"', re.MULTILINE)
-_SEES_SOLUTION = re.compile(r"^    sees_solution: ClassVar\[bool\] = True$", re.MULTILINE)
-"""Marks a file of solvers that is left out whole: the null predictors stand in one file, and train nothing."""
+_CELL = re.compile(r"(?P<problem>\S+) d=(?P<dim>[1-9][0-9]*) (?P<solver>\S+)")
 PROTOCOL = protocol("quick").but(seconds=None)
-DIMS = [100, 1_000]
 
 
-def _registered(folder: str, but: re.Pattern[str] | None = None) -> list[str]:
-    """Returns the sorted names that the files of a folder register, without the files that the pattern `but` matches."""
-    sources = [decode_source(file.read_bytes()) for file in (ROOT / folder).glob("[a-z]*.py")]
-    chosen = [source for source in sources if but is None or not but.search(source)]
-    return sorted(name for source in chosen for name in _REGISTERED.findall(source))
+def parts(cell: str) -> tuple[str, int, str]:
+    """Returns problem, dimension and solver of a cell such as "allen-cahn/two-body d=100 stde".
+
+    Raises ValueError for another text.
+    """
+    found = _CELL.fullmatch(cell)
+    if found is None:
+        raise ValueError(f"a cell is a problem, d=DIMENSION and a solver, got {cell[:80]!r}")
+    return found["problem"], int(found["dim"]), found["solver"]
 
 
-PROBLEMS = _registered("pdezoo/equations")
-SOLVERS = _registered("solvers/methods", but=_SEES_SOLUTION)
+CELLS = [
+    line
+    for line in (ROOT / "benchmarks" / "cells.txt").read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith("#")
+]
 
 
 @dataclass
@@ -62,69 +65,61 @@ class Loop:
             raise FloatingPointError("the loss is not finite")
 
 
-def pair(problem: str, solver: str, dim: int) -> tuple[Any, Any]:
-    """Returns the problem, at `dim`, and the solver. Raises NotImplementedError, which asv shows as skipped, if this commit
-    lacks one of them, the problem does not exist at `dim`, or the solver does not support it.
+def pair(cell: str) -> tuple[Any, Any]:
+    """Returns the problem and the solver of a cell.
+
+    Raises NotImplementedError, which asv shows as skipped, if this commit lacks one of them, the problem does not exist at that
+    dimension, or the solver does not support it.
     """
+    problem, dim, solver = parts(cell)
     try:
         pdes, solvers = names()
         lib = subjects()
     except AttributeError as error:  # a package that is not installed at all is a failure, not a skip
         raise NotImplementedError(f"this commit lacks a public name: {error}") from None
-    if solver not in solvers or not any(name.partition("/")[0] == problem for name in pdes):
+    if solver not in solvers or problem not in pdes:
         raise NotImplementedError(f"this commit lacks {problem} or {solver}")
-    pde, method = _problem(problem, dim), lib.make_solver(solver)
+    try:
+        pde = lib.make_pde(problem, dim=dim)
+    except lib.bad_dimension as error:
+        raise NotImplementedError(str(error)) from None
+    method = lib.make_solver(solver)
     if reason := method.unsupported(pde):
         raise NotImplementedError(reason)
     return pde, method
 
 
-def _problem(name: str, dim: int) -> Any:
-    """Returns the problem at `dim`. A problem of one fixed dimension is measured once, in place of the first of DIMS; for the
-    other DIMS NotImplementedError is raised.
-    """
-    lib = subjects()
-    try:
-        return lib.make_pde(name, dim=dim)
-    except lib.bad_dimension as error:
-        if dim != DIMS[0]:
-            raise NotImplementedError(str(error)) from None
-    try:
-        return lib.make_pde(name, dim=None)
-    except lib.bad_dimension as error:
-        raise NotImplementedError(str(error)) from None
+def cell_of(cell: str) -> Cell:
+    """Returns the cell of the harness that a parameter stands for, under PROTOCOL, with instance seed 0 and training seed 0."""
+    pde, _ = pair(cell)
+    request = Request(pde.name, pde.dim, 0, parts(cell)[2], (), PROTOCOL, 0)
+    return resolve([request], subjects())[0].cell
 
 
-def cell(problem: str, solver: str, dim: int) -> Cell:
-    """Returns the cell of the harness for these parameters, under PROTOCOL, with instance seed 0 and training seed 0."""
-    pde, _ = pair(problem, solver, dim)
-    return resolve([Request(pde.name, pde.dim, 0, solver, (), PROTOCOL, 0)], subjects())[0].cell
-
-
-def compiled(problem: str, solver: str, dim: int) -> Any:
-    """Returns the compiled training step of a solver on a problem. Raises NotImplementedError if the solver has none."""
-    pde, method = pair(problem, solver, dim)
+def compiled(cell: str) -> Any:
+    """Returns the compiled training step of a cell. Raises NotImplementedError if its solver has none."""
+    pde, method = pair(cell)
     made = None
     if hasattr(method, "compile"):  # solvers of older commits may lack it
         made = method.compile(pde, steps=PROTOCOL.steps, batch=PROTOCOL.batch, chunk=1)
     if made is None:
-        raise NotImplementedError(f"{solver} has no compiled step at this commit")
+        raise NotImplementedError(f"{cell} has no compiled step at this commit")
     return made
 
 
 @lru_cache(maxsize=1)
-def loop(problem: str, solver: str, dim: int) -> Loop:
-    """Returns the loop for these parameters, the same at every call: asv calls `setup` before each timed call, and compiling
-    every time would take too long.
+def loop(cell: str) -> Loop:
+    """Returns the loop of a cell, the same at every call: asv calls `setup` before each timed call, and compiling every time
+    would take too long.
     """
-    made = compiled(problem, solver, dim)
+    made = compiled(cell)
     return Loop(made, made.init(seed=0))
 
 
 class Cross:
-    """The parameters, version and time limit (in seconds) that all suites inherit."""
+    """The parameter, version and time limit (in seconds) that all suites inherit."""
 
-    params = (PROBLEMS, SOLVERS, DIMS)
-    param_names = ("problem", "solver", "d")
+    params = (CELLS,)
+    param_names = ("cell",)
     version = PROTOCOL.fingerprint
     timeout = 600

@@ -107,8 +107,8 @@ def _require_types(pde: PDE) -> None:
             raise ValueError(
                 f"`conditions` holds conditions such as Condition(time, target, weight), got {condition!r:.80}"
             )
-        if isinstance(condition, Condition) and pde.domain.horizon is None:
-            raise ValueError("a condition at one time belongs to a domain with time: give it a horizon")
+        if isinstance(condition, Condition):
+            _require_time(condition, pde.domain.horizon)
     _require_nulls(pde)
     if pde.probe is not None:
         object.__setattr__(pde, "probe", as_place(pde.probe, "`probe`"))
@@ -117,6 +117,16 @@ def _require_types(pde: PDE) -> None:
     for name in ("caveat", "name"):
         if not isinstance(getattr(pde, name), str):
             raise ValueError(f"`{name}` is a text, got {getattr(pde, name)!r:.80}")
+
+
+def _require_time(condition: Condition, horizon: float | None) -> None:
+    """Raises ValueError unless the domain has the time at which a condition is asked for."""
+    if horizon is None:
+        raise ValueError("a condition at one time belongs to a domain with time: give it a horizon")
+    if not 0 <= condition.time <= float(horizon):
+        raise ValueError(
+            f"the time of a condition is from 0 to the domain's horizon, {horizon}, got {condition.time}"
+        )
 
 
 def _require_nulls(pde: Any) -> None:

@@ -204,18 +204,18 @@ def require_numbers(
 
 
 def require_problem(pde: PDE, test: TestSet | None) -> None:
-    """Raises ValueError for what is no problem, and for a test set that is none or is of a problem with other points."""
+    """Raises ValueError for what is no problem, and for a test set that is none or that has the solution of another one."""
     if not isinstance(pde, PDE):
         raise ValueError(f"fit takes a PDE, such as pdezoo.make('poisson', dim=10), got {pde!r:.80}")
     if test is None:
         return
     if not isinstance(test, TestSet):
         raise ValueError(f"test is a TestSet(pde), or None to measure no errors, got {test!r:.80}")
-    there, here = ((p.dim, p.domain.horizon is not None) for p in (test.pde, pde))
-    if there != here:
+    if test.pde is not pde and test.pde.fingerprint != pde.fingerprint:
+        asked, got = (f"{p.name} at d = {p.dim:,}, instance {p.seed}" for p in (pde, test.pde))
         raise ValueError(
-            f"test is a TestSet of {pde.name}, or of a problem with as many dimensions, with or without time as it is, got one of "
-            f"{test.pde.name}"
+            f"test is a TestSet of {asked}, since a training is measured against its own solution, got one of {got}; measure "
+            "against another one afterwards, by TestSet.errors(result.predict)"
         )
 
 

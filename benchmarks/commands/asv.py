@@ -6,7 +6,6 @@ A record holds more than an asv result can: docs/harness.md has the mapping and 
 from __future__ import annotations
 
 import ast
-import itertools
 import json
 import math
 import re
@@ -153,9 +152,7 @@ def _write(path: Path, value: Any) -> None:
 class SuiteResult:
     """What asv stored of one cell of the suites at one commit: numbers in asv's form, by the names of our metrics."""
 
-    problem: str
-    solver: str
-    dim: int
+    cell: str
     numbers: dict[str, float | None]
 
 
@@ -215,19 +212,20 @@ def _suite_results(stored: dict[str, Any]) -> list[SuiteResult]:
     """Returns every cell for which some suite, at the present version, has a result that was not skipped."""
     from benchmarks import suite
 
-    numbers: dict[tuple[Any, ...], dict[str, float | None]] = defaultdict(dict)
+    numbers: dict[str, dict[str, float | None]] = defaultdict(dict)
     for name, form in asv_forms().items():
         row = dict(zip(stored["result_columns"], stored["results"].get(form.benchmark, []), strict=False))
         if row.get("version") == suite.Cross.version:
             for cell, value in _flat(row):
                 if value is None or math.isfinite(value):
                     numbers[cell][name] = value
-    return [SuiteResult(str(p), str(s), int(d), by_name) for (p, s, d), by_name in numbers.items()]
+    return [SuiteResult(cell, by_name) for cell, by_name in numbers.items()]
 
 
-def _flat(row: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], float | None]]:
-    """Yields the parameters and value of every cell of a benchmark. One that failed as a whole has a single null for all."""
-    cells = list(itertools.product(*([ast.literal_eval(str(v)) for v in axis] for axis in row["params"])))
+def _flat(row: dict[str, Any]) -> Iterator[tuple[str, float | None]]:
+    """Yields the name and value of every cell of a benchmark. One that failed as a whole has a single null for all."""
+    (axis,) = row["params"]
+    cells = [str(ast.literal_eval(str(value))) for value in axis]
     values = row["result"] if isinstance(row["result"], list) else [None] * len(cells)
     for cell, value in zip(cells, values, strict=True):
         yield cell, None if value is None else float(value)
@@ -241,8 +239,8 @@ def _record(result: SuiteResult, environment: Environment, stored: dict[str, Any
     if "relative_l2" not in numbers:
         return "no error was measured: the suite Accuracy was not run on it"
     try:
-        cell = suite.cell(result.problem, result.solver, result.dim)
-    except NotImplementedError as error:
+        cell = suite.cell_of(result.cell)
+    except (NotImplementedError, ValueError) as error:
         return clip(str(error), 200)
     failed = numbers["relative_l2"] is None
     return Record(

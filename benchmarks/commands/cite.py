@@ -1,12 +1,15 @@
-"""`pdezoo cite`: prints BibTeX for a problem, a solver or all records, and the hash that names a result set."""
+"""`pdezoo cite`: prints BibTeX for a track, a problem, a solver or all records, and the hash that names a result set."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.commands.track import members
 from benchmarks.leaderboard.bibliography import entries, suite_entry
 from benchmarks.leaderboard.ranking import leaderboard
+from benchmarks.planning import tracks
 from benchmarks.planning.subjects import names
+from benchmarks.records.environment import source_state
 from benchmarks.records.record import Record
 from benchmarks.records.store import Store
 from benchmarks.terminal.output import print_json
@@ -16,19 +19,26 @@ TABLE = "table"
 
 
 def cite(name: str, root: Path, as_json: bool) -> None:
-    """Prints the BibTeX entries for a problem, a solver or TABLE (all records under `root`), and the hash of the result set.
+    """Prints the BibTeX entries for a track, a problem, a solver or TABLE, which is all records under `root`, and the hash of the
+    result set.
 
     Raises UserError for an unknown name.
     """
     pdes, solvers = names()
     families = {pde.partition("/")[0] for pde in pdes}
-    if name != TABLE:
-        require_known("problem, solver or 'table'", name, [TABLE, *sorted(families), *pdes, *solvers])
+    of_tracks = {short for one in tracks.known() for short in (one, one.rpartition("-")[0])}
+    whole = {TABLE} | of_tracks
+    if name not in whole:
+        known = [*sorted(whole), *sorted(families), *pdes, *solvers]
+        require_known("track, problem, solver or 'table'", name, known)
     records = _records(root)
-    wanted = _used(records) if name == TABLE else {name.partition("/")[0]}
-    chosen = [r for r in records if name == TABLE or wanted & _used([r])]
+    track = tracks.track(name) if name in of_tracks else None
+    if track is not None:
+        _, records = members(track, records)
+    wanted = _used(records) if name in whole else {name.partition("/")[0]}
+    chosen = [r for r in records if name in whole or wanted & _used([r])]
     digest = leaderboard(chosen).digest if chosen else None
-    bibtex = [suite_entry(digest), *entries(wanted)]
+    bibtex = [suite_entry(digest, source_state()[0], None if track is None else track.name), *entries(wanted)]
     if as_json:
         print_json({"bibtex": bibtex, "result_set": digest, "records": len(chosen)})
     else:

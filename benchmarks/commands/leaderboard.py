@@ -8,9 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.commands.track import members
 from benchmarks.leaderboard.published import VALUE, Comparison, comparisons, published
 from benchmarks.leaderboard.ranking import Leaderboard
 from benchmarks.leaderboard.ranking import leaderboard as make_leaderboard
+from benchmarks.planning import tracks
 from benchmarks.planning.subjects import keep_off_accelerators, reference_value
 from benchmarks.records.errors import UserError
 from benchmarks.terminal.output import stdout, write_file
@@ -20,11 +22,13 @@ from benchmarks.terminal.records import read
 FORMATS = ("text", "html", "md", "csv", "latex", "json", "png")
 
 
-def leaderboard(shape: str, output: Path | None, against: str | None, pattern: str, root: Path) -> None:
+def leaderboard(
+    shape: str, output: Path | None, against: str | None, pattern: str, track: str | None, root: Path
+) -> None:
     """Writes the leaderboard of the records under `root` in the format `shape`, one of FORMATS, to a file or standard output.
 
-    `pattern` selects problems; `against` "published" sets the papers' numbers beside ours. Raises UserError for any other
-    value, where no record is selected, and for a figure without a file.
+    `pattern` selects problems, `track` the cells of a track; `against` "published" sets the papers' numbers beside ours. Raises
+    UserError for any other value, where no record is selected, and for a figure without a file.
     """
     if shape not in FORMATS:
         raise UserError(f"a format is one of {', '.join(FORMATS)}, got {shape[:40]!r}")
@@ -33,8 +37,11 @@ def leaderboard(shape: str, output: Path | None, against: str | None, pattern: s
     if shape == "png" and output is None:
         raise UserError("a figure needs a file: --output leaderboard.png")
     chosen = [r for r in read(root).records.values() if names_it(pattern, r.cell.problem.name)]
+    if track is not None:
+        _, chosen = members(tracks.track(track), chosen)
     if not chosen:
-        raise UserError(f"there are no records of {pattern[:60]!r} in {root}; `pdezoo run` makes some")
+        of = repr(pattern[:60]) if track is None else f"{pattern[:60]!r} in the track {track[:60]}"
+        raise UserError(f"there are no records of {of} in {root}; `pdezoo run` makes some")
     board = make_leaderboard(chosen)
     cells = _beside(board, pattern) if against else []
     if shape == "text" and output is None:

@@ -78,9 +78,9 @@ def _measure(cell: Cell, progress: Any, lib: Subjects, device: Device, cache: Pa
     if too_large := _over_device_limit(limit, cell, solver, pde):
         return Outcome(Status.OOM, Cause.ESTIMATE, too_large, fields=fields)
     test = lib.test_set(pde, size=cell.protocol.test_size, cache=cache)
-    nulls = {name: Errors(**errors) for name, errors in lib.null_errors(test).items()}
     bystanders = Bystanders()
     result = _fit(cell, progress, solver, pde, test)
+    nulls = {name: Errors(**errors) for name, errors in lib.null_errors(test).items()}
     peak, peak_of = peak_memory(device)
     if limit is not None and peak_of == "device" and peak > limit:
         too_much = f"{peak:,} bytes of the device were in use at a time, the limit is {limit:,}"

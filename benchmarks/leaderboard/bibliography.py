@@ -20,18 +20,27 @@ def titles(name: str) -> list[str]:
     return [f"{re.sub('[{}]', '', paper['title'])} ({paper['year']})" for paper in papers]
 
 
-def suite_entry(digest: str | None) -> str:
-    """Returns the BibTeX entry of this suite at its installed version, with the digest of a result set if one is given."""
+def version() -> str:
+    """Returns the installed version of this suite."""
     try:
-        version = importlib.metadata.version("pdezoo")
+        return importlib.metadata.version("pdezoo")
     except importlib.metadata.PackageNotFoundError:
-        version = "development version"
-    note = f"  note = {{Result set sha256:{digest}}},\n" if digest else ""
+        return "development version"
+
+
+def suite_entry(digest: str | None, commit: str | None = None, track: str | None = None) -> str:
+    """Returns the BibTeX entry of this suite at its installed version.
+
+    It names the commit of the checkout, the track, and the digest of a result set, as far as they are given.
+    """
+    about = {"Commit ": commit, "Track ": track, "Result set sha256:": digest}
+    told = "; ".join(f"{what}{value}" for what, value in about.items() if value)
+    note = f"  note = {{{told}}},\n" if told else ""
     return (
         "@software{pdezoo,\n"
         "  author = {{The pdezoo authors}},\n"
         "  title = {{pdezoo: PDEs with exact solutions crossed with solvers}},\n"
-        f"  version = {{{version}}},\n{note}}}"
+        f"  version = {{{version()}}},\n{note}}}"
     )
 
 

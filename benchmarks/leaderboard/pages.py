@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -148,7 +149,8 @@ def _column_place(spec: _Spec, head: Any) -> tuple[Any, ...]:
 def _place(spec: _Spec, key: tuple[Any, ...], members: list[Record]) -> tuple[Any, ...]:
     """Returns by what a row is sorted: its median in the first column, or its place in the list of solvers."""
     if spec.order:
-        middle = _median(_numbers(spec.order, members))
+        numbers = _numbers(spec.order, members)
+        middle = statistics.median(numbers) if numbers else None
         sign = -1 if METRICS[spec.order].better is Better.HIGHER else 1
         return (middle is None, sign * (middle or 0.0), str(key))
     patterns = [str(p) for p in spec.wanted.get("solver", [])]
@@ -164,7 +166,7 @@ def _cell(name: str, members: list[Record]) -> str:
     metric, numbers = METRICS[name], _numbers(name, members)
     if not any(math.isfinite(number) for number in numbers):
         return next(iter(sorted({str(r.status) for r in members if r.status is not Status.OK})), "–")
-    ends = [numbers[0], _median(numbers), numbers[-1]] if len(numbers) > 2 else numbers
+    ends = [numbers[0], statistics.median(numbers), numbers[-1]] if len(numbers) > 2 else numbers
     text = ", ".join(metric.text(value) for value in (ends[:1] if len(set(numbers)) == 1 else ends))
     taken = sorted(r.metrics.steps or 0 for r in members if r.cut_short)
     if taken and metric.failed is not None:
@@ -176,11 +178,6 @@ def _cell(name: str, members: list[Record]) -> str:
 def _numbers(name: str, members: list[Record]) -> list[float]:
     counted = (METRICS[name].counted(getattr(r.metrics, name), r.status is Status.OK) for r in members)
     return sorted(value for value in counted if value is not None)
-
-
-def _median(numbers: list[float]) -> float | None:
-    """Returns the lower median, which is one of the numbers."""
-    return numbers[(len(numbers) - 1) // 2] if numbers else None
 
 
 def _remarks(records: list[Record]) -> Iterator[str]:

@@ -19,6 +19,7 @@ newest code are taken.
 
 from __future__ import annotations
 
+import statistics
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,9 @@ from benchmarks.records.errors import UserError
 from benchmarks.records.reading import Reading, Row
 from benchmarks.records.text import clip
 from benchmarks.records.units import size
+
+TIMED = ("plain_step", "step_cost", "replay_cost")
+"""The instruments that measure time, which other work on the machine lengthens."""
 
 _KEYS = {"instrument", "arguments", "where", "rows", "columns", "show", "heads"}
 
@@ -112,7 +116,7 @@ def _spread(name: str, values: list[Any]) -> str:
     if not all(isinstance(value, int | float) for value in known):
         return ", ".join(dict.fromkeys(_text(name, value) for value in known))
     ordered = sorted(known)
-    ends = [ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1]] if len(ordered) > 2 else ordered
+    ends = [ordered[0], statistics.median(ordered), ordered[-1]] if len(ordered) > 2 else ordered
     return ", ".join(dict.fromkeys(_text(name, value) for value in ends))
 
 
@@ -140,5 +144,5 @@ def _remarks(readings: list[Reading]) -> Iterator[str]:
     yield ""
     yield f"{runs} of `{newest.instrument}` at commit {commit}{spread}; {newest.environment.machine}."
     busy = [r.bystanders for r in readings if r.in_competition and r.bystanders is not None]
-    if busy:
+    if busy and newest.instrument in TIMED:
         yield f"Others kept up to {max(busy):.1f} cores busy meanwhile: seconds are upper bounds."

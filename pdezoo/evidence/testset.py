@@ -29,6 +29,7 @@ from ..domain import Domain
 from ..identity import canonical_value
 from ..lowering.lowered import lower
 from ..lowering.points import Points, in_float64, usual_promotion
+from ..lowering.prng import threefry_key
 from ..pde import PDE
 from ..solution import Formula, Reference
 
@@ -86,7 +87,7 @@ class TestSet:
             usual_promotion(),
             jax.disable_jit(False),
         ):
-            key = jax.random.key(int(self.pde.fingerprint[:8], 16), impl=_GENERATOR)
+            key = threefry_key(int(self.pde.fingerprint[:8], 16))
             return _draw(self.pde.domain, rows, key, jnp.int32(first))
 
     def predict(self, function: Callable[[Points], Any]) -> np.ndarray:
@@ -102,7 +103,24 @@ class TestSet:
         They are those of `errors_of` and, where the problem declares a probe point, `relative_point` there: absolute ones where
         the solution is 0.
         """
-        return self.errors_of(self.predict(predict)) | self.point_error(predict)
+        return self.errors_of(self._predicted(predict)) | self.point_error(predict)
+
+    def _predicted(self, predict: Callable[[Points], Any]) -> np.ndarray:
+        """A prediction at all points.
+
+        Where the table is not known either, both come of one pass, since drawing the points is the dearest part.
+        """
+        if "table" not in vars(self) and (stored := self._stored()) is not None:
+            self.table = stored
+        if "table" in vars(self):
+            return self.predict(predict)
+        prediction = np.empty(self.size)
+
+        def look(where: slice, points: Points) -> None:
+            prediction[where] = np.asarray(predict(points), np.float64)
+
+        self.table = self._made(look)
+        return prediction
 
     def point_error(self, predict: Callable[[Points], Any]) -> dict[str, float]:
         """Computes `relative_point`, the error of a prediction at the problem's probe point; no error where it declares none."""
@@ -148,16 +166,27 @@ class TestSet:
     @cached_property
     def table(self) -> dict[str, np.ndarray]:
         """The columns of `columns` at the test points by name, float64 of shape (size,), computed or read from the cache."""
+        stored = self._stored()
+        return self._made() if stored is None else stored
+
+    def _stored(self) -> dict[str, np.ndarray] | None:
+        """The table as the cache has it; None without a cache, and where it does not have it."""
         exprs = columns(self.pde)
         path = self._cache_file(exprs)
-        if path is not None and (stored := _load(path, tuple(exprs), self.size)) is not None:
-            return stored
-        values = self._compute(exprs)
+        return None if path is None else _load(path, tuple(exprs), self.size)
+
+    def _made(
+        self, look: Callable[[slice, Points], None] = lambda where, points: None
+    ) -> dict[str, np.ndarray]:
+        """Computes the table, and stores it where there is a cache; `look` is shown every chunk of points on the way."""
+        exprs = columns(self.pde)
+        values = self._compute(exprs, look)
+        path = self._cache_file(exprs)
         if path is not None:
             _save(path, values)
         return values
 
-    def _compute(self, exprs: dict[str, Any]) -> dict[str, np.ndarray]:
+    def _compute(self, exprs: dict[str, Any], look: Callable[[slice, Points], None]) -> dict[str, np.ndarray]:
         formulas = {k: e for k, e in exprs.items() if isinstance(e, Formula)}
         symbolic = {k: e for k, e in exprs.items() if k not in formulas}
         lowered = lower(tuple(symbolic.values()), self.pde.dim)
@@ -168,6 +197,7 @@ class TestSet:
                 values[name][where] = row
             for name, formula in formulas.items():
                 values[name][where] = formula.values(points)
+            look(where, points)
         return values
 
     def _cache_file(self, exprs: dict[str, Any]) -> Path | None:

@@ -1,10 +1,14 @@
-"""`mix32`, a counter-based generator of random bits that costs a few operations per 32-bit word.
+"""Generators of random bits: `mix32`, which costs a few operations per 32-bit word, and JAX's own numbers in one pass.
 
 Drawing points is the largest part of a training step at high d, and with JAX's default generator (threefry, 20 rounds of a
 cipher) most of that time is spent on random bits. `mix32` hashes a counter by two keyed mixing functions, each of full
 avalanche (the multiply-xorshift finaliser of MurmurHash3, with multipliers from Wellons' search), which vectorises on every
 back end. It is meant for Monte Carlo points and directions, not for secrets. Keys are split and folded by threefry, so that
 streams of different keys are as independent as JAX's own. `tests/pdezoo/test_prng.py` holds it to statistical tests.
+
+`threefry_key` makes keys that give, bit by bit, the numbers of JAX's generator, for points that are to stay the same for good. On a
+CPU JAX runs the rounds of the cipher as a loop over whole arrays, each of which passes through memory; written out, they are one
+pass.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ NAME = "mix32"
 _WORDS = 2**32
 """The number of words that one key gives, which is the number of values of its counter."""
 
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+
 _ROUNDS = ((16, 0x21F0AAAD), (15, 0x735A2D97), (15, None))
 
 
@@ -40,6 +46,14 @@ def mix(word: UInt32[Array, ...]) -> UInt32[Array, ...]:
     return word
 
 
+def threefry_key(seed: int) -> PRNGKeyArray:
+    """Makes a key of JAX's own generator from a seed: the numbers of `jax.random.key(seed, impl="threefry2x32")`, in one pass.
+
+    The numbers are those that JAX gives under its setting `jax_threefry_partitionable`.
+    """
+    return jax.random.key(seed, impl=_unrolled())
+
+
 @cache
 def _implementation() -> Any:
     return define_prng_impl(
@@ -51,6 +65,43 @@ def _implementation() -> Any:
         name=NAME,
         tag="mx",
     )
+
+
+@cache
+def _unrolled() -> Any:
+    return define_prng_impl(
+        key_shape=(2,),
+        seed=_seed,
+        split=_split,
+        random_bits=_threefry_bits,
+        fold_in=_fold_in,
+        name="threefry2x32-unrolled",
+        tag="tu",
+    )
+
+
+def _threefry_bits(words: Array, bit_width: int, shape: tuple[int, ...]) -> Array:
+    """Threefry-2×32 with 20 rounds (Salmon, Moraes, Dror and Shaw 2011) of the numbers 0, 1, 2, …, as two 32-bit words each.
+
+    Raises ValueError for more numbers than one word can count.
+    """
+    size = math.prod(shape)
+    if size > _WORDS:
+        raise ValueError(f"a key gives at most {_WORDS:,} numbers at a time, got {size:,}")
+    first, second = words
+    keys = (first, second, first ^ second ^ jnp.uint32(0x1BD11BDA))
+    counter = jax.lax.iota(jnp.uint32, size).reshape(shape)
+    high, low = jnp.zeros(shape, jnp.uint32) + keys[0], counter + keys[1]
+    for turn in range(5):
+        for shift in _ROTATIONS[turn % 2]:
+            high = high + low
+            low = high ^ ((low << shift) | (low >> (32 - shift)))
+        high = high + keys[(turn + 1) % 3]
+        low = low + keys[(turn + 2) % 3] + jnp.uint32(turn + 1)
+    if bit_width == 64:
+        return (high.astype(jnp.uint64) << 32) | low.astype(jnp.uint64)
+    word = high ^ low
+    return word if bit_width == 32 else word.astype(f"uint{bit_width}")
 
 
 def _threefry(words: Array) -> PRNGKeyArray:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from pdezoo import PDE, TestSet, fit_nulls
 from solvers import FitStatus, Result, Solver, register
 from solvers.hyperparameters import require_known
+from solvers.training import require_numbers, require_problem
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,24 @@ class _NullSolver(Solver):
         """Returns None: a null predictor exists for every problem."""
         return None
 
-    def fit(self, pde: PDE, *, steps: int = 0, test: TestSet | None = None, **_: Any) -> Result:
-        """Takes the predictor of a test set, by default one of the usual size, and measures its errors there."""
+    def fit(
+        self,
+        pde: PDE,
+        *,
+        steps: int = 0,
+        seed: int = 0,
+        batch: int = 100,
+        test: TestSet | None = None,
+        progress: Any = None,
+        seconds: float | None = None,
+        evaluations: int = 10,
+    ) -> Result:
+        """Takes the predictor of a test set, by default one of the usual size, and measures its errors there.
+
+        The numbers of a training are checked as those of any solver are (`Solver.fit`), and then do not matter.
+        """
+        require_numbers(steps, batch, seed, evaluations, seconds)
+        require_problem(pde, test)
         begin = time.perf_counter()
         test = test or TestSet(pde)
         null = fit_nulls(test)[self.null]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import pkgutil
@@ -11,7 +12,6 @@ from pathlib import Path
 import pytest
 
 import benchmarks
-import solvers
 from benchmarks import suite
 from benchmarks.planning import subjects
 
@@ -49,14 +49,41 @@ def test_asv_discovers_what_is_meant_and_nothing_else():
     assert discovered() == EXPECTED
 
 
-def test_the_suites_run_over_the_registries():
-    """Only what the repository registers is measured: plug-ins installed beside it are not in its history."""
-    families, rows = (
-        [entry.name for entry in entries.values() if entry.origin == "pdezoo"]
-        for entries in subjects.catalogues()
+FIRST = [
+    "poisson/sin-three-body d=100 stde",
+    "poisson/sin-three-body d=1000 stde",
+    "poisson/sin-three-body d=100 hte",
+]
+
+
+def test_the_cells_are_of_the_registry_and_each_stands_once():
+    """Every family is followed. Whether a solver supports its problem is asked when the suites run, and by a slow test."""
+    pdes, rows = subjects.names()
+    asked = [suite.parts(cell) for cell in suite.CELLS]
+    assert len(set(suite.CELLS)) == len(suite.CELLS) >= 60
+    assert {problem for problem, _, _ in asked} <= set(pdes)
+    assert {solver for _, _, solver in asked} <= set(rows)
+    assert {p.partition("/")[0] for p, _, _ in asked} == {p.partition("/")[0] for p in pdes}
+
+
+def test_cells_are_added_at_the_end_alone():
+    assert suite.CELLS[: len(FIRST)] == FIRST
+    head = hashlib.sha256("\n".join(suite.CELLS[:64]).encode()).hexdigest()
+    assert head == "dbd50c393ebeb08be7237fa60abaa0bb67bca7fae7b49e498a925ee42b4709e6", (
+        "a line of benchmarks/cells.txt was changed or moved"
     )
-    assert families == suite.PROBLEMS
-    assert [name for name in rows if "null" not in solvers.make(name).hyperparameters()] == suite.SOLVERS
+
+
+@pytest.mark.parametrize("cell", ["poisson/two-body stde", "poisson/two-body d=0 stde", "a b d=1 c", ""])
+def test_a_cell_is_three_words(cell):
+    with pytest.raises(ValueError, match="a problem, d=DIMENSION and a solver"):
+        suite.parts(cell)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", suite.CELLS)
+def test_every_cell_is_supported_now(cell):
+    suite.pair(cell)
 
 
 def test_the_version_is_the_protocol():
@@ -64,9 +91,12 @@ def test_the_version_is_the_protocol():
 
 
 def test_a_missing_name_is_skipped_and_not_failed():
-    for problem, solver in (("no-such-problem", "stde"), ("poisson", "no-such-solver")):
+    for cell in ("no-such-problem d=10 stde", "poisson/two-body d=10 no-such-solver"):
         with pytest.raises(NotImplementedError, match="lacks"):
-            suite.pair(problem, solver, 10)
+            suite.pair(cell)
+    for cell in ("kdv/one-soliton d=7 stde", "kdv/one-soliton d=1 green-monte-carlo"):
+        with pytest.raises(NotImplementedError):
+            suite.pair(cell)
 
 
 def test_the_configuration_names_this_project_and_this_folder():

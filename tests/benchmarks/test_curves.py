@@ -7,7 +7,7 @@ import pytest
 from benchmarks.commands import curves as command
 from benchmarks.leaderboard.curves import curves, png
 from benchmarks.records.errors import UserError
-from benchmarks.records.record import Moment
+from benchmarks.records.record import Cell, Moment
 from benchmarks.records.store import Store
 
 
@@ -30,4 +30,38 @@ def test_a_curve_is_the_median_at_the_steps_that_all_replicates_have(make_replic
 def test_without_a_history_the_command_says_so(tmp_path, make_replicates):
     Store.writing(tmp_path)
     with pytest.raises(UserError, match="errors on the way"):
-        command.curves(["poisson/two-body"], ["stde"], False, tmp_path / "a.png", tmp_path)
+        command.curves(["poisson/two-body"], ["stde"], False, False, tmp_path / "a.png", tmp_path)
+
+
+def test_time_is_steps_times_a_speed_that_was_measured_alone(make_replicates, tmp_path):
+    """The histories are of a busy machine; the speed is that of one record of the same work, by whatever protocol."""
+    busy = [
+        with_history(r, 0.4, 0.2).model_copy(
+            update={"metrics": r.metrics.model_copy(update={"bystanders": 1.5, "steps_per_second": 1.0})}
+        )
+        for r in make_replicates("a", 0.2, 0.2)
+    ]
+    name = busy[0].cell.problem.name
+    (curve,) = curves(busy, [name], ["a"])
+    assert curve.step_seconds is None
+    with pytest.raises(ValueError, match="measured alone"):
+        curve.along(seconds=True)
+    store = Store.writing(tmp_path / "store")
+    for record in busy:
+        store.add(record)
+    with pytest.raises(UserError, match="--exclusive"):
+        command.curves([name], ["a"], False, True, tmp_path / "a.png", store.root)
+    asked = busy[0].cell
+    under = lambda **changes: Cell(
+        problem=asked.problem, solver=asked.solver, protocol=asked.protocol.but(**changes), seed=asked.seed
+    )
+    cell = under(steps=7)
+    speed = busy[0].metrics.model_copy(update={"bystanders": 0.0, "steps_per_second": 4.0})
+    alone = busy[0].model_copy(update={"cell": cell, "metrics": speed, "history": ()})
+    (curve,) = curves([*busy, alone], [name], ["a"])
+    assert curve.along(seconds=True) == (0.25, 0.5)
+    store.add(alone)
+    assert command.curves([name], ["a"], False, True, tmp_path / "a.png", store.root) == 0
+    other = alone.model_copy(update={"cell": under(steps=7, batch=9)})
+    (curve,) = curves([*busy, other], [name], ["a"])
+    assert curve.step_seconds is None

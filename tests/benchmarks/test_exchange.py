@@ -91,11 +91,14 @@ def test_asv_itself_compares_and_publishes_what_was_exported(exported):
     assert set(pages["benchmarks"]) == {f"records.{form.name}" for form in asv_forms().values()}
 
 
+CELL = "poisson/two-body d=100 stde"
+
+
 def result(
     commit: str, numbers: dict[str, float | None], version: str = suite.Cross.version
 ) -> dict[str, Any]:
-    """What asv would store of poisson × stde × 100, and of a cell it skipped."""
-    params = [["'poisson'"], ["'stde'", "'hte'"], ["100"]]
+    """What asv would store of CELL, and of one that it skipped."""
+    params = [[repr(CELL), "'poisson/two-body d=100 hte'"]]
     names = {name: form.benchmark for name, form in asv_forms().items()}
     return {
         "commit_hash": commit,
@@ -134,7 +137,7 @@ def test_what_the_suites_measured_becomes_a_record(tmp_path, same_sources):
     numbers = {"relative_l2": 0.25, "skill": 0.5, "steps_per_second": 0.01, "compiled_bytes": 1000}
     code, err, (record,) = imported(tmp_path, result("a" * 40, {**numbers, "train_seconds": 3.0}))
     assert (code, err) == (0, "")
-    assert record.cell == suite.cell("poisson", "stde", 100)
+    assert record.cell == suite.cell_of(CELL)
     assert record.cell.problem.fingerprint is not None
     assert record.status is Status.OK
     assert record.metrics == Metrics(

@@ -16,7 +16,7 @@ from benchmarks.commands import history
 from benchmarks.records.checkout import ROOT
 from benchmarks.records.errors import UserError
 
-CELL = r"'poisson', 'stde', 100\)"
+CELL = "poisson/sin-three-body d=100 stde"
 
 
 def git(where: Path, *arguments: str) -> str:

@@ -18,7 +18,7 @@ from benchmarks.records.errors import UserError
 from benchmarks.records.record import Cause, Status
 from benchmarks.terminal import parsing
 
-SMALL = Path(__file__).resolve().parents[2] / "benchmarks" / "matrices" / "small.toml"
+MATRICES = Path(__file__).resolve().parents[2] / "benchmarks" / "matrices"
 TEXT = """
 protocol = {base = "quick", steps = 7, wall_limit = "1.5m", memory_limit = "2GB"}
 pdes = ["toy/*", "line/only"]
@@ -150,9 +150,9 @@ def test_a_matrix_file_never_breaks_the_program(content):
         expand(parse(content), PDES, SOLVERS)
 
 
-def test_the_small_matrix_names_what_exists():
-    matrix = load(SMALL)
-    assert len(expand(matrix, *subjects.names())) == 30
+@pytest.mark.parametrize("path", sorted(MATRICES.glob("*.toml")), ids=lambda path: path.stem)
+def test_a_matrix_of_the_suite_names_what_exists(path):
+    assert expand(load(path), *subjects.names())
 
 
 def test_a_matrix_that_is_not_there(tmp_path):

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -69,7 +68,7 @@ def call(*arguments):
     return code, out.getvalue()
 
 try:
-    suite.compiled("poisson", "toy-guess", 100)
+    suite.compiled("poisson/two-body d=100 toy-guess")
     compiled = "compiled"
 except NotImplementedError as error:
     compiled = str(error)
@@ -147,7 +146,7 @@ def test_it_keeps_its_contract_as_far_as_that_concerns_it(seen):
 def test_asv_skips_what_it_does_not_compile(seen):
     assert "toy-guess has no compiled step" in seen["compiled"]
     with pytest.raises(NotImplementedError, match="no compiled step"):
-        suite.compiled("poisson", "null-zero", 100)
+        suite.compiled("poisson/two-body d=100 null-zero")
 
 
 def test_a_solver_says_whether_it_sees_the_solution_and_compiles():
@@ -159,13 +158,3 @@ def test_a_solver_says_whether_it_sees_the_solution_and_compiles():
         "null-affine",
         "null-constant",
     ]
-
-
-def test_the_suites_leave_out_who_declares_it_whatever_the_name(tmp_path, monkeypatch):
-    folder = tmp_path / "solvers" / "methods"
-    folder.mkdir(parents=True)
-    declared = 'class A:\n    sees_solution: ClassVar[bool] = {}\n\n\n@register("{}")\ndef a():\n    ...\n'
-    (folder / "one.py").write_text(declared.format("True", "oracle"))
-    (folder / "two.py").write_text(declared.format("False", "null-hypothesis"))
-    monkeypatch.setattr(suite, "ROOT", Path(tmp_path))
-    assert suite._registered("solvers/methods", but=suite._SEES_SOLUTION) == ["null-hypothesis"]

@@ -43,6 +43,19 @@ def test_a_baseline_is_ranked_like_any_solver_and_an_oracle_never(make_replicate
     assert rows["null-zero"].note == "baseline; no better than the best constant: unranked"
 
 
+def test_one_replicate_that_was_cut_short_disqualifies_the_row(make_replicates):
+    """Two ended annealed and one before its schedule did: their median is that of no one training."""
+    whole = make_replicates("a", 0.05, 0.05, 0.05)
+    planned = lambda record, steps: record.model_copy(
+        update={"metrics": record.metrics.model_copy(update={"planned_steps": 10, "steps": steps})}
+    )
+    ended = [planned(record, 10) for record in whole]
+    mixed = [*ended[:2], planned(whole[2], 4)]
+    assert ranks([*ended, *make_replicates("b", 0.2, 0.2, 0.2)]) == {"a": 1, "b": 2}
+    assert ranks([*mixed, *make_replicates("b", 0.2, 0.2, 0.2)]) == {"b": 1}
+    assert not by_label(mixed)["a"].annealed
+
+
 def test_a_row_that_averages_at_the_test_points_says_so():
     row = Row(
         "a", "a", '{"pointwise": true}', 1, 1, Status.OK, "", {"relative_l2": Summary(0.1, 0.1, 0.1, 1)}

@@ -20,9 +20,9 @@ ROWS = ({"dim": 10, "row": "stde", "seconds": 0.5}, {"dim": 1_000, "row": "stde"
 def reading(make_record):
     """A reading of an instrument, `late` minutes after now, of the code at `commit`."""
 
-    def make(rows=ROWS, late=0, arguments=None, commit="0" * 40, bystanders=0.0):
+    def make(rows=ROWS, late=0, arguments=None, commit="0" * 40, bystanders=0.0, instrument="clock"):
         return Reading(
-            instrument="clock",
+            instrument=instrument,
             arguments=arguments or {},
             rows=rows,
             environment=make_record().environment.model_copy(update={"commit": commit}),
@@ -92,8 +92,11 @@ def test_older_code_is_left_out(reading):
 
 
 def test_a_busy_machine_is_told(reading):
-    assert "upper bounds" in table(SPEC, [reading(bystanders=1.2)])[1]
-    assert "upper bounds" not in table(SPEC, [reading(bystanders=0.01)])[1]
+    timed = SPEC.replace("clock", "step_cost")
+    of = lambda cores: [reading(bystanders=cores, instrument="step_cost"), reading(bystanders=cores)]
+    assert "upper bounds" in table(timed, of(1.2))[1]
+    assert "upper bounds" not in table(timed, of(0.01))[1]
+    assert "upper bounds" not in table(SPEC, of(1.2))[1]  # which measures no time
 
 
 @pytest.mark.parametrize(

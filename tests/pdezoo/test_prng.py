@@ -91,3 +91,22 @@ def test_more_numbers_than_the_counter_has_values_do_not_repeat(monkeypatch):
     np.testing.assert_array_equal(jax.random.bits(key, (2, 50)), whole[:2])  # those that fit are as ever
     with pytest.raises(ValueError, match="at most 100 numbers"):
         jax.random.bits(key, (101,))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+@pytest.mark.parametrize("shape", [(), (1,), (1000,), (3, 5, 7)], ids=str)
+def test_the_cipher_in_one_pass_gives_the_bits_of_jax(dtype, shape):
+    draw = lambda key: jax.random.bits(key, shape, dtype)
+    with jax.enable_x64(True), jax.threefry_partitionable(True):
+        ours, theirs = prng.threefry_key(2**32 - 3), jax.random.key(2**32 - 3, impl="threefry2x32")
+        np.testing.assert_array_equal(draw(ours), draw(theirs))
+        folded = lambda key: jax.vmap(lambda k: draw(jax.random.fold_in(key, k)))(jnp.arange(4))
+        np.testing.assert_array_equal(folded(ours), folded(theirs))
+        np.testing.assert_array_equal(
+            draw(jax.random.split(ours, 3)[1]), draw(jax.random.split(theirs, 3)[1])
+        )
+
+
+def test_a_key_counts_as_far_as_a_word():
+    with pytest.raises(ValueError, match="4,294,967,296 numbers"):
+        jax.jit(lambda: jax.random.bits(prng.threefry_key(0), (2**16 + 1, 2**16))).lower()

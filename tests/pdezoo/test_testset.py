@@ -112,6 +112,35 @@ def test_coefficients_come_of_the_instance_seed_alone(pde) -> None:
     np.testing.assert_array_equal(found, want)
 
 
+def test_errors_and_exact_values_come_of_one_pass(
+    pde, test, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The points are drawn once for both, whatever is cut into chunks; and once more where the values are known."""
+    predict = lambda p: jnp.sum(p.x, axis=1)
+    test.exact  # noqa: B018
+    monkeypatch.setattr(testset, "_ELEMENTS", 100 * DIM)
+    fresh, drawn, draw = TestSet(pde, SIZE, cache=tmp_path), [], TestSet._drawn
+    monkeypatch.setattr(TestSet, "_drawn", lambda self, *where: drawn.append(where) or draw(self, *where))
+    found = fresh.errors(predict)
+    assert found == pytest.approx(test.errors(predict), rel=1e-6)
+    np.testing.assert_allclose(fresh.exact, test.exact, rtol=1e-11, atol=1e-15)
+    ends = [(8, 0), (8, SIZE - 8)]  # of which the cache knows to whom its values belong
+    assert [where for where in drawn if where not in ends] == [(100, k) for k in range(0, SIZE, 100)] + [
+        (SIZE, 0)
+    ]
+    drawn.clear()
+    assert TestSet(pde, SIZE, cache=tmp_path).errors(predict) == found
+    assert [where for where in drawn if where not in ends] == [(100, k) for k in range(0, SIZE, 100)]
+
+
+def test_the_points_are_those_of_jax_s_generator(pde, test) -> None:
+    (_, points), *_ = test.chunks()
+    key = jax.random.key(int(pde.fingerprint[:8], 16), impl="threefry2x32")
+    with jax.threefry_partitionable(True):
+        third = pde.domain.sample(jax.random.fold_in(key, 2), 1)
+    np.testing.assert_allclose(points.x[2], third.x[0], rtol=1e-6)
+
+
 def test_a_set_needs_points(pde) -> None:
     with pytest.raises(ValueError, match="size of a test set is a whole number of at least 1"):
         TestSet(pde, 0)
@@ -239,6 +268,6 @@ def test_a_null_predictor_corrected_under_its_name_is_not_read_from_the_cache(tm
 def test_values_in_a_cache_belong_to_the_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pde = pdezoo.make("poisson/two-body", dim=4)
     mine = TestSet(pde, 50, cache=tmp_path).exact
-    monkeypatch.setattr(testset, "_GENERATOR", "rbg")
+    monkeypatch.setattr(testset, "threefry_key", lambda seed: jax.random.key(seed, impl="rbg"))
     other = TestSet(pde, 50, cache=tmp_path).exact
     assert not np.array_equal(mine, other)

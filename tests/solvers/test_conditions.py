@@ -97,6 +97,13 @@ def travelling(*conditions: Any) -> PDE:
     )
 
 
+@pytest.mark.parametrize("time", [-0.1, 1.5, 10])
+def test_a_condition_is_asked_for_at_a_time_that_the_domain_has(time: float) -> None:
+    with pytest.raises(ValueError, match=r"from 0 to the domain's horizon, 1\.0, got"):
+        travelling(Condition(time, None, 1.0))
+    assert travelling(Condition(1.0, None, 1.0), Condition(0, None, 1.0)).conditions[0].time == 1
+
+
 def loss_of(pde: PDE, value: Any, batch: int = 16) -> float:
     """The terms of the conditions at u* + `value`, in double precision."""
     problem, exact = pde.lower(), replace(pde, conditions=(dirichlet(),)).lower().targets

@@ -19,7 +19,13 @@ import solvers
 from pdezoo import TestSet
 
 PDE = pdezoo.make("poisson/two-body", dim=4)
-OTHER = pdezoo.make("poisson/two-body", dim=5)
+OTHERS = [
+    pdezoo.make("poisson/two-body", dim=5),
+    pdezoo.make("poisson/two-body", dim=4, seed=1),
+    pdezoo.make("sine-gordon/two-body", dim=4),
+    pdezoo.make("hjb-lqg/log", dim=4),
+]
+"""Problems with another solution: of another dimension, instance, equation, in time."""
 SOLVER = solvers.make("stde", width=8, depth=2, samples=2)
 RIGHT: dict[str, st.SearchStrategy] = {
     "steps": st.one_of(st.integers(0, 2), st.builds(np.int32, st.integers(0, 2))),
@@ -39,7 +45,13 @@ WRONG: dict[str, Any] = {
     "seed": st.one_of(st.floats(), st.integers(max_value=-1), st.integers(min_value=2**32), st.none()),
     "evaluations": st.one_of(st.floats(), st.integers(max_value=0), st.none()),
     "seconds": st.one_of(st.floats(max_value=-1e-9), st.just(float("nan")), st.text(), st.booleans()),
-    "test": st.one_of(st.integers(), st.text(), st.just(PDE), st.just(TestSet), st.just(TestSet(OTHER, 2))),
+    "test": st.one_of(
+        st.integers(),
+        st.text(),
+        st.just(PDE),
+        st.just(TestSet),
+        st.sampled_from([TestSet(p, 2) for p in OTHERS]),
+    ),
     "progress": st.one_of(st.integers(), st.text().filter(lambda s: s != "auto"), st.just(np.ones(2))),
     "pde": st.one_of(st.integers(), st.text(), st.none(), st.just(type(PDE)), st.just(PDE.operator)),
 }
@@ -54,6 +66,30 @@ def test_what_cannot_be_meant_is_refused_by_its_name(data: st.DataObject) -> Non
     arguments |= {"pde": PDE, "progress": None, wrong: data.draw(WRONG[wrong])}
     with pytest.raises(ValueError, match="a PDE" if wrong == "pde" else wrong):
         SOLVER.fit(**arguments)
+
+
+@pytest.mark.parametrize("name", ["stde", "null-affine", "green-monte-carlo"])
+@pytest.mark.parametrize("other", OTHERS, ids=lambda p: f"{p.name} {p.dim} {p.seed}")
+def test_a_test_set_of_another_solution_is_refused(name: str, other: pdezoo.PDE) -> None:
+    with pytest.raises(ValueError, match=r"test is a TestSet of poisson/two-body at d = 4, instance 0"):
+        solvers.make(name).fit(PDE, steps=1, test=TestSet(other, 2), progress=None)
+
+
+def test_the_same_problem_made_again_is_the_same() -> None:
+    again = TestSet(pdezoo.make("poisson/two-body", dim=4), 2)
+    assert (
+        solvers.make("null-zero").fit(PDE, test=again).errors
+        == solvers.make("null-zero").fit(PDE, test=TestSet(PDE, 2)).errors
+    )
+
+
+def test_a_null_predictor_takes_what_any_solver_takes_and_nothing_else() -> None:
+    null = solvers.make("null-zero")
+    for wrong in ({"steps": -1}, {"batch": 0}, {"seconds": -1.0}, {"seed": 0.5}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            null.fit(PDE, test=TestSet(PDE, 2), **wrong)
+    with pytest.raises(TypeError, match="bacth"):
+        null.fit(PDE, bacth=10)
 
 
 @pytest.mark.fuzz

@@ -1,0 +1,94 @@
+"""Tracks: named, versioned sets of cells that are measured and published together.
+
+A track is a TOML file `benchmarks/tracks/NAME-VERSION.toml`: a `title`, a text `about` it, the metric that is `ranked`, and
+`parts`, each a matrix as `pdezoo sweep` takes it. A record belongs to a track by its cell, whoever measured it and by
+whatever command. What was published is never changed: another set of cells is another version, and both stay readable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from benchmarks.planning.matrix import MAX_MATRIX_BYTES, Matrix, Request, expand, unique
+from benchmarks.planning.subjects import broken, families, names
+from benchmarks.records.checkout import ROOT
+from benchmarks.records.errors import UserError
+from benchmarks.records.metrics import METRICS
+from benchmarks.records.text import clip
+
+FOLDER = ROOT / "benchmarks" / "tracks"
+_NAME = re.compile(r"[a-z]+(-[a-z]+)*-[1-9][0-9]*")
+
+
+class Track(BaseModel):
+    """The content of a track's file, and its name, which ends with its version."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: Annotated[str, Field(min_length=1, max_length=120)]
+    about: Annotated[str, Field(min_length=1, max_length=2_000)]
+    ranked: str = "relative_l2"
+    parts: Annotated[list[Matrix], Field(min_length=1, max_length=100)]
+
+    @field_validator("name")
+    @classmethod
+    def _versioned(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError("a track is called by words and a version, such as papers-1")
+        return name
+
+    @field_validator("ranked")
+    @classmethod
+    def _known(cls, metric: str) -> str:
+        if metric not in METRICS:
+            raise ValueError(f"a metric is one of {', '.join(METRICS)}")
+        return metric
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads a file. Raises UserError if it cannot be read or is no track."""
+        try:
+            content = path.read_bytes()[: MAX_MATRIX_BYTES + 1]
+            if len(content) > MAX_MATRIX_BYTES:
+                raise ValueError(f"it has more than {MAX_MATRIX_BYTES:,} bytes")
+            return cls.model_validate({"name": path.stem} | tomllib.loads(content.decode("utf-8-sig")))
+        except OSError as error:
+            raise UserError(f"the track {path} cannot be read ({error.strerror or error})") from None
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            key = ".".join(clip(str(part), 40) for part in first["loc"])
+            raise UserError(f"{path.name}: {key}: {first['msg']}; docs/tracks.md shows a track") from None
+        except ValueError as error:  # not UTF-8, not TOML, too long
+            raise UserError(f"{path.name} is no track: {clip(str(error), 200)}") from None
+
+    def requests(self) -> list[Request]:
+        """Returns the cells of all parts, each once. Raises UserError for an unknown name and a bad number."""
+        about = (*names(), families(), *broken())
+        return unique(request for part in self.parts for request in expand(part, *about))
+
+    def digest(self) -> str:
+        """Returns the SHA-256 of the set of cells as they are asked for, by names: what a published track keeps for good."""
+        cells = sorted(repr(request) for request in self.requests())
+        return hashlib.sha256("\n".join(cells).encode()).hexdigest()
+
+
+def known() -> list[str]:
+    """Returns the names of the tracks that come with the suite, each version on its own."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def track(name: str) -> Track:
+    """Returns the track of that name; a name without a version stands for the newest one. Raises UserError if there is none."""
+    versions = [n for n in known() if name in (n, n.rpartition("-")[0])]
+    if not versions:
+        raise UserError(
+            f"a track is one of {', '.join(known())}, got {clip(name, 60)!r}; `pdezoo track list` tells what they are"
+        )
+    return Track.read(FOLDER / f"{max(versions, key=lambda n: int(n.rpartition('-')[2]))}.toml")

@@ -1,0 +1,182 @@
+"""Tracks: what a file may say, what is pinned for good, and which records belong to one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from test_cli import call
+
+from benchmarks.commands import track as command
+from benchmarks.planning import tracks
+from benchmarks.planning.resolve import resolve
+from benchmarks.planning.subjects import subjects
+from benchmarks.planning.tracks import Track, known, track
+from benchmarks.records.errors import UserError
+from benchmarks.records.record import Record, Status
+from benchmarks.records.store import Store
+
+PUBLISHED = {
+    "papers-1": "bcbcdf56ccc082362dfee3ca10c25b72db20335925b2580059ab3c09062dd03a",
+    "quick-1": "12e2a1a7fa1b52e8c71c393b07bc2c4a9920206a2f580282b4aeb832cb857bd9",
+    "speed-1": "19e4c80083e74e36a6f1c497585dce2e1bd810df8636524d5c3d4199f712bfa8",
+    "zoo-1": "8eab2d90d2f03341f0ce89919e205616841fc37d2ad6fde343dd974bff37b8f3",
+}
+"""The cells of a published track are never changed: another set is another version, in another file."""
+
+SMALL = """
+title = "A small one"
+about = "Two cells."
+[[parts]]
+protocol = {base = "quick", steps = 2, test_size = 10}
+pdes = ["poisson/two-body"]
+dims = [4]
+solvers = ["null-zero", "null-affine"]
+"""
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A folder of tracks in the place of the suite's."""
+    monkeypatch.setattr(tracks, "FOLDER", tmp_path / "tracks")
+    tracks.FOLDER.mkdir()
+    (tracks.FOLDER / "small-1.toml").write_text(SMALL)
+    return track("small-1")
+
+
+@pytest.fixture
+def records(small, make_record):
+    """A record of each cell of the small track, the second a failure, and one that belongs to none."""
+    jobs = resolve(small.requests(), subjects())
+    made = [
+        make_record(error=error, minutes=k).model_copy(update={"cell": job.cell})
+        for k, (job, error) in enumerate(zip(jobs, (0.1, None), strict=True))
+    ]
+    return [*made, make_record(minutes=9)]
+
+
+def test_a_published_track_is_never_changed():
+    assert {name: track(name).digest() for name in known()} == PUBLISHED
+
+
+@pytest.mark.parametrize("name", known())
+def test_the_cells_of_a_track_are_of_the_registry(name):
+    chosen = track(name)
+    asked = chosen.requests()
+    assert asked
+    assert len({repr(request) for request in asked}) == len(asked)
+    assert all(len(line) > 10 for line in (chosen.title, chosen.about))
+
+
+def test_a_digest_knows_the_cells_and_not_their_order(small):
+    other = SMALL.replace('"null-zero", "null-affine"', '"null-affine", "null-zero"')
+    (tracks.FOLDER / "small-2.toml").write_text(other)
+    (tracks.FOLDER / "small-10.toml").write_text(other.replace("dims = [4]", "dims = [5]"))
+    assert track("small-2").digest() == small.digest()
+    assert track("small-10").digest() != small.digest()
+    assert track("small").name == "small-10"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (SMALL.replace("title", "titel"), "title: Field required"),
+        (SMALL + "dim = 3", "dim: Extra inputs"),
+        (SMALL.replace("title", 'ranked = "speed"\ntitle'), "a metric is one of"),
+        (SMALL.replace("[[parts]]", "[parts]"), "parts"),
+        ("title = ", "no track"),
+        ("\xff", "no track"),
+    ],
+)
+def test_a_file_that_is_no_track_is_refused_in_one_line(tmp_path, content, words):
+    path = tmp_path / "wrong-1.toml"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(UserError, match=words) as caught:
+        Track.read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_has_a_version(tmp_path):
+    for name in ("small", "small-0", "Small-1", "small-1.2"):
+        path = tmp_path / f"{name}.toml"
+        path.write_text(SMALL)
+        with pytest.raises(UserError, match="words and a version"):
+            Track.read(path)
+    with pytest.raises(UserError, match="cannot be read"):
+        Track.read(tmp_path / "missing-1.toml")
+
+
+def test_an_unknown_track_is_told_in_words():
+    code, _, err = call("track", "status", "zoo-99")
+    assert (code, "Traceback" in err) == (2, False)
+    assert "zoo-1" in err
+
+
+def test_a_record_belongs_to_a_track_by_its_cell(small, records):
+    _, found = command.members(small, records)
+    assert {record.digest for record in found} == {record.digest for record in records[:2]}
+
+
+def test_status_counts_what_is_measured_failed_and_owed(small, records, tmp_path):
+    store = Store.writing(tmp_path / "store")
+    told = lambda: json.loads(call("track", "status", "small-1", "--json", store=store.root)[1])
+    nothing = told()
+    assert (nothing["cells"], nothing["measured"], nothing["owed"], nothing["result_set"]) == (2, 0, 2, None)
+    store.add(records[0])
+    store.add(records[2])
+    one = told()
+    assert (one["measured"], one["failed"], one["owed"]) == (1, 0, 1)
+    store.add(records[1])
+    both = told()
+    assert (both["measured"], both["failed"], both["owed"], both["seconds_left"]) == (2, 1, 0, 0.0)
+    assert both["result_set"] != one["result_set"]
+    code, out, _ = call("track", "status", "small-1", store=store.root)
+    assert code == 0
+    assert "2 of 2 cells measured, 0 owed" in out
+
+
+def test_the_leaderboard_of_a_track_has_its_records_alone(small, records, tmp_path):
+    store = Store.writing(tmp_path / "store")
+    for record in records:
+        store.add(record)
+    code, out, _ = call("leaderboard", "--track", "small-1", "--format", "md", store=store.root)
+    assert code == 0
+    assert "poisson/two-body" in out
+    assert records[2].cell.problem.name not in out
+    code, _, err = call("leaderboard", "--track", "small-1", "--pde", "kdv/*", store=store.root)
+    assert (code, "in the track small-1" in err) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_track_is_measured_and_not_twice(small, tmp_path):
+    root = tmp_path / "store"
+    assert call("track", "run", "small-1", store=root)[0] == 0
+    kept = Store.reading(root).read().records
+    assert {record.status for record in kept.values()} == {Status.OK}
+    assert all(isinstance(record, Record) for record in kept.values())
+    code, _, err = call("track", "run", "small-1", store=root)
+    assert (code, "2 cell(s) have a record already" in err) == (0, True)
+    assert Store.reading(root).read().records == kept
+    assert call("track", "run", "small-1", "--dry-run", store=root)[0] == 0
+
+
+def test_the_tracks_are_listed():
+    code, out, _ = call("track", "list", "--json")
+    assert code == 0
+    assert {row["name"] for row in json.loads(out)} == set(known())
+
+
+def test_a_track_is_cited_with_its_records_and_its_papers(small, records, tmp_path):
+    store = Store.writing(tmp_path / "store")
+    for record in records:
+        store.add(record)
+    code, out, _ = call("cite", "small-1", "--json", store=store.root)
+    cited = json.loads(out)
+    assert (code, cited["records"]) == (0, 2)
+    assert (
+        cited["result_set"]
+        == json.loads(call("track", "status", "small-1", "--json", store=store.root)[1])["result_set"]
+    )
+    assert "Track small-1" in cited["bibtex"][0]
+    assert cited["result_set"] in cited["bibtex"][0]
+    assert json.loads(call("cite", "small", "--json", store=store.root)[1]) == cited
