@@ -79,7 +79,9 @@ def declared_unbiased() -> list[Any]:
     made = {name: solvers.make(name) for name in reversed(solvers.names())}
     rows = {s.estimator: name for name, s in made.items() if isinstance(s, NeuralSolver)}
     names = [name for estimator, name in rows.items() if estimator.unbiased]
-    return [pytest.param(name, marks=[pytest.mark.slow] if name in COMPARED else []) for name in names]
+    compared = {made[name].estimator for name in COMPARED}
+    marks = lambda name: [pytest.mark.slow] if made[name].estimator in compared else []
+    return [pytest.param(name, marks=marks(name)) for name in names]
 
 
 @pytest.mark.parametrize("name", declared_unbiased())
