@@ -168,3 +168,30 @@ def test_hutchinson_says_why_it_cannot(name: str) -> None:
     assert "u_xxx" in reason or "u_xy" in reason or "u_xx" in reason
     assert "Derivative" not in reason
     assert solvers.make("stde").unsupported(pdezoo.make(name)) is None
+
+
+def exact_at(name: str, x: list[float], t: float) -> np.ndarray:
+    pde = pdezoo.make(name)
+    points = Points(np.asarray(x)[:, None], np.full(len(x), t))
+    return in_float64(lambda p: lower((pde.exact,), 1)(p)[0], points)
+
+
+def test_two_shocks_meet_and_go_on_as_one() -> None:
+    """Levels 1, −0.2 and −1 at first, with the middle one around 0; at the end 1 and −1, with one shock at 0."""
+    before = exact_at("burgers/merging-shocks", [-3.0, 0.0, 3.0], 0.0)
+    np.testing.assert_allclose(before, [1.0, -0.2, -1.0], atol=0.1)
+    after = exact_at("burgers/merging-shocks", [-3.0, 0.0, 3.0], 2.0)
+    np.testing.assert_allclose(after, [1.0, 0.0, -1.0], atol=0.1)
+    assert exact_at("burgers/shock", [0.3 * 1.5], 1.5)[0] == pytest.approx((1.2 - 0.6) / 2, abs=1e-9)
+
+
+def test_the_front_of_kuramoto_and_tsuzuki_moves_with_its_speed() -> None:
+    """u(x, t) = u(x − c t, 0) with c = 1, between c ∓ (30/19) √(11/19)."""
+    x = np.linspace(-9, 8, 40)
+    np.testing.assert_allclose(
+        exact_at("kuramoto-sivashinsky", list(x + 1.5), 1.5),
+        exact_at("kuramoto-sivashinsky", list(x), 0.0),
+        atol=1e-12,
+    )
+    ends = exact_at("kuramoto-sivashinsky", [-60.0, 60.0], 0.0)
+    np.testing.assert_allclose(ends, 1 + np.array([-1, 1]) * 30 / 19 * np.sqrt(11 / 19), rtol=1e-9)

@@ -172,3 +172,10 @@ def test_burgers_type_at_the_origin_is_a_half():
     """The sigmoid of s = t + Σ x_i/√2 is 1/2 at the origin, as E, Han and Jentzen 2017 say at every dimension."""
     for dim in (20, 50):
         assert pdezoo.TestSet(pdezoo.make("burgers-type", dim=dim), 2).probed == 0.5
+
+
+def test_the_quadratic_gradient_has_the_published_value():
+    """sin 1 at the origin, at every dimension."""
+    for dim in (10, 100):
+        probed = pdezoo.TestSet(pdezoo.make("quadratic-gradient", dim=dim), 2).probed
+        assert probed == pytest.approx(np.sin(1.0), rel=1e-12)
