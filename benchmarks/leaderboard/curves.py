@@ -61,7 +61,8 @@ def curves(records: Iterable[Record], problems: Sequence[str], solvers: Sequence
     alone = _rates_alone(newest)
     for record in newest:
         cell = record.cell
-        if record.status is Status.OK and cell.problem.name in problems and cell.solver.row in solvers:
+        asked = cell.problem.name in problems and cell.solver.row in solvers
+        if record.status is Status.OK and asked and not record.is_tuning:
             settings = str(cell.solver.hyperparameters), cell.protocol.fingerprint
             found[cell.problem.name, cell.solver.row, cell.problem.dim][settings].append(record)
     order = sorted(found, key=lambda key: (problems.index(key[0]), solvers.index(key[1]), key[2]))

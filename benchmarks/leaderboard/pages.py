@@ -12,10 +12,10 @@
     | solver | … |
     <!-- end of records -->
 
-The comment is TOML. `problem`, `dim`, `solver`, `steps`, `seconds`, `batch`, `test_size`, and the name of any hyperparameter choose
-records: a value or a list of them, texts with globs; `seconds = false` are those without a budget of time. `rows` are the keys that
-name a row, `columns` one whose values become columns, `show` metrics. `order` sorts rows by a metric; without it they stand as the
-solvers are listed in `solver`.
+The comment is TOML. `problem`, `dim`, `solver`, `steps`, `seconds`, `batch`, `test_size`, and the name of any hyperparameter
+choose records: a value or a list of them, texts with globs; `seconds = false` are those without a budget of time. Those of
+tuning instances are shown where `instance` names them. `rows` are the keys that name a row, `columns` one whose values become
+columns, `show` metrics. `order` sorts rows by a metric; without it they stand as the solvers are listed in `solver`.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ def _spec(text: str) -> _Spec:
 
 def _table(spec: _Spec, records: list[Record]) -> list[str]:
     """Returns the lines of a Markdown table, and of the remarks below it. Raises UserError where no record is chosen."""
-    chosen = [r for r in records if all(_allowed(_value(r, k), v) for k, v in spec.wanted.items())]
+    reported = records if "instance" in spec.wanted else [r for r in records if not r.is_tuning]
+    chosen = [r for r in reported if all(_allowed(_value(r, k), v) for k, v in spec.wanted.items())]
     if not chosen:
         raise UserError("no record is chosen")
     cells: dict[tuple[Any, ...], dict[Any, list[Record]]] = defaultdict(lambda: defaultdict(list))

@@ -232,8 +232,8 @@ class Leaderboard:
 
 
 def leaderboard(records: Iterable[Record]) -> Leaderboard:
-    """Makes a leaderboard of the newest record of every cell on every machine."""
-    used = _newest(records)
+    """Makes a leaderboard of the newest record of every cell on every machine, without those of tuning instances."""
+    used = _newest(record for record in records if not record.is_tuning)
     comparable: dict[tuple, list[Record]] = defaultdict(list)
     for record in used:
         comparable[_comparable(record)].append(record)

@@ -40,6 +40,10 @@ QUIET = 1 / 6
 """Cores that others may keep busy beside a measurement of speed; watching the child itself takes a twentieth of one."""
 
 
+FIRST_TUNING_INSTANCE = 100
+"""Instances of problems from this one on are for choosing hyperparameters: they are recorded, and neither ranked nor reported."""
+
+
 OLD_BASELINES = frozenset({"zero", "source-leak", "mean-field", "mean-cost", "terminal", "persistence"})
 """The null predictors that use no solution, for records of the time before problems declared which do.
 
@@ -234,6 +238,11 @@ class Record(GrowingData):
     def is_oracle(self) -> bool:
         """Whether the solver uses the exact solution: it declares so, or is a null predictor that is no baseline."""
         return self.sees_solution or (self.null is not None and not self.is_baseline(self.null))
+
+    @property
+    def is_tuning(self) -> bool:
+        """Whether the cell is of an instance on which hyperparameters are chosen."""
+        return self.cell.problem.seed >= FIRST_TUNING_INSTANCE
 
     @property
     def null(self) -> str | None:

@@ -78,6 +78,12 @@ def test_a_failed_seed_counts_and_an_early_end_is_marked(measured):
     assert made[3].startswith("† stopped by a budget of time")
 
 
+def test_tuning_instances_are_shown_where_they_are_named(make_record):
+    records = [make_record("a", 0.1), make_record("a", 0.2, seed=100, instance=100)]
+    assert table("dim = 3", records)[2] == "| `a` | 0.1 |"
+    assert table("instance = [100]", records)[2] == "| `a` | 0.2 |"
+
+
 def test_settings_are_not_mixed(measured):
     records = [measured(rank=r, error=0.1 * r) for r in (1, 2)]
     with pytest.raises(UserError, match=r"line 3: .*different settings"):

@@ -43,6 +43,13 @@ def test_a_baseline_is_ranked_like_any_solver_and_an_oracle_never(make_replicate
     assert rows["null-zero"].note == "baseline; no better than the best constant: unranked"
 
 
+def test_what_was_measured_to_choose_hyperparameters_is_never_ranked(make_record):
+    reported = [make_record("a", 0.1, seed=k, instance=k) for k in range(3)]
+    tuning = [make_record("a", 0.01, seed=k, instance=k) for k in (100, 101, 102)]
+    assert leaderboard([*reported, *tuning]) == leaderboard(reported)
+    assert leaderboard(tuning).groups == ()
+
+
 def test_one_replicate_that_was_cut_short_disqualifies_the_row(make_replicates):
     """Two ended annealed and one before its schedule did: their median is that of no one training."""
     whole = make_replicates("a", 0.05, 0.05, 0.05)
