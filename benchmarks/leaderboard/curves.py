@@ -14,13 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.leaderboard.figure import COLOURS, MARKERS, style
+from benchmarks.leaderboard.figure import COLOURS, MARKERS, inline, style
 from benchmarks.records.metrics import METRICS
 from benchmarks.records.record import Record, Status
 from benchmarks.records.store import latest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -110,18 +111,31 @@ def png(found: Sequence[Curve], slope: bool, seconds: bool = False) -> bytes:
     With `seconds` it draws against the time of the training. Raises ValueError where the speed of a curve is not known.
     """
     import matplotlib as mpl
+
+    buffer = io.BytesIO()
+    with mpl.rc_context(style("black", "#999999")):
+        _figure(found, slope, seconds).savefig(buffer, format="png", dpi=130, facecolor="white")
+    return buffer.getvalue()
+
+
+def svg(found: Sequence[Curve], label: str, seconds: bool = False) -> str:
+    """Returns the same panels as an inline SVG, which takes its colours from the page; `label` says what it shows.
+
+    Raises ValueError where `seconds` are asked for and the speed of a curve is not known.
+    """
+    return inline(lambda ink, faint: _figure(found, slope=False, seconds=seconds), label)
+
+
+def _figure(found: Sequence[Curve], slope: bool, seconds: bool) -> Figure:
     from matplotlib.figure import Figure
 
     problems = list(dict.fromkeys(curve.problem for curve in found))
-    buffer = io.BytesIO()
-    with mpl.rc_context(style("black", "#999999")):
-        figure = Figure(figsize=(4.8 * len(problems), 4.0), layout="constrained")
-        for axis, problem in zip(figure.subplots(1, len(problems), squeeze=False)[0], problems, strict=True):
-            members = [curve for curve in found if curve.problem == problem]
-            _draw(axis, problem, [(curve, curve.along(seconds)) for curve in members], slope)
-            axis.set_xlabel("seconds of training" if seconds else "steps")
-        figure.savefig(buffer, format="png", dpi=130, facecolor="white")
-    return buffer.getvalue()
+    figure = Figure(figsize=(4.8 * len(problems), 4.0), layout="constrained")
+    for axis, problem in zip(figure.subplots(1, len(problems), squeeze=False)[0], problems, strict=True):
+        members = [curve for curve in found if curve.problem == problem]
+        _draw(axis, problem, [(curve, curve.along(seconds)) for curve in members], slope)
+        axis.set_xlabel("seconds of training" if seconds else "steps")
+    return figure
 
 
 def _draw(axis: Axes, problem: str, found: Sequence[tuple[Curve, tuple[float, ...]]], slope: bool) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.leaderboard.ranking import Group, Kind
@@ -73,16 +74,25 @@ def scaling(
         return figure
 
 
-def svg(groups: Sequence[Group], names: Sequence[str]) -> str:
-    """Returns the panels of one problem as an inline SVG, which takes its colours from the page."""
+def svg(groups: Sequence[Group], names: Sequence[str], label: str = "") -> str:
+    """Returns the panels of one problem as an inline SVG, which takes its colours from the page; `label` says what it shows."""
+    return inline(lambda ink, faint: scaling([groups], names, ink, faint), label)
+
+
+def inline(draw: Callable[[str, str], Figure], label: str = "") -> str:
+    """Returns a figure as an inline SVG that takes its colours from the page: the text's, and `--faint` for what is beside it.
+
+    `draw` makes the figure, with text in its first argument and grids in its second. `label` is what a screen reader says.
+    """
     import matplotlib as mpl
 
     buffer = io.StringIO()
     with mpl.rc_context(style(_INK, _FAINT)):
-        figure = scaling([groups], names, _INK, _FAINT)
+        figure = draw(_INK, _FAINT)
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :].replace(_INK, "currentColor").replace(_FAINT, "var(--faint)")
+    text = text[text.index("<svg") :].replace(_INK, "currentColor").replace(_FAINT, "var(--faint)")
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1) if label else text
 
 
 def png(panels: Sequence[Sequence[Group]], names: Sequence[str]) -> bytes:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from benchmarks.leaderboard import figure
+from benchmarks.leaderboard.markup import Html, tag
+from benchmarks.leaderboard.overview import row_class
 from benchmarks.leaderboard.published import Comparison
-from benchmarks.leaderboard.ranking import Group, Kind, Leaderboard, Row
+from benchmarks.leaderboard.ranking import Group, Leaderboard, Row
 from benchmarks.leaderboard.tables import (
     BESIDE,
     COLUMNS,
@@ -57,30 +59,19 @@ code { overflow-wrap: anywhere; }
 """
 
 
-class _Html(str):
-    """Text that is HTML already, and is not escaped again."""
-
-
-def _tag(name: str, *children: str, **attributes: str) -> _Html:
-    """Returns an element. Children that are not HTML already are escaped, and so are attributes; empty attributes are left out."""
-    inside = "".join(child if isinstance(child, _Html) else escape(child) for child in children)
-    outside = "".join(f' {key.rstrip("_")}="{escape(value)}"' for key, value in attributes.items() if value)
-    return _Html(f"<{name}{outside}>{inside}</{name}>")
-
-
 def html(board: Leaderboard, cells: Sequence[Comparison] = ()) -> str:
     """Returns the page of a leaderboard, with the papers' numbers beside ours in `cells`, if any."""
     sets = figure.comparable(board.groups)
     names = figure.series_names(board.groups)
     body = [
-        _tag("h1", "pdezoo leaderboard"),
-        _tag("p", EXPLANATION),
-        _tag("h2", "At a glance"),
+        tag("h1", "pdezoo leaderboard"),
+        tag("p", EXPLANATION),
+        tag("h2", "At a glance"),
         _glance(sets),
         *(_section(index, groups, names) for index, groups in enumerate(sets)),
     ]
     if cells:
-        body += [_tag("h2", "Beside the papers"), _tag("p", BESIDE), _beside(cells)]
+        body += [tag("h2", "Beside the papers"), tag("p", BESIDE), _beside(cells)]
     return _document("pdezoo leaderboard", [*body, _footer(board)])
 
 
@@ -94,7 +85,7 @@ def _document(heading: str, body: Iterable[str]) -> str:
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{lines}\n</body></html>\n'
 
 
-def _glance(sets: Sequence[Sequence[Group]]) -> _Html:
+def _glance(sets: Sequence[Sequence[Group]]) -> Html:
     heads = [
         "problem",
         "d",
@@ -105,10 +96,10 @@ def _glance(sets: Sequence[Sequence[Group]]) -> _Html:
         "machine, protocol",
     ]
     rows = [_glance_row(index, group) for index, groups in enumerate(sets) for group in groups]
-    return _table([_tag("th", head, class_="text") for head in heads], rows)
+    return _table([tag("th", head, class_="text") for head in heads], rows)
 
 
-def _glance_row(index: int, group: Group) -> _Html:
+def _glance_row(index: int, group: Group) -> Html:
     best = group.best
     ranked = [row for row in group.rows if row.rank is not None and row.median("steps_per_second")]
     alone = [row for row in ranked if not row.in_competition]
@@ -118,17 +109,17 @@ def _glance_row(index: int, group: Group) -> _Html:
         f"{fastest.label}, {rate.text(fastest.median('steps_per_second'))} {rate.head}" if fastest else "–"
     )
     nulls = " / ".join(number(group.nulls[n]) if n in group.nulls else "–" for n in ("constant", "affine"))
-    link = _tag("a", group.problem, href=f"#set-{index}")
+    link = tag("a", group.problem, href=f"#set-{index}")
     texts = [
-        _tag("td", link, *_flags(group), class_="text name"),
-        _tag("td", f"{group.dim:,}"),
-        _tag("td", number(best.error) if best else "no row is ranked"),
-        _tag("td", _winners(group), class_="text"),
-        _tag("td", nulls),
-        _tag("td", speed, class_="text"),
-        _tag("td", f"{group.machine}, {group.protocol.name}", class_="text"),
+        tag("td", link, *_flags(group), class_="text name"),
+        tag("td", f"{group.dim:,}"),
+        tag("td", number(best.error) if best else "no row is ranked"),
+        tag("td", _winners(group), class_="text"),
+        tag("td", nulls),
+        tag("td", speed, class_="text"),
+        tag("td", f"{group.machine}, {group.protocol.name}", class_="text"),
     ]
-    return _tag("tr", *texts)
+    return tag("tr", *texts)
 
 
 def _winners(group: Group) -> str:
@@ -138,29 +129,27 @@ def _winners(group: Group) -> str:
 
 
 def _flags(group: Group) -> list[str]:
-    return (
-        [_Html(" "), _tag("span", "degenerate", class_="flag", title=DEGENERATE)] if group.degenerate else []
-    )
+    return [Html(" "), tag("span", "degenerate", class_="flag", title=DEGENERATE)] if group.degenerate else []
 
 
-def _section(index: int, groups: Sequence[Group], names: Sequence[str]) -> _Html:
+def _section(index: int, groups: Sequence[Group], names: Sequence[str]) -> Html:
     first = groups[0]
     words = f"{first.machine} · {described(first.protocol)}"
-    drawing = _tag("figure", _Html(figure.svg(groups, names)))
+    drawing = tag("figure", Html(figure.svg(groups, names)))
     tables = [part for group in groups for part in _group(group)]
     name = first.problem + figure.instances(first)
-    return _tag(
-        "section", _tag("h2", name), _tag("p", words, class_="caption"), drawing, *tables, id=f"set-{index}"
+    return tag(
+        "section", tag("h2", name), tag("p", words, class_="caption"), drawing, *tables, id=f"set-{index}"
     )
 
 
-def _group(group: Group) -> list[_Html]:
-    heads = [_tag("th", column.head, class_="" if column.is_number else "text") for column in COLUMNS]
+def _group(group: Group) -> list[Html]:
+    heads = [tag("th", column.head, class_="" if column.is_number else "text") for column in COLUMNS]
     identity = f"{fingerprints(group, 64)} · {_software(group.environments)}"
     return [
-        _tag("h3", title(group), *_flags(group)),
+        tag("h3", title(group), *_flags(group)),
         _table(heads, [_row(row) for row in group.rows]),
-        _tag("p", identity, class_="caption"),
+        tag("p", identity, class_="caption"),
     ]
 
 
@@ -177,43 +166,34 @@ def _software(environments: Sequence[Environment]) -> str:
     return "; ".join(sorted(seen))
 
 
-def _row(row: Row) -> _Html:
-    kind = (
-        "null"
-        if row.kind is Kind.ORACLE
-        else "failed"
-        if row.error is None
-        else "first"
-        if row.rank == 1
-        else ""
-    )
-    return _tag("tr", *(_cell(row, index) for index in range(len(COLUMNS))), class_=kind)
+def _row(row: Row) -> Html:
+    return tag("tr", *(_cell(row, index) for index in range(len(COLUMNS))), class_=row_class(row))
 
 
-def _cell(row: Row, index: int) -> _Html:
+def _cell(row: Row, index: int) -> Html:
     column = COLUMNS[index]
     text = column.text(row)
     if column.head == "solver":
-        return _tag("td", text, class_="text name", title=row.hyperparameters)
+        return tag("td", text, class_="text name", title=row.hyperparameters)
     if column.head == "note":
         tried = "" if row.status is Status.OK else row.status.message
-        return _tag("td", text, class_="text note", title=tried)
+        return tag("td", text, class_="text note", title=tried)
     if column.head == "skill" and row.skill is not None and 0 < row.skill <= 1:
-        return _tag("td", text, class_="skill", style=f"--part:{row.skill:.3f}")
-    return _tag("td", text)
+        return tag("td", text, class_="skill", style=f"--part:{row.skill:.3f}")
+    return tag("td", text)
 
 
-def _beside(cells: Sequence[Comparison]) -> _Html:
+def _beside(cells: Sequence[Comparison]) -> Html:
     texts = beside_cells(cells)
-    heads = [_tag("th", head, class_="text") for head in texts[0]]
-    return _table(heads, [_tag("tr", *(_tag("td", t, class_="text") for t in c.values())) for c in texts])
+    heads = [tag("th", head, class_="text") for head in texts[0]]
+    return _table(heads, [tag("tr", *(tag("td", t, class_="text") for t in c.values())) for c in texts])
 
 
-def _table(heads: Iterable[str], rows: Iterable[str]) -> _Html:
-    table = _tag("table", _tag("thead", _tag("tr", *heads)), _tag("tbody", *rows))
-    return _tag("div", table, class_="scroll", tabindex="0")
+def _table(heads: Iterable[str], rows: Iterable[str]) -> Html:
+    table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows))
+    return tag("div", table, class_="scroll", tabindex="0")
 
 
-def _footer(board: Leaderboard) -> _Html:
+def _footer(board: Leaderboard) -> Html:
     words = f"{board.records:,} records. Result set sha256:"
-    return _tag("footer", words, _tag("code", board.digest))
+    return tag("footer", words, tag("code", board.digest))

@@ -142,6 +142,11 @@ class Row:
         return self.median("skill")
 
     @property
+    def is_oracle(self) -> bool:
+        """Whether it uses the solution, so that it is a reference line and never ranked."""
+        return self.kind is Kind.ORACLE
+
+    @property
     def is_eligible(self) -> bool:
         """Whether the row can have a rank: enough replicates, none failed, no use of the solution, skill above 0."""
         return (

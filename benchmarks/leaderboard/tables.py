@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.leaderboard.figure import instances
@@ -13,7 +14,7 @@ from benchmarks.leaderboard.intervals import COVERAGE, MIN_REPLICATES
 from benchmarks.leaderboard.published import VALUE, Comparison
 from benchmarks.leaderboard.ranking import Group, Kind, Leaderboard, Reference, Row, Summary
 from benchmarks.records.canonical import readable
-from benchmarks.records.metrics import METRICS, Metric, finite
+from benchmarks.records.metrics import METRICS, finite
 from benchmarks.records.protocol import Protocol
 from benchmarks.records.units import number, percent
 from benchmarks.terminal.format import COLOURS
@@ -59,18 +60,13 @@ def _skill(row: Row) -> str:
     return text if low == high else f"{text} [{low}–{high}]"
 
 
-def _metric_text(name: str, metric: Metric) -> Callable[[Row], str]:
-    """Returns the function that writes a metric of a row: the median over seeds, with the range where the metric is `ranged`."""
-
-    def text(row: Row) -> str:
-        median = row.median(name)
-        summary = row.metrics.get(name)
-        star = "*" if metric.timed and row.in_competition and median is not None else ""
-        if median is None or summary is None or not metric.ranged or summary.low == summary.high:
-            return metric.text(median) + star
-        return f"{metric.text(median)} [{metric.text(summary.low)}–{metric.text(summary.high)}]{star}"
-
-    return text
+def text_of(row: Row, name: str) -> str:
+    """Writes a metric of a row: the median over seeds, with the range if the metric is `ranged`, and a star beside other work."""
+    metric, median, summary = METRICS[name], row.median(name), row.metrics.get(name)
+    star = "*" if metric.timed and row.in_competition and median is not None else ""
+    if median is None or summary is None or not metric.ranged or summary.low == summary.high:
+        return metric.text(median) + star
+    return f"{metric.text(median)} [{metric.text(summary.low)}–{metric.text(summary.high)}]{star}"
 
 
 def _columns() -> tuple[Column, ...]:
@@ -79,7 +75,7 @@ def _columns() -> tuple[Column, ...]:
     """
     metrics = {
         name: Column(
-            metric.head, _skill if name == "skill" else _metric_text(name, metric), narrow=metric.narrow
+            metric.head, _skill if name == "skill" else partial(text_of, name=name), narrow=metric.narrow
         )
         for name, metric in METRICS.items()
         if metric.head
@@ -236,19 +232,21 @@ def markdown(board: Leaderboard, cells: list[Comparison]) -> str:
     parts = ["# Leaderboard", EXPLANATION]
     for group in board.groups:
         rows = [{column.head: column.text(row) for column in COLUMNS} for row in group.rows]
-        parts += [f"## {_markdown_text(title(group))}", _markdown_text(caption(group)), _markdown_table(rows)]
+        parts += [f"## {markdown_text(title(group))}", markdown_text(caption(group)), markdown_table(rows)]
     if cells:
-        parts += ["## Beside the papers", BESIDE, _markdown_table(beside_cells(cells))]
+        parts += ["## Beside the papers", BESIDE, markdown_table(beside_cells(cells))]
     return "\n\n".join([*parts, _footer(board)]) + "\n"
 
 
-def _markdown_table(rows: list[dict[str, str]]) -> str:
+def markdown_table(rows: list[dict[str, str]]) -> str:
+    """Returns rows of text by heads as a table in GitHub's Markdown, escaped. All rows have the heads of the first."""
     heads = list(rows[0])
-    lines = [heads, ["---"] * len(heads), *([_markdown_text(text) for text in row.values()] for row in rows)]
+    lines = [heads, ["---"] * len(heads), *([markdown_text(text) for text in row.values()] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _markdown_text(text: str) -> str:
+def markdown_text(text: str) -> str:
+    """Returns text in one line, so that nothing of it is read as Markdown or HTML."""
     entities = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_|\[\]#])", r"\\\1", " ".join(entities.split()))
 
