@@ -290,6 +290,20 @@ def pages(
 
 
 @app.command()
+def site(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder to make; a site that is there is replaced.")
+    ] = Path("site"),
+    pde: Annotated[str, typer.Option(help="Only these problems: a name, a glob or a family.")] = "*",
+    store: StoreOption = RESULTS,
+) -> None:
+    """Make a site of all tables, problems, solvers, guides and names, which needs no network."""
+    from benchmarks.commands import site
+
+    raise typer.Exit(site.site(output, pde, store))
+
+
+@app.command()
 def curves(
     problems: Annotated[
         list[str], typer.Argument(help="Problems, such as poisson/sin-three-body: a panel each.")

@@ -9,11 +9,11 @@ from typing import Any
 from benchmarks.planning.subjects import catalogues, make, names, require_device, subjects
 from benchmarks.records.errors import UserError
 from benchmarks.records.fields import NAME_RULE, is_name
+from benchmarks.site.problems import at_its_usual
 from benchmarks.terminal.output import print_json
 from benchmarks.terminal.parsing import dimension, require_known
 
 _KINDS = ("all", "pdes", "solvers")
-_USUAL = 100  # the dimension of a problem that exists at every one, where none is asked for
 _AUDIT_POINTS = 2_000
 
 
@@ -63,7 +63,7 @@ def _problem(name: str, dim: str | None, latex: bool) -> dict[str, Any]:
     import pdezoo
 
     require_device()
-    pde = _at_its_usual(name) if dim is None else make(name, dimension(dim))
+    pde = at_its_usual(name) if dim is None else make(name, dimension(dim))
     audit = pdezoo.audit(pdezoo.TestSet(pde, _AUDIT_POINTS))
     return {
         "name": pde.name,
@@ -94,12 +94,3 @@ def _solver(name: str) -> dict[str, Any]:
     solver = subjects().make_solver(name)
     words = inspect.cleandoc(catalogues()[1][name].summary)
     return {"name": solver.name, "summary": words, "hyperparameters": solver.hyperparameters()}
-
-
-def _at_its_usual(name: str) -> Any:
-    """Returns the problem in its only dimension, or in dimension 100 if it exists in every one."""
-    lib = subjects()
-    try:
-        return lib.make_pde(name, dim=None)
-    except lib.bad_dimension:
-        return make(name, _USUAL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import unicodedata
 from importlib.resources import files
 
 from benchmarks.records.errors import UserError
@@ -14,10 +15,30 @@ _ROWS = re.compile(r"^  keywords = \{([^}]*)\},?$", re.MULTILINE)
 
 def titles(name: str) -> list[str]:
     """Returns the titles and years of the papers about a solver or a family of problems."""
-    papers = [
-        dict(re.findall(r"^  (title|year) = \{(.*)\},$", entry, re.MULTILINE)) for entry in entries({name})
-    ]
-    return [f"{re.sub('[{}]', '', paper['title'])} ({paper['year']})" for paper in papers]
+    return [f"{paper['title']} ({paper['year']})" for paper in map(_fields, entries({name}))]
+
+
+def citations(name: str) -> list[str]:
+    """Returns the papers about a solver or a family of problems, each in one line as a list of references has them."""
+    return [_in_words(paper) for paper in map(_fields, entries({name}))]
+
+
+def _in_words(paper: dict[str, str]) -> str:
+    where = paper.get("journal") or paper.get("booktitle", "")
+    eprint = f"arXiv:{paper['eprint']}" if "eprint" in paper else ""
+    dated = ", ".join(filter(None, (where, paper["year"])))
+    parts = (paper["author"].replace(" and ", "; "), paper["title"], dated, eprint)
+    return ". ".join(filter(None, parts)) + "."
+
+
+def _fields(entry: str) -> dict[str, str]:
+    """Returns the fields of a BibTeX entry as plain text."""
+    return {key: _plain(value) for key, value in re.findall(r"^  (\w+) = \{(.*)\},$", entry, re.MULTILINE)}
+
+
+def _plain(value: str) -> str:
+    acute = re.sub(r"\\'(\w)", lambda found: unicodedata.normalize("NFC", f"{found[1]}\u0301"), value)
+    return re.sub("[{}]", "", acute)
 
 
 def version() -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+_EMPTY = frozenset({"img", "meta", "link"})  # elements that have no end
+
 
 class Html(str):
     """Text that is HTML already, and is not escaped again."""
@@ -22,7 +24,7 @@ def tag(name: str, *children: str, **attributes: str) -> Html:
         for key, value in attributes.items()
         if value
     )
-    return Html(f"<{name}{outside}>{inside}</{name}>")
+    return Html(f"<{name}{outside}>" if name in _EMPTY else f"<{name}{outside}>{inside}</{name}>")
 
 
 def joined(parts: Iterable[str], between: str = "") -> Html:

@@ -238,7 +238,7 @@ class Leaderboard:
 
 def leaderboard(records: Iterable[Record]) -> Leaderboard:
     """Makes a leaderboard of the newest record of every cell on every machine, without those of tuning instances."""
-    used = _newest(record for record in records if not record.is_tuning)
+    used = newest(records)
     comparable: dict[tuple, list[Record]] = defaultdict(list)
     for record in used:
         comparable[_comparable(record)].append(record)
@@ -251,10 +251,12 @@ def result_digest(records: Iterable[Record]) -> str:
     return hashlib.sha256("\n".join(sorted({record.digest for record in records})).encode()).hexdigest()
 
 
-def _newest(records: Iterable[Record]) -> list[Record]:
+def newest(records: Iterable[Record]) -> list[Record]:
+    """Returns the newest record of every cell on every machine, without those of tuning instances."""
     by_machine: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        by_machine[record.environment.machine].append(record)
+        if not record.is_tuning:
+            by_machine[record.environment.machine].append(record)
     return [record for members in by_machine.values() for record in latest(members).values()]
 
 

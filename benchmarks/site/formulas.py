@@ -1,0 +1,23 @@
+"""Writes LaTeX as MathML, which browsers draw without a script."""
+
+from __future__ import annotations
+
+from benchmarks.leaderboard.markup import Html, tag
+from benchmarks.records.errors import UserError
+
+LONGEST = 2_500
+"""A formula of more characters of LaTeX fills more than a screen; the page then has the command that prints it."""
+
+
+def mathml(latex: str) -> Html:
+    """Returns a formula as MathML, in a box of its own that scrolls. Raises UserError where the converter is not installed."""
+    try:
+        from latex2mathml.converter import convert
+    except ImportError:
+        raise missing("latex2mathml") from None
+    return tag("div", Html(convert(latex.replace("u* =", "u^{*} ="), display="block")), class_="formula")
+
+
+def missing(package: str) -> UserError:
+    """Returns the error for a package that only the site needs."""
+    return UserError(f"the site needs {package}, which is not installed; pip install 'pdezoo[site]'")

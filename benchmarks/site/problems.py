@@ -1,0 +1,205 @@
+"""The pages of problems: what the problem is, how it was proven, and every row that was measured on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from benchmarks.leaderboard import curves, figure, tables
+from benchmarks.leaderboard.bibliography import citations
+from benchmarks.leaderboard.markup import Cell, Html, joined, tag
+from benchmarks.leaderboard.overview import Table, problems_table, rows_table
+from benchmarks.leaderboard.ranking import Group
+from benchmarks.planning.subjects import catalogues, make, subjects
+from benchmarks.records.record import Record
+from benchmarks.records.units import number
+from benchmarks.site.formulas import LONGEST, mathml
+from benchmarks.site.page import (
+    PROBLEMS,
+    Page,
+    anchor,
+    bullets,
+    definitions,
+    inline_code,
+    lines,
+    problem_address,
+    prose,
+)
+from benchmarks.site.sources import Sources
+
+USUAL = 100
+"""The dimension in which a problem is shown that exists at every one."""
+_FORMULAS = ("equation", "ansatz", "solution", "source")
+_LINES = len(figure.COLOURS)
+
+
+@cache
+def at_its_usual(name: str) -> Any:
+    """Returns the problem in its only dimension, or in dimension 100 if it exists in every one."""
+    lib = subjects()
+    try:
+        return lib.make_pde(name, dim=None)
+    except lib.bad_dimension:
+        return make(name, USUAL)
+
+
+def pages(sources: Sources) -> Iterator[Page]:
+    """Yields the page that lists all problems, and the page of each."""
+    yield _index(sources)
+    for name in sources.problems:
+        yield problem_page(name, sources)
+
+
+def _index(sources: Sources) -> Page:
+    table = problems_table(
+        sources.headlines, sources.problems, sources.problem_link(PROBLEMS), sources.solver_link(PROBLEMS)
+    )
+    known = catalogues()[0]
+    families = sorted({name.partition("/")[0] for name in sources.problems} & known.keys())
+    parts = [
+        "# Problems",
+        tag("p", "Every problem, with the best row of its headline table; its page has all tables."),
+        table.html,
+        "## Families",
+        definitions((family, inline_code(known[family].summary)) for family in families),
+    ]
+    return Page(PROBLEMS, "All problems", lines(*parts))
+
+
+def problem_page(name: str, sources: Sources) -> Page:
+    """Returns the page of a problem. One that has records and is no longer registered has its tables alone."""
+    address = problem_address(name)
+    groups = [group for group in sources.board.groups if group.problem == name]
+    what = _described(name, sources, address) if name in sources.registered else [tag("p", GONE)]
+    parts = [f"# {name}", *what, "## Measured", *_measured(name, groups, sources, address)]
+    return Page(address, name, lines(*parts))
+
+
+GONE = "This problem has records, and is registered no longer."
+OWED = "Nothing is measured here yet: every row is owed."
+
+
+def _described(name: str, sources: Sources, address: str) -> list[str]:
+    import pdezoo
+
+    pde = at_its_usual(name)
+    latex, words = pdezoo.describe(pde, latex=True), pdezoo.describe(pde)
+    family = name.partition("/")[0]
+    formulas = {key: _formula(latex[key], name) for key in _FORMULAS if key in latex}
+    if pde.exact is None:
+        formulas["solution"] = tag("p", words["solution"])
+    plain = {key: value for key, value in words.items() if key not in _FORMULAS}
+    about = {
+        "dimension": f"{pde.dim:,}" if pde.dim != USUAL else f"any; shown at d = {USUAL}",
+        **plain,
+        "baselines": ", ".join(pde.baseline_names),
+        "fingerprint": tag("code", pde.fingerprint),
+    }
+    caveat = [tag("p", tag("strong", "Beware. "), pde.caveat, class_="caveat")] if pde.caveat else []
+    return [
+        prose(catalogues()[0][family].summary),
+        *caveat,
+        "## Equation and solution",
+        definitions((key, formula) for key, formula in formulas.items()),
+        definitions(about.items()),
+        "## Proof and audit",
+        _proof(name, pde.fingerprint, sources),
+        *_sources_of(family),
+    ]
+
+
+def _formula(latex: str, name: str) -> Html:
+    if len(latex) > LONGEST:
+        words = f"a formula of {len(latex):,} characters, which `pdezoo show {name} --format latex` prints"
+        return tag("p", inline_code(words))
+    return mathml(latex)
+
+
+def _sources_of(family: str) -> list[str]:
+    papers = citations(family)
+    return ["## Sources", bullets(papers)] if papers else []
+
+
+def _proof(name: str, fingerprint: str, sources: Sources) -> Html:
+    """Returns the checks and the audit that are kept, if they are of the problem as it is now; else how to make them."""
+    report = sources.proofs.get(name)
+    if report is None or report["fingerprint"] != fingerprint:
+        return tag("p", inline_code(f"No proof of it is kept here: `pdezoo verify {name}` makes one."))
+    rows = tuple(
+        (
+            Cell(check["name"]),
+            Cell("holds" if check["ok"] else "does not hold", class_="" if check["ok"] else "bad"),
+            Cell(number(check["value"]), order=check["value"]),
+            Cell(check["method"]),
+            Cell(check["expected"]),
+            Cell(check["detail"]),
+        )
+        for check in report["checks"]
+    )
+    heads = ("check", "outcome", "deviation", "how", "what is expected", "remark")
+    checks = Table(f"Checks of pdezoo verify {name}", heads, rows, frozenset({"deviation"}))
+    audit = report["audit"]
+    nulls = ", ".join(f"{null} {number(error)}" for null, error in audit["null_errors"].items())
+    told = {
+        "errors of null predictors": nulls,
+        "degenerate": "yes: an affine function is within 1 %" if audit["degenerate"] else "no",
+        "leak": "yes: the ansatz alone is the solution" if audit["leak"] else "no",
+        "condition": audit.get("condition", ""),
+    }
+    return joined([checks.html, definitions(told.items())])
+
+
+def _measured(name: str, groups: list[Group], sources: Sources, address: str) -> Iterator[str]:
+    if not groups:
+        yield tag("p", OWED)
+        return
+    headline = sources.headlines[name]
+    yield from _table(headline, "The headline table", sources, address)
+    yield _curves(headline, sources.records)
+    for panel in figure.comparable(groups):
+        if len(panel) > 1:
+            yield "### Against the dimension"
+            yield tag("p", tables.described(panel[0].protocol), class_="caption")
+            label = f"Error, speed and memory on {name} against the dimension; the tables have the numbers"
+            yield _drawing(figure.svg(panel, figure.series_names(panel), label))
+    others = [group for group in groups if group is not headline]
+    for group in others:
+        yield from _table(group, tables.described(group.protocol), sources, address)
+
+
+def _table(group: Group, heading: str, sources: Sources, address: str) -> Iterator[str]:
+    yield f"### {heading}: d = {group.dim:,}"
+    yield tag("p", tables.caption(group), class_="caption")
+    caption = f"{tables.title(group)}, {group.protocol.name} {group.protocol.fingerprint[:8]}"
+    yield rows_table(group, caption, sources.solver_link(address)).html
+
+
+def _curves(group: Group, records: tuple[Record, ...]) -> str:
+    """Returns the errors against the steps of the rows with the smallest errors, from the histories of their records."""
+    rows = [row for row in group.rows if row.error is not None and not row.is_oracle]
+    solvers = list(dict.fromkeys(row.solver for row in sorted(rows, key=lambda r: r.error or 0.0)))[:_LINES]
+    same = [
+        record
+        for record in records
+        if (record.cell.problem.dim, record.cell.protocol.fingerprint, record.environment.machine)
+        == (group.dim, group.protocol.fingerprint, group.machine)
+    ]
+    found = curves.curves(same, [group.problem], solvers)
+    if not found:
+        return ""
+    ends = "; ".join(
+        f"{curve.solver} from {number(curve.errors[0])} to {number(curve.errors[-1])} in {curve.steps[-1]:,} steps"
+        for curve in found
+    )
+    label = f"Relative L2 error against steps on {group.problem}: {ends}"
+    return _drawing(curves.svg(found, label))
+
+
+def _drawing(svg: str) -> Html:
+    return tag("figure", Html(svg), class_="drawing")
+
+
+def other(name: str, page: str, sources: Sources) -> Html:
+    """Returns the name of a problem, as a link from a page where it has a page of its own."""
+    return anchor(name, problem_address(name), page) if name in sources.problems else tag("span", name)
