@@ -21,7 +21,7 @@ PACKAGE_READY := $(VENV)/.package-$(EXTRA)
 DEV_READY := $(VENV)/.dev-$(EXTRA)
 
 .DEFAULT_GOAL := help
-.PHONY: help leaderboard test test-slow perf chaos fuzz lint asv-smoke wheel wheels clean
+.PHONY: help leaderboard site test test-slow perf chaos fuzz lint asv-smoke wheel wheels clean
 
 help:  ## This list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,6 +33,10 @@ leaderboard: $(PACKAGE_READY)  ## The small cross on this machine: out/leaderboa
 	$(PDEZOO) leaderboard --store $(OUT)/records --format png --output $(OUT)/leaderboard.png && \
 	$(PDEZOO) leaderboard --store $(OUT)/records --format html --output $(OUT)/leaderboard.html && \
 	echo "Open $(OUT)/leaderboard.html in a browser; the records are in $(OUT)/records." && exit $$status
+
+site: $(DEV_READY)  ## The site of all records: site/index.html, which needs no network
+	$(PDEZOO) site --output site
+	@echo "Open site/index.html in a browser."
 
 test: $(DEV_READY)  ## The tests that every change must pass
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)
@@ -73,7 +77,7 @@ wheel: $(DEV_READY)  ## dist/pdezoo-*.whl
 	@ls dist/*.whl
 
 clean:  ## Remove the environment and everything that was made
-	rm -rf $(VENV) $(OUT) wheels .asv .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(OUT) site wheels .asv .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is ready when its stamp is newer than pyproject.toml; the package is installed in place.

@@ -295,12 +295,18 @@ def site(
         Path, typer.Option("--output", "-o", help="Folder to make; a site that is there is replaced.")
     ] = Path("site"),
     pde: Annotated[str, typer.Option(help="Only these problems: a name, a glob or a family.")] = "*",
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Write the tables as Markdown beside the records instead.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="With --markdown: change nothing; exit 1 if a file differs.")
+    ] = False,
     store: StoreOption = RESULTS,
 ) -> None:
     """Make a site of all tables, problems, solvers, guides and names, which needs no network."""
     from benchmarks.commands import site
 
-    raise typer.Exit(site.site(output, pde, store))
+    raise typer.Exit(site.site(output, pde, markdown, check, store))
 
 
 @app.command()

@@ -120,7 +120,8 @@ class _Latex(LatexPrinter):
 
     def _print(self, expr: Any, exp: Any = None, **options: Any) -> str:
         if _is_atom(expr):  # not by a method for its class: SymPy has some of the same names
-            return _power(meaning(expr).latex(self._print), exp)
+            text = meaning(expr).latex(self._print)
+            return _power(text, exp) if expr != u or exp is None else f"{text}^{{{exp}}}"
         return super()._print(expr, **options if exp is None else options | {"exp": exp})
 
     def _print_WindowSum(self, expr: WindowSum) -> str:

@@ -90,7 +90,9 @@ def _headline(group: Group, problem: Link, solver: Link) -> tuple[Cell, ...]:
     ranked = sum(row.rank is not None for row in group.rows)
     nulls = [Cell(number(group.nulls.get(n)), order=group.nulls.get(n)) for n in ("constant", "affine")]
     first = (
-        Cell(NO_RANK, class_="owed") if best is None else Cell(leaders(group), solver(best.solver)),
+        Cell(NO_RANK, class_="owed")
+        if best is None
+        else Cell(leaders(group), solver(best.solver), class_="names"),
         *([Cell("–")] if best is None else [metric_cell(best, "relative_l2")]),
     )
     cost = [

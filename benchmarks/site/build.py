@@ -32,32 +32,37 @@ _EXTENSIONS = ("tables", "sane_lists", "pymdownx.superfences", "pymdownx.highlig
 
 def all_pages(sources: Sources) -> list[Page]:
     """Returns every page of the site."""
+    return [*measured_pages(sources), *guides.pages(), *reference.pages()]
+
+
+def measured_pages(sources: Sources) -> list[Page]:
+    """Returns the pages that are made of records and registries: all but the guides and the API reference."""
     return [
         front.front_page(sources),
         *problems.pages(sources),
         *solvers.pages(sources),
         front.papers_page(sources),
         gallery.gallery_page(sources),
-        *guides.pages(),
-        *reference.pages(),
     ]
 
 
-def build(sources: Sources, output: Path) -> int:
-    """Makes the site in the folder `output`, which it replaces if a site is there. Returns the number of pages.
-
-    Raises UserError where MkDocs or its theme is not installed, where `output` holds anything else, and where a page links
-    to one that is not there.
-    """
+def require_ready(output: Path) -> None:
+    """Raises UserError where MkDocs or its theme is not installed, and where `output` holds anything but a site."""
     _require_replaceable(output)
     _require_mkdocs()
-    pages = all_pages(sources)
+
+
+def build(pages: list[Page], output: Path) -> None:
+    """Makes a site of the pages in the folder `output`, which it replaces if a site is there.
+
+    Raises UserError as `require_ready` does, and where a page links to one that is not among them.
+    """
+    require_ready(output)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         _write(pages, place / "docs")
         _make(pages, place)
         _replace(place / "html", output)
-    return len(pages)
 
 
 def _require_replaceable(output: Path) -> None:
@@ -79,7 +84,7 @@ def _require_mkdocs() -> None:
 
 def _write(pages: Iterable[Page], place: Path) -> None:
     for page in pages:
-        for name, content in {page.source: page.text.encode(), **page.files}.items():
+        for name, content in {page.source: page.markdown.encode(), **page.files}.items():
             path = place / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)

@@ -15,7 +15,12 @@ def mathml(latex: str) -> Html:
         from latex2mathml.converter import convert
     except ImportError:
         raise missing("latex2mathml") from None
-    return tag("div", Html(convert(latex.replace("u* =", "u^{*} ="), display="block")), class_="formula")
+    return tag("div", Html(convert(_plain(latex), display="block")), class_="formula")
+
+
+def _plain(latex: str) -> str:
+    """Returns LaTeX in which what is raised to a power is one thing: |x|², which the converter reads as x between two bars."""
+    return latex.replace("u* =", "u^{*} =").replace("|x|", r"{\left|x\right|}")
 
 
 def missing(package: str) -> UserError:

@@ -55,7 +55,7 @@ def front_page(sources: Sources) -> Page:
         *_leaders(sources),
         tag("p", result_set(sources), class_="caption"),
     ]
-    return Page(FRONT, "Leaderboard", lines(*parts))
+    return Page(FRONT, "Leaderboard", lines(*parts), wide=True)
 
 
 def _leaders(sources: Sources) -> Iterable[str]:
@@ -89,7 +89,7 @@ def papers_page(sources: Sources) -> Page:
         tag("p", f"{len(found):,} comparisons: {measured:,} with a number of ours, {owed:,} owed."),
         *(part for origin, members in papers.items() for part in _paper(origin, members, sources)),
     ]
-    return Page(PAPERS, "Papers", lines(*parts))
+    return Page(PAPERS, "Papers", lines(*parts), wide=True)
 
 
 def _paper(origin: str, members: list[Comparison], sources: Sources) -> Iterable[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def gallery_page(sources: Sources) -> Page:
         for s in slices
     )
     shown = tag("div", *figures, class_="gallery")
-    return Page(GALLERY, "Gallery", lines("# Gallery of solutions", tag("p", WORDS), shown), files)
+    return Page(GALLERY, "Gallery", lines("# Gallery of solutions", tag("p", WORDS), shown), files, wide=True)
 
 
 def _picture_address(name: str) -> str:
@@ -115,8 +115,7 @@ def _span(pde: Any, axis: int) -> tuple[float, float]:
         return float(low), float(high)
     if isinstance(domain, pdezoo.Ball):
         return -domain.size, domain.size
-    drawn = np.asarray(domain.sample(jax.random.key(0), _SAMPLE).x)[:, axis]
-    end = float(np.quantile(np.abs(drawn), 0.95))
+    end = float(np.quantile(np.abs(domain.sample(jax.random.key(0), _SAMPLE).x), 0.95))
     return -end, end
 
 
@@ -129,7 +128,8 @@ def png(found: Slice) -> bytes:
     with mpl.rc_context(style(_INK, _INK)):
         figure = Figure(figsize=(3.6, 2.9), layout="constrained")
         axis = figure.subplots()
-        drawn = axis.imshow(found.values, origin="lower", extent=found.extent, aspect="auto", cmap="viridis")
+        shape: Literal["auto", "equal"] = "auto" if found.axes[1] == "t" else "equal"
+        drawn = axis.imshow(found.values, origin="lower", extent=found.extent, aspect=shape, cmap="viridis")
         axis.set(xlabel=found.axes[0], ylabel=found.axes[1])
         figure.colorbar(drawn, ax=axis)
         figure.savefig(buffer, format="png", dpi=110, transparent=True)

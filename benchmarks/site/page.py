@@ -20,18 +20,25 @@ SOLVERS = "solvers/index.html"
 class Page:
     """One page: its address in the site (it ends in .html), its title in the menu, and its text in Markdown.
 
-    `files` are further files by their addresses, such as the pictures that it shows.
+    `files` are further files by their addresses, such as the pictures that it shows. A `wide` page has no menus at its sides,
+    so that its tables have their room.
     """
 
     address: str
     title: str
     text: str
     files: dict[str, bytes] = field(default_factory=dict)
+    wide: bool = False
 
     @property
     def source(self) -> str:
         """The path of the Markdown file that becomes the page."""
         return self.address.removesuffix(".html") + ".md"
+
+    @property
+    def markdown(self) -> str:
+        """The content of that file."""
+        return f"---\nhide: [navigation, toc]\n---\n\n{self.text}" if self.wide else self.text
 
 
 def problem_address(name: str) -> str:

@@ -11,7 +11,7 @@ from benchmarks.leaderboard.bibliography import citations
 from benchmarks.leaderboard.markup import Cell, Html, joined, tag
 from benchmarks.leaderboard.overview import Table, problems_table, rows_table
 from benchmarks.leaderboard.ranking import Group
-from benchmarks.planning.subjects import catalogues, make, subjects
+from benchmarks.planning.subjects import make, subjects
 from benchmarks.records.record import Record
 from benchmarks.records.units import number
 from benchmarks.site.formulas import LONGEST, mathml
@@ -55,14 +55,14 @@ def _index(sources: Sources) -> Page:
     table = problems_table(
         sources.headlines, sources.problems, sources.problem_link(PROBLEMS), sources.solver_link(PROBLEMS)
     )
-    known = catalogues()[0]
+    known = sources.families
     families = sorted({name.partition("/")[0] for name in sources.problems} & known.keys())
     parts = [
         "# Problems",
         tag("p", "Every problem, with the best row of its headline table; its page has all tables."),
         table.html,
         "## Families",
-        definitions((family, inline_code(known[family].summary)) for family in families),
+        definitions((family, inline_code(known[family])) for family in families),
     ]
     return Page(PROBLEMS, "All problems", lines(*parts))
 
@@ -84,11 +84,14 @@ def _described(name: str, sources: Sources, address: str) -> list[str]:
     import pdezoo
 
     pde = at_its_usual(name)
-    latex, words = pdezoo.describe(pde, latex=True), pdezoo.describe(pde)
+    latex = pdezoo.describe(pde, latex=True)
     family = name.partition("/")[0]
     formulas = {key: _formula(latex[key], name) for key in _FORMULAS if key in latex}
     if pde.exact is None:
-        formulas["solution"] = tag("p", words["solution"])
+        formulas["solution"] = tag("p", latex["solution"])  # a sentence
+    words = (
+        pdezoo.describe(pde) if pde.conditions else latex
+    )  # conditions are sentences with formulas in them
     plain = {key: value for key, value in words.items() if key not in _FORMULAS}
     about = {
         "dimension": f"{pde.dim:,}" if pde.dim != USUAL else f"any; shown at d = {USUAL}",
@@ -98,7 +101,7 @@ def _described(name: str, sources: Sources, address: str) -> list[str]:
     }
     caveat = [tag("p", tag("strong", "Beware. "), pde.caveat, class_="caveat")] if pde.caveat else []
     return [
-        prose(catalogues()[0][family].summary),
+        prose(sources.families[family]),
         *caveat,
         "## Equation and solution",
         definitions((key, formula) for key, formula in formulas.items()),
@@ -155,21 +158,28 @@ def _measured(name: str, groups: list[Group], sources: Sources, address: str) ->
         yield tag("p", OWED)
         return
     headline = sources.headlines[name]
-    yield from _table(headline, "The headline table", sources, address)
+    yield from _table(headline, f"The headline table: d = {headline.dim:,}", sources, address)
     yield _curves(headline, sources.records)
     for panel in figure.comparable(groups):
         if len(panel) > 1:
-            yield "### Against the dimension"
+            yield f"### Against the dimension: {_briefly(panel[0])}"
             yield tag("p", tables.described(panel[0].protocol), class_="caption")
             label = f"Error, speed and memory on {name} against the dimension; the tables have the numbers"
             yield _drawing(figure.svg(panel, figure.series_names(panel), label))
     others = [group for group in groups if group is not headline]
     for group in others:
-        yield from _table(group, tables.described(group.protocol), sources, address)
+        yield from _table(group, f"d = {group.dim:,}: {_briefly(group)}", sources, address)
+
+
+def _briefly(group: Group) -> str:
+    """Tells a group from others of its problem and dimension, in few words."""
+    used = group.protocol
+    budget = f"{used.steps:,} steps" if used.seconds is None else f"{used.seconds:g} s"
+    return f"{budget}, {used.fingerprint[:8]}"
 
 
 def _table(group: Group, heading: str, sources: Sources, address: str) -> Iterator[str]:
-    yield f"### {heading}: d = {group.dim:,}"
+    yield f"### {heading}"
     yield tag("p", tables.caption(group), class_="caption")
     caption = f"{tables.title(group)}, {group.protocol.name} {group.protocol.fingerprint[:8]}"
     yield rows_table(group, caption, sources.solver_link(address)).html
@@ -182,8 +192,8 @@ def _curves(group: Group, records: tuple[Record, ...]) -> str:
     same = [
         record
         for record in records
-        if (record.cell.problem.dim, record.cell.protocol.fingerprint, record.environment.machine)
-        == (group.dim, group.protocol.fingerprint, group.machine)
+        if (record.cell.problem.name, record.cell.problem.dim) == (group.problem, group.dim)
+        and (record.cell.protocol, record.environment.machine) == (group.protocol, group.machine)
     ]
     found = curves.curves(same, [group.problem], solvers)
     if not found:

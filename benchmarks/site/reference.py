@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.leaderboard.markup import Html, joined, tag
 from benchmarks.records.checkout import ROOT
+from benchmarks.records.text import clip
 from benchmarks.site.page import Page, lines, prose
 
 INDEX = "api/index.html"
@@ -35,10 +36,12 @@ def _package(name: str, root: Path) -> str:
     for path in sorted((root / name).rglob("*.py")):
         module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        found = [node for node in _public(tree) if _belongs(node, module, name, listed)]
-        if found:
-            about = ast.get_docstring(tree) or ""
-            parts += [f"## {module}", prose(about), *(part for node in found for part in _entry(node))]
+        found = [node for node in _public(tree) if _belongs(node.name, module, name, listed)]
+        values = [value for value in _values(tree) if listed and _belongs(value[0], module, name, listed)]
+        if found or values:
+            parts += [f"## {module}", prose(ast.get_docstring(tree) or "")]
+            parts += [part for value in values for part in _value(*value)]
+            parts += [part for node in found for part in _entry(node)]
     return lines(*parts)
 
 
@@ -53,16 +56,37 @@ def _listed(path: Path) -> set[str]:
     return set()
 
 
-def _belongs(node: Definition, module: str, package: str, listed: set[str] | None) -> bool:
+def _belongs(thing: str, module: str, package: str, listed: set[str] | None) -> bool:
     if listed is None:
         return not module.startswith("benchmarks.bench_")  # asv's suites, of which nobody imports anything
-    return module == package or f"{module.removeprefix(package + '.')}.{node.name}" in listed
+    return module == package or f"{module.removeprefix(package + '.')}.{thing}" in listed
 
 
 def _public(tree: ast.Module | ast.ClassDef) -> Iterator[Definition]:
     for node in tree.body:
         if isinstance(node, Definition) and not node.name.startswith("_") and ast.get_docstring(node):
             yield node
+
+
+def _values(tree: ast.Module) -> Iterator[tuple[str, str, str]]:
+    """Yields the names to which a module gives a value, the statement that does, and the text below it that says what it is."""
+    for node, below in zip(tree.body, [*tree.body[1:], None], strict=True):
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [n for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+            for name in names:
+                yield name.id, ast.unparse(node), _text_of(below)
+
+
+def _text_of(node: ast.stmt | None) -> str:
+    """Returns a statement that is nothing but a text; "" for any other."""
+    constant = node.value if isinstance(node, ast.Expr) else None
+    return constant.value if isinstance(constant, ast.Constant) and isinstance(constant.value, str) else ""
+
+
+def _value(name: str, statement: str, about: str) -> Iterator[str]:
+    yield f"### {name}"
+    yield joined([tag("pre", tag("code", clip(statement, 2 * _WIDEST)), class_="signature"), prose(about)])
 
 
 def _entry(node: Definition) -> Iterator[str]:
@@ -111,11 +135,18 @@ def _call(name: str, arguments: list[str]) -> str:
 
 def _split(given: ast.arguments) -> list[str]:
     """Returns the arguments of a function one by one, as they are written."""
-    text, depth, parts = ast.unparse(given), 0, [""]
-    for mark in text:
-        depth += (mark in "([{") - (mark in ")]}")
-        if mark == "," and not depth:
-            parts.append("")
-        else:
-            parts[-1] += mark
-    return [part.strip() for part in parts]
+    places = [*given.posonlyargs, *given.args]
+    defaults = [*[None] * (len(places) - len(given.defaults)), *given.defaults]
+    parts = [_argument(*pair) for pair in zip(places, defaults, strict=True)]
+    if given.posonlyargs:
+        parts.insert(len(given.posonlyargs), "/")
+    if given.vararg:
+        parts.append(f"*{ast.unparse(given.vararg)}")
+    elif given.kwonlyargs:
+        parts.append("*")
+    parts += [_argument(*pair) for pair in zip(given.kwonlyargs, given.kw_defaults, strict=True)]
+    return [*parts, f"**{ast.unparse(given.kwarg)}"] if given.kwarg else parts
+
+
+def _argument(argument: ast.arg, default: ast.expr | None) -> str:
+    return ast.unparse(argument) + (f"={ast.unparse(default)}" if default is not None else "")

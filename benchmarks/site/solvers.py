@@ -11,7 +11,7 @@ from benchmarks.leaderboard.markup import Cell, Html, joined, tag
 from benchmarks.leaderboard.overview import Table, metric_cell, row_class
 from benchmarks.leaderboard.ranking import Group, Row
 from benchmarks.leaderboard.tables import described, rank
-from benchmarks.planning.subjects import catalogues, subjects
+from benchmarks.planning.subjects import subjects
 from benchmarks.records.metrics import METRICS
 from benchmarks.records.record import Record, Status
 from benchmarks.records.text import clip
@@ -39,13 +39,13 @@ def pages(sources: Sources) -> Iterator[Page]:
 
 
 def _index(sources: Sources) -> Page:
-    known, standing = catalogues()[1], {s.solver: s for s in sources.standings}
+    known, standing = sources.methods, {s.solver: s for s in sources.standings}
     measured = {row.solver for group in sources.board.groups for row in group.rows}
     heads = ("solver", "what it is", "first", "ranked", "measured")
     rows = tuple(
         (
             Cell(name, sources.solver_link(SOLVERS)(name)),
-            Cell(known[name].summary.replace("`", "") if name in known else GONE, class_="note"),
+            Cell(known.get(name, GONE).replace("`", ""), class_="note"),
             *_counts(standing.get(name)),
             Cell("yes" if name in measured else "owed", class_="" if name in measured else "owed"),
         )
@@ -72,7 +72,7 @@ def solver_page(name: str, sources: Sources) -> Page:
     failed = [r for r in sources.records if r.cell.solver.row == name and r.status is not Status.OK]
     parts = [
         f"# {name}",
-        *_what_it_is(name),
+        *_what_it_is(name, sources),
         *_papers(name),
         "## Where it wins",
         _wins(found, sources, address),
@@ -84,12 +84,11 @@ def solver_page(name: str, sources: Sources) -> Page:
     return Page(address, name, lines(*parts))
 
 
-def _what_it_is(name: str) -> Iterator[str]:
-    known = catalogues()[1]
-    if name not in known or known[name].error:
+def _what_it_is(name: str, sources: Sources) -> Iterator[str]:
+    if name not in sources.methods:
         yield tag("p", GONE)
         return
-    yield prose(known[name].summary)
+    yield prose(sources.methods[name])
     yield "## Settings"
     yield tag("p", inline_code(f"As registered; `pdezoo run PROBLEM {name} --set NAME=VALUE` changes one."))
     yield definitions(_settings(subjects().make_solver(name).hyperparameters()))

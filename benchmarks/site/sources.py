@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.leaderboard.overview import Link
 from benchmarks.leaderboard.ranking import Group, Leaderboard, leaderboard, newest
 from benchmarks.leaderboard.standings import Standing, headlines, standings
-from benchmarks.planning.subjects import names
+from benchmarks.planning.subjects import catalogues, names
 from benchmarks.records.errors import UserError
 from benchmarks.records.record import Record
 from benchmarks.site.page import problem_address, relative, solver_address
@@ -24,14 +24,18 @@ PROOFS = Path("proofs") / "reports.json"
 
 @dataclass(frozen=True)
 class Sources:
-    """Everything that pages are made of. `problems` and `solvers` have a page each, in this order; `registered` are the problems
-    that can be made. `proofs` has the kept reports of `pdezoo verify` by problem.
+    """Everything that pages are made of. `problems` and `solvers` have a page each, in this order.
+
+    `registered` are the problems that can be made. `families` and `methods` are the registered families of problems and
+    solvers, with one line on each. `proofs` has the kept reports of `pdezoo verify` by problem.
     """
 
     records: tuple[Record, ...]
     problems: tuple[str, ...]
     solvers: tuple[str, ...]
     registered: frozenset[str]
+    families: Mapping[str, str]
+    methods: Mapping[str, str]
     proofs: Mapping[str, dict[str, Any]]
 
     @cached_property
@@ -69,12 +73,15 @@ def gather(records: Iterable[Record], root: Path, pattern: str = "*") -> Sources
     found = {name for name in pdes if names_it(pattern, name)} | {r.cell.problem.name for r in chosen}
     if not found:
         require_known("problem", pattern, pdes)
+    summaries = [{e.name: e.summary for e in entries.values() if not e.error} for entries in catalogues()]
     measured = {record.cell.solver.row for record in chosen}
     return Sources(
         records=tuple(chosen),
         problems=tuple(sorted(found)),
         solvers=tuple(sorted(measured | set(solvers if pattern == "*" else ()))),
         registered=frozenset(pdes),
+        families=summaries[0],
+        methods=summaries[1],
         proofs=kept_proofs(root / PROOFS),
     )
 

@@ -2,7 +2,7 @@
 "use strict";
 
 (function () {
-  const LONG = 8; // rows from which a filter is of use
+  const LONG = 12; // rows from which a filter is of use
 
   function order(cell) {
     if (!cell) return { number: NaN, text: "" };
