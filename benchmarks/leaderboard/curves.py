@@ -139,7 +139,7 @@ def _figure(found: Sequence[Curve], slope: bool, seconds: bool) -> Figure:
 
 
 def _draw(axis: Axes, problem: str, found: Sequence[tuple[Curve, tuple[float, ...]]], slope: bool) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axis.set(xscale="log", yscale="log", ylabel=METRICS["relative_l2"].axis)
     axis.set_title(problem, loc="left", fontsize=9.5, fontweight="bold")
@@ -152,7 +152,8 @@ def _draw(axis: Axes, problem: str, found: Sequence[tuple[Curve, tuple[float, ..
         _draw_slope(axis, *min(found, key=lambda line: line[0].errors[0]))
     for scale in (axis.xaxis, axis.yaxis):
         scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
-        scale.set_minor_formatter(NullFormatter())
+        scale.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        scale.set_minor_locator(NullLocator())
     axis.set_ylim(bottom=10 ** math.floor(math.log10(min(min(c.errors) for c, _ in found))))
     axis.legend(frameon=False, fontsize=8)
 

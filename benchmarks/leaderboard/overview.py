@@ -68,7 +68,7 @@ def problems_table(found: Mapping[str, Group], names: Iterable[str], problem: Li
         rate,
         "training",
         "replicates",
-        "ranked rows",
+        "ranked",
     )
     every = sorted({*names, *found})
     rows = [

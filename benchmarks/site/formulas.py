@@ -5,8 +5,10 @@ from __future__ import annotations
 from benchmarks.leaderboard.markup import Html, tag
 from benchmarks.records.errors import UserError
 
+LONG = 700
+"""A formula of more characters of LaTeX fills a screen; it is shown when it is asked for."""
 LONGEST = 2_500
-"""A formula of more characters of LaTeX fills more than a screen; the page then has the command that prints it."""
+"""A formula of more characters than that is not shown; the page has the command that prints it."""
 
 
 def mathml(latex: str) -> Html:

@@ -14,7 +14,7 @@ from benchmarks.leaderboard.ranking import Group
 from benchmarks.planning.subjects import make, subjects
 from benchmarks.records.record import Record
 from benchmarks.records.units import number
-from benchmarks.site.formulas import LONGEST, mathml
+from benchmarks.site.formulas import LONG, LONGEST, mathml
 from benchmarks.site.page import (
     PROBLEMS,
     Page,
@@ -116,6 +116,8 @@ def _formula(latex: str, name: str) -> Html:
     if len(latex) > LONGEST:
         words = f"a formula of {len(latex):,} characters, which `pdezoo show {name} --format latex` prints"
         return tag("p", inline_code(words))
+    if len(latex) > LONG:
+        return tag("details", tag("summary", f"a formula of {len(latex):,} characters"), mathml(latex))
     return mathml(latex)
 
 
@@ -203,11 +205,11 @@ def _curves(group: Group, records: tuple[Record, ...]) -> str:
         for curve in found
     )
     label = f"Relative L2 error against steps on {group.problem}: {ends}"
-    return _drawing(curves.svg(found, label))
+    return _drawing(curves.svg(found, label), narrow=True)
 
 
-def _drawing(svg: str) -> Html:
-    return tag("figure", Html(svg), class_="drawing")
+def _drawing(svg: str, narrow: bool = False) -> Html:
+    return tag("figure", Html(svg), class_="drawing narrow" if narrow else "drawing")
 
 
 def other(name: str, page: str, sources: Sources) -> Html:
