@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.planning.subjects import catalogues, make, names, require_device, subjects
 from benchmarks.records.errors import UserError
 from benchmarks.records.fields import NAME_RULE, is_name
-from benchmarks.site.problems import at_its_usual
+from benchmarks.site.usual import at_its_usual
 from benchmarks.terminal.output import print_json
 from benchmarks.terminal.parsing import dimension, require_known
 

@@ -13,8 +13,8 @@ from benchmarks.leaderboard.figure import style
 from benchmarks.leaderboard.markup import tag
 from benchmarks.records.units import number
 from benchmarks.site.page import GALLERY, Page, anchor, lines, problem_address, relative
-from benchmarks.site.problems import at_its_usual
 from benchmarks.site.sources import Sources
+from benchmarks.site.usual import at_its_usual
 
 _PIXELS = 120
 _INK = "#808a98"  # can be read on white and on near-black

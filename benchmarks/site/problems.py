@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
-from typing import Any
 
 from benchmarks.leaderboard import curves, figure, tables
 from benchmarks.leaderboard.bibliography import citations
 from benchmarks.leaderboard.markup import Cell, Html, joined, tag
 from benchmarks.leaderboard.overview import Table, problems_table, rows_table
 from benchmarks.leaderboard.ranking import Group
-from benchmarks.planning.subjects import make, subjects
 from benchmarks.records.record import Record
 from benchmarks.records.units import number
 from benchmarks.site.formulas import LONG, LONGEST, mathml
@@ -27,21 +24,10 @@ from benchmarks.site.page import (
     prose,
 )
 from benchmarks.site.sources import Sources
+from benchmarks.site.usual import USUAL, at_its_usual
 
-USUAL = 100
-"""The dimension in which a problem is shown that exists at every one."""
 _FORMULAS = ("equation", "ansatz", "solution", "source")
 _LINES = len(figure.COLOURS)
-
-
-@cache
-def at_its_usual(name: str) -> Any:
-    """Returns the problem in its only dimension, or in dimension 100 if it exists in every one."""
-    lib = subjects()
-    try:
-        return lib.make_pde(name, dim=None)
-    except lib.bad_dimension:
-        return make(name, USUAL)
 
 
 def pages(sources: Sources) -> Iterator[Page]:
@@ -161,7 +147,7 @@ def _measured(name: str, groups: list[Group], sources: Sources, address: str) ->
         return
     headline = sources.headlines[name]
     yield from _table(headline, f"The headline table: d = {headline.dim:,}", sources, address)
-    yield _curves(headline, sources.records)
+    yield from _curves(headline, sources.records)
     for panel in figure.comparable(groups):
         if len(panel) > 1:
             yield f"### Against the dimension: {_briefly(panel[0])}"
@@ -187,8 +173,8 @@ def _table(group: Group, heading: str, sources: Sources, address: str) -> Iterat
     yield rows_table(group, caption, sources.solver_link(address)).html
 
 
-def _curves(group: Group, records: tuple[Record, ...]) -> str:
-    """Returns the errors against the steps of the rows with the smallest errors, from the histories of their records."""
+def _curves(group: Group, records: tuple[Record, ...]) -> Iterator[str]:
+    """Yields the errors of the best rows against their steps, and against time where the speed was measured alone."""
     rows = [row for row in group.rows if row.error is not None and not row.is_oracle]
     solvers = list(dict.fromkeys(row.solver for row in sorted(rows, key=lambda r: r.error or 0.0)))[:_LINES]
     same = [
@@ -198,14 +184,17 @@ def _curves(group: Group, records: tuple[Record, ...]) -> str:
         and (record.cell.protocol, record.environment.machine) == (group.protocol, group.machine)
     ]
     found = curves.curves(same, [group.problem], solvers)
-    if not found:
-        return ""
-    ends = "; ".join(
-        f"{curve.solver} from {number(curve.errors[0])} to {number(curve.errors[-1])} in {curve.steps[-1]:,} steps"
-        for curve in found
-    )
-    label = f"Relative L2 error against steps on {group.problem}: {ends}"
-    return _drawing(curves.svg(found, label), narrow=True)
+    if found:
+        yield _drawing(curves.svg(found, _ends(found, "steps")), narrow=True)
+    timed = [curve for curve in found if curve.step_seconds is not None]
+    if timed:
+        yield _drawing(curves.svg(timed, _ends(timed, "seconds of training"), seconds=True), narrow=True)
+
+
+def _ends(found: list[curves.Curve], along: str) -> str:
+    """Says in words what curves show: the first and the last error of each."""
+    ends = (f"{c.solver} from {number(c.errors[0])} to {number(c.errors[-1])}" for c in found)
+    return f"Relative L2 error against {along} on {found[0].problem}: {'; '.join(ends)}"
 
 
 def _drawing(svg: str, narrow: bool = False) -> Html:

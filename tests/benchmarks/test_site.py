@@ -23,6 +23,7 @@ from benchmarks.site.build import all_pages, build, measured_pages, menu
 from benchmarks.site.formulas import LONGEST, mathml
 from benchmarks.site.page import Page, block, lines, prose, relative
 from benchmarks.site.sources import PROOFS, gather
+from benchmarks.site.usual import USUAL
 
 PROBLEM = "poisson/two-body"
 
@@ -165,7 +166,7 @@ def test_a_page_has_the_problem_its_proof_and_its_rows(needs_mkdocs, sources):
 def test_a_kept_proof_is_shown_while_the_problem_is_the_same(needs_mkdocs, records, tmp_path):
     report = {
         "name": PROBLEM,
-        "fingerprint": pdezoo.make(PROBLEM, dim=problems.USUAL).fingerprint,
+        "fingerprint": pdezoo.make(PROBLEM, dim=USUAL).fingerprint,
         "checks": [
             {
                 "name": "residual",
