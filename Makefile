@@ -36,7 +36,6 @@ leaderboard: $(PACKAGE_READY)  ## The small cross on this machine: out/leaderboa
 
 site: $(DEV_READY)  ## The site of all records: site/index.html, which needs no network
 	$(PDEZOO) site --output site
-	@echo "Open site/index.html in a browser."
 
 test: $(DEV_READY)  ## The tests that every change must pass
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)

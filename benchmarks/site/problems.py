@@ -148,7 +148,8 @@ def _measured(name: str, groups: list[Group], sources: Sources, address: str) ->
     headline = sources.headlines[name]
     yield from _table(headline, f"The headline table: d = {headline.dim:,}", sources, address)
     yield from _curves(headline, sources.records)
-    for panel in figure.comparable(groups):
+    measured = [group for group in groups if any(row.error is not None for row in group.rows)]
+    for panel in figure.comparable(measured):
         if len(panel) > 1:
             yield f"### Against the dimension: {_briefly(panel[0])}"
             yield tag("p", tables.described(panel[0].protocol), class_="caption")
