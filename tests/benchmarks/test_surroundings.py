@@ -166,6 +166,7 @@ def spoken(monkeypatch, tmp_path, full_store, make_record):
             *("-o", str(tmp_path / "kürve.png")),
         ): "1 curve",
         ("pages", str(tmp_path / "blätter.md")): "written",
+        ("site", "--markdown"): "written",
         ("cite",): "pdezoo",
         ("release", str(tmp_path / "veröffentlicht.tar.gz")): "records",
         ("verify-release", str(tmp_path / "veröffentlicht.tar.gz")): "result set",
