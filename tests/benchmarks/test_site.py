@@ -245,6 +245,10 @@ def test_links_of_guides_lead_to_pages_of_the_site():
                 assert path in sources | pages[0].files.keys(), (page.address, target)
 
 
+def test_without_a_checkout_there_are_no_guides(tmp_path):
+    assert guides.pages(tmp_path) == []
+
+
 def test_a_list_after_a_paragraph_is_a_list_and_code_is_left_alone():
     made = list(guides._for_markdown("one\n- a\n- b\n\n```\nx\n- y\n```"))
     assert made == ["one", "", "- a", "- b", "", "```", "x", "- y", "```"]
