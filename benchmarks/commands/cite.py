@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.commands.track import members
 from benchmarks.leaderboard.bibliography import entries, suite_entry
 from benchmarks.leaderboard.ranking import leaderboard
 from benchmarks.planning import tracks
@@ -34,7 +33,7 @@ def cite(name: str, root: Path, as_json: bool) -> None:
     records = _records(root)
     track = tracks.track(name) if name in of_tracks else None
     if track is not None:
-        _, records = members(track, records)
+        records = list(tracks.members(track.requests(), records).values())
     wanted = _used(records) if name in whole else {name.partition("/")[0]}
     chosen = [r for r in records if name in whole or wanted & _used([r])]
     digest = leaderboard(chosen).digest if chosen else None

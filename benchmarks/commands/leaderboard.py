@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.commands.track import members
 from benchmarks.leaderboard.published import VALUE, Comparison, comparisons, published
 from benchmarks.leaderboard.ranking import Leaderboard
 from benchmarks.leaderboard.ranking import leaderboard as make_leaderboard
@@ -38,7 +37,7 @@ def leaderboard(
         raise UserError("a figure needs a file: --output leaderboard.png")
     chosen = [r for r in read(root).records.values() if names_it(pattern, r.cell.problem.name)]
     if track is not None:
-        _, chosen = members(tracks.track(track), chosen)
+        chosen = list(tracks.members(tracks.track(track).requests(), chosen).values())
     if not chosen:
         of = repr(pattern[:60]) if track is None else f"{pattern[:60]!r} in the track {track[:60]}"
         raise UserError(f"there are no records of {of} in {root}; `pdezoo run` makes some")

@@ -10,16 +10,23 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from benchmarks.planning.matrix import MAX_MATRIX_BYTES, Matrix, Request, expand, unique
-from benchmarks.planning.subjects import broken, families, names
+from benchmarks.planning.resolve import resolve
+from benchmarks.planning.subjects import broken, families, names, subjects
 from benchmarks.records.checkout import ROOT
 from benchmarks.records.errors import UserError
 from benchmarks.records.metrics import METRICS
+from benchmarks.records.protocol import Protocol
+from benchmarks.records.record import Record, Status
+from benchmarks.records.store import latest
 from benchmarks.records.text import clip
 
 FOLDER = ROOT / "benchmarks" / "tracks"
@@ -92,3 +99,62 @@ def track(name: str) -> Track:
             f"a track is one of {', '.join(known())}, got {clip(name, 60)!r}; `pdezoo track list` tells what they are"
         )
     return Track.read(FOLDER / f"{max(versions, key=lambda n: int(n.rpartition('-')[2]))}.toml")
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many cells of a track are of a problem at a dimension, how many of them have a record, and how many of these failed."""
+
+    problem: str
+    dim: int
+    cells: int
+    measured: int
+    failed: int
+
+    @property
+    def owed(self) -> int:
+        """How many have no record."""
+        return self.cells - self.measured
+
+
+def members(requests: Sequence[Request], records: Iterable[Record]) -> dict[int, Record]:
+    """Returns the records that belong to a track, by the place of their cells among its requests: the newest of each cell.
+
+    Only requests of whose names there is a record are resolved, since making problems takes time.
+    """
+    newest = latest(records)
+    named = {_key(*_of_record(record)) for record in newest.values()}
+    places = [
+        k
+        for k, r in enumerate(requests)
+        if _key(r.problem, r.dim, r.instance, r.solver, r.seed, r.protocol) in named
+    ]
+    jobs = resolve([requests[k] for k in places], subjects()) if places else []
+    found = {k: newest.get(job.cell.identity) for k, job in zip(places, jobs, strict=True)}
+    return {k: record for k, record in found.items() if record is not None}
+
+
+def _key(problem: str, dim: int, instance: int, solver: str, seed: int, used: Protocol) -> tuple[Any, ...]:
+    return problem, dim, instance, solver, seed, used.fingerprint
+
+
+def _of_record(record: Record) -> tuple[str, int, int, str, int, Protocol]:
+    cell = record.cell
+    return cell.problem.name, cell.problem.dim, cell.problem.seed, cell.solver.name, cell.seed, cell.protocol
+
+
+def counts(requests: Sequence[Request], found: Mapping[int, Record]) -> list[Count]:
+    """Returns the counts of every problem and dimension of a track, in the order in which the track has them."""
+    places: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for k, request in enumerate(requests):
+        places[request.problem, request.dim].append(k)
+    fine = (Status.OK, Status.UNSUPPORTED)
+    return [
+        Count(
+            *of,
+            cells=len(at),
+            measured=sum(k in found for k in at),
+            failed=sum(k in found and found[k].status not in fine for k in at),
+        )
+        for of, at in places.items()
+    ]

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.records.errors import UserError
-from benchmarks.site import front, gallery, guides, problems, reference, solvers
+from benchmarks.site import front, gallery, guides, problems, reference, solvers, tracks
 from benchmarks.site.formulas import missing
-from benchmarks.site.page import FRONT, GALLERY, PAPERS, PROBLEMS, SOLVERS, Page, problem_address
+from benchmarks.site.page import FRONT, GALLERY, PAPERS, PROBLEMS, SOLVERS, TRACKS, Page, problem_address
 from benchmarks.site.sources import Sources
 
 _MARK = ".pdezoo-site"
@@ -41,6 +41,7 @@ def measured_pages(sources: Sources) -> list[Page]:
         front.front_page(sources),
         *problems.pages(sources),
         *solvers.pages(sources),
+        *tracks.pages(sources),
         front.papers_page(sources),
         gallery.gallery_page(sources),
     ]
@@ -131,6 +132,7 @@ def menu(pages: Iterable[Page]) -> list[dict[str, Any]]:
         "Leaderboard": [FRONT],
         "Problems": _room(by_address, PROBLEMS),
         "Solvers": _room(by_address, SOLVERS),
+        "Tracks": _room(by_address, TRACKS),
         "Papers": [PAPERS],
         "Gallery": [GALLERY],
         "Guides": _room(by_address, guides.INDEX),

@@ -14,6 +14,7 @@ PAPERS = "papers.html"
 GALLERY = "gallery.html"
 PROBLEMS = "problems/index.html"
 SOLVERS = "solvers/index.html"
+TRACKS = "tracks/index.html"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ def problem_address(name: str) -> str:
 def solver_address(name: str) -> str:
     """Returns the address of the page of a solver."""
     return f"solvers/{name}.html"
+
+
+def track_address(name: str) -> str:
+    """Returns the address of the page of a track."""
+    return f"tracks/{name}.html"
 
 
 def relative(target: str, page: str) -> str:

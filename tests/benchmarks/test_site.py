@@ -13,12 +13,16 @@ import pytest
 from test_cli import call
 
 import pdezoo
+from benchmarks.leaderboard import tables
 from benchmarks.leaderboard.markup import Html, tag
 from benchmarks.leaderboard.overview import NO_RANK
+from benchmarks.leaderboard.ranking import leaderboard
+from benchmarks.planning.matrix import Matrix
+from benchmarks.planning.tracks import Track
 from benchmarks.records.checkout import ROOT
 from benchmarks.records.errors import UserError
 from benchmarks.records.store import Store
-from benchmarks.site import guides, markdown, problems, reference, solvers
+from benchmarks.site import guides, markdown, problems, reference, solvers, tracks
 from benchmarks.site.build import all_pages, build, measured_pages, menu
 from benchmarks.site.formulas import LONGEST, mathml
 from benchmarks.site.page import Page, block, lines, prose, relative
@@ -358,3 +362,25 @@ def test_text_becomes_html_that_says_the_same():
 def test_powers_of_a_norm_are_of_the_norm(needs_mkdocs):
     assert "<msup><mrow><mrow><mo" in mathml("|x|^2")
     assert len(pdezoo.describe(pdezoo.make("kdv/one-soliton"), latex=True)["equation"]) < LONGEST
+
+
+def test_the_page_of_a_track_counts_its_cells_and_has_its_tables_alone(sources, records):
+    """Two requests, of which one has a record; the others of the site are not on the page."""
+    one = Track(
+        name="some-1",
+        title="Some",
+        about="For a test.",
+        parts=[Matrix(pdes=[PROBLEM], dims=[3], solvers=["stde", "hte"], replicates=1)],
+    )
+    page = tracks.track_page(one, {0: records[0]}, sources)
+    assert page.address == "tracks/some-1.html"
+    told = re.sub(r"<[^>]+>", " ", page.text)
+    assert re.search(r"poisson/two-body\s+3\s+2\s+1\s+0\s+1\b", told)
+    assert f"sha256:{leaderboard([records[0]]).digest}" in told
+    assert tables.title(leaderboard([records[0]]).groups[0]) in told
+    assert "d = 50" not in told
+    assert tracks.OWED in tracks.track_page(one, {}, sources).text
+
+
+def test_a_site_about_some_problems_has_no_tracks(sources):
+    assert list(tracks.pages(sources)) == []

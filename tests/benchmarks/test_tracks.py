@@ -7,7 +7,6 @@ import json
 import pytest
 from test_cli import call
 
-from benchmarks.commands import track as command
 from benchmarks.planning import tracks
 from benchmarks.planning.resolve import resolve
 from benchmarks.planning.subjects import subjects
@@ -113,8 +112,9 @@ def test_an_unknown_track_is_told_in_words():
 
 
 def test_a_record_belongs_to_a_track_by_its_cell(small, records):
-    _, found = command.members(small, records)
-    assert {record.digest for record in found} == {record.digest for record in records[:2]}
+    found = tracks.members(small.requests(), records)
+    assert {k: record.digest for k, record in found.items()} == {k: records[k].digest for k in (0, 1)}
+    assert tracks.members(small.requests(), records[2:]) == {}
 
 
 def test_status_counts_what_is_measured_failed_and_owed(small, records, tmp_path):
