@@ -12,7 +12,10 @@ from solvers import Rademacher
 from solvers.methods.shared import FilteredMLP, SharedMLP
 
 
-@pytest.fixture(params=few([(10, 4), (12, 4), (7, 16)], keep=2), ids=lambda p: f"d={p[0]}, b={p[1]}")
+@pytest.fixture(
+    params=[(10, 4), (12, 4), pytest.param((7, 16), marks=pytest.mark.slow)],
+    ids=lambda p: f"d={p[0]}, b={p[1]}",
+)
 def network(request):
     dim, block = request.param
     shared = SharedMLP(width=6, depth=3, block=block)
