@@ -281,13 +281,13 @@ def test_two_workers_do_not_share_a_device(monkeypatch):
 
 def test_asv_reads_the_peak_of_an_accelerator(gpu, monkeypatch):
     loop = SimpleNamespace(step=lambda: gpu.allocate(10**6), require_finite=lambda: None)
-    monkeypatch.setattr(suite, "loop", lambda problem, solver, dim: loop)
+    monkeypatch.setattr(suite, "loop", lambda cell: loop)
     benchmark = bench_memory.Device()
-    benchmark.setup("poisson", "stde", 100)
-    assert benchmark.track_peak_bytes("poisson", "stde", 100) == 10 * 10**6
+    benchmark.setup("poisson/two-body d=100 stde")
+    assert benchmark.track_peak_bytes("poisson/two-body d=100 stde") == 10 * 10**6
     gpu.limit = None
     with pytest.raises(NotImplementedError, match="does not account"):
-        benchmark.setup("poisson", "stde", 100)
+        benchmark.setup("poisson/two-body d=100 stde")
 
 
 def test_the_figure_shows_the_peak_of_an_accelerator_and_the_plan_on_a_cpu(make_record):

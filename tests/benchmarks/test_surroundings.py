@@ -20,7 +20,7 @@ from toys import few
 import pdezoo
 import solvers
 from benchmarks import cli
-from benchmarks.commands import check, doctor, history, replay, show, theory, verify
+from benchmarks.commands import check, doctor, history, landmark, replay, show, theory, verify
 from benchmarks.commands import sweep as sweeping
 from benchmarks.execution import isolate, journal, measure
 from benchmarks.execution.journal import Journal, journals
@@ -107,6 +107,7 @@ def test_a_cache_that_is_no_folder_is_no_cache(monkeypatch, tmp_path):
 @pytest.fixture
 def spoken(monkeypatch, tmp_path, full_store, make_record):
     """Every command with what it takes to end well, quickly, and with something to say that 8 bits do not hold."""
+    monkeypatch.setattr(landmark, "planned", lambda cell: {})
     report = {
         "name": "toy",
         "kind": "pde",

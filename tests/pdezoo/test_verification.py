@@ -34,6 +34,9 @@ def representatives() -> list[Any]:
         "kdv2d",
         "heat",
         "burgers-type",
+        "burgers",
+        "kuramoto-sivashinsky",
+        "quadratic-gradient",
         "gkdv",
     }
     families = {name: name.partition("/")[0] for name in pdezoo.names()}

@@ -182,13 +182,16 @@ def test_terms_vanish_at_the_solution_and_weigh_the_rest(
 
 @pytest.mark.parametrize(
     ("condition", "want"),
-    [
-        (dirichlet(weight=2), 2 * (0 + 4 + 4 / 3 + 4 / 3) / 4),
-        (dirichlet(face=(1, 1)), 4),
-        (neumann(face=(1, -1), weight=3), 3),
-        (robin(1, 2, face=(1, -1)), (0 - 2) ** 2),
-        (Periodic(1, weight=0.5), 0.5 * 4),
-    ],
+    few(
+        [
+            (robin(1, 2, face=(1, -1)), (0 - 2) ** 2),
+            (Periodic(1, weight=0.5), 0.5 * 4),
+            (dirichlet(weight=2), 2 * (0 + 4 + 4 / 3 + 4 / 3) / 4),
+            (dirichlet(face=(1, 1)), 4),
+            (neumann(face=(1, -1), weight=3), 3),
+        ],
+        keep=2,
+    ),
     ids=repr,
 )
 def test_terms_on_faces(condition: Any, want: float) -> None:
