@@ -56,8 +56,9 @@ class Track(BaseModel):
     @field_validator("ranked")
     @classmethod
     def _known(cls, metric: str) -> str:
-        if metric not in METRICS:
-            raise ValueError(f"a metric is one of {', '.join(METRICS)}")
+        known = [name for name, about in METRICS.items() if about.better is not None]
+        if metric not in known:
+            raise ValueError(f"a metric that ranks is one of {', '.join(known)}")
         return metric
 
     @classmethod

@@ -94,7 +94,8 @@ def test_a_digest_knows_the_cells_and_not_their_order(small):
     [
         (SMALL.replace("title", "titel"), "title: Field required"),
         (SMALL + "dim = 3", "dim: Extra inputs"),
-        (SMALL.replace("title", 'ranked = "speed"\ntitle'), "a metric is one of"),
+        (SMALL.replace("title", 'ranked = "speed"\ntitle'), "a metric that ranks is one of"),
+        (SMALL.replace("title", 'ranked = "bystanders"\ntitle'), "a metric that ranks is one of"),
         (SMALL.replace("[[parts]]", "[parts]"), "parts"),
         (SMALL.replace("title", 'cells = "abc"\ntitle'), "cells: "),
         ("title = ", "no track"),
@@ -159,6 +160,20 @@ def test_the_leaderboard_of_a_track_has_its_records_alone(small, records, tmp_pa
     assert records[2].cell.problem.name not in out
     code, _, err = call("leaderboard", "--track", "small-1", "--pde", "kdv/*", store=store.root)
     assert (code, "in the track small-1" in err) == (2, True)
+
+
+def test_a_track_is_ranked_by_its_metric(small, records, tmp_path):
+    store = Store.writing(tmp_path / "store")
+    store.add(records[0])
+    path = tracks.FOLDER / "small-2.toml"
+    path.write_text(f'ranked = "steps_per_second"\n{SMALL}')
+    told = {}
+    for name in ("small-1", "small-2"):
+        shown = json.loads(call("leaderboard", "--track", name, "--json", store=store.root)[1])
+        told[name] = {row["ranked_by"] for row in shown["rows"]}
+    assert told == {"small-1": {"relative_l2"}, "small-2": {"steps_per_second"}}
+    out = call("leaderboard", "--track", "small-2", "--format", "md", store=store.root)[1]
+    assert "ranked by steps per second" in out
 
 
 @pytest.mark.slow
