@@ -1,8 +1,9 @@
 """What the asv suites in `bench_*.py` share: their parameter, which is a cell of the cross, and compiled steps.
 
-asv collects every public name that begins with time_, track_, mem_ or peakmem_, imported ones too; nothing
-here may be called so. The cells stand in `benchmarks/cells.txt` of the source tree that this file lies in, and not in the
-installed packages: every commit is asked for the same ones, and what a commit lacks is skipped.
+asv collects every public function and method that begins with time_, track_, mem_ or peakmem_, imported ones too, in every
+module below `benchmarks`; none but a benchmark may be called so. The cells stand in `benchmarks/cells.txt` of the source tree
+that this file lies in, and not in the installed packages: every commit is asked for the same ones, and what a commit lacks is
+skipped.
 """
 
 from __future__ import annotations

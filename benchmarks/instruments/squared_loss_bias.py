@@ -18,7 +18,6 @@ import pdezoo
 import solvers
 from benchmarks.instruments import running
 from benchmarks.records.reading import Row
-from solvers import Field
 from solvers.loss import Residual
 
 DIM = 10
@@ -39,7 +38,7 @@ def bias(name: str, samples: int, count: int) -> tuple[float, float]:
     pde = pdezoo.make("allen-cahn/two-body", dim=DIM)
     made: Any = solvers.make(name, samples=samples, sigma=0.1, width=16, depth=3)
     points = pde.domain.sample(jax.random.key(1), 8)
-    field = Field(pde.lower(), made.network.init(jax.random.key(0), DIM, False), made.network)
+    field = solvers.Field(pde.lower(), made.network.init(jax.random.key(0), DIM, False), made.network)
     residual = lambda p, k: made.estimator.residual(field, p, k)
     mean = over_keys(lambda k: residual(points, k), count).mean(0)
     centred = Residual(lambda p, k: residual(p, k) - mean, points)

@@ -52,7 +52,7 @@ def solver_address(name: str) -> str:
     return f"solvers/{name}.html"
 
 
-def track_address(name: str) -> str:
+def address_of_track(name: str) -> str:
     """Returns the address of the page of a track."""
     return f"tracks/{name}.html"
 

@@ -10,7 +10,7 @@ from benchmarks.leaderboard.overview import Table, rows_table
 from benchmarks.leaderboard.ranking import leaderboard
 from benchmarks.planning.tracks import Count, Track, counts, known, members, track
 from benchmarks.records.record import Record
-from benchmarks.site.page import TRACKS, Page, lines, prose, relative, track_address
+from benchmarks.site.page import TRACKS, Page, address_of_track, lines, prose, relative
 from benchmarks.site.sources import Sources
 
 _NUMBERS = ("cells", "measured", "failed", "owed")
@@ -24,13 +24,13 @@ def pages(sources: Sources) -> Iterator[Page]:
     tracks = [(one, members(one.requests(), sources.records)) for one in map(track, known())]
     yield _index(tracks)
     for one, found in tracks:
-        yield track_page(one, found, sources)
+        yield page_of_track(one, found, sources)
 
 
 def _index(tracks: list[tuple[Track, dict[int, Record]]]) -> Page:
     rows = [
         (
-            Cell(one.name, relative(track_address(one.name), TRACKS)),
+            Cell(one.name, relative(address_of_track(one.name), TRACKS)),
             Cell(one.title),
             *_totals(counts(one.requests(), found)),
         )
@@ -42,12 +42,12 @@ def _index(tracks: list[tuple[Track, dict[int, Record]]]) -> Page:
     return Page(TRACKS, "All tracks", lines("# Tracks", tag("p", told), table.html))
 
 
-def track_page(one: Track, found: Mapping[int, Record], sources: Sources) -> Page:
+def page_of_track(one: Track, found: Mapping[int, Record], sources: Sources) -> Page:
     """Returns the page of a track: what it is for, what of it is measured, and the tables of its records.
 
     `found` has these by the place of their cells among its requests.
     """
-    address = track_address(one.name)
+    address = address_of_track(one.name)
     link = sources.problem_link(address)
     rows = [
         (Cell(count.problem, link(count.problem)), Cell(f"{count.dim:,}", order=count.dim), *_totals([count]))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
-import pkgutil
-import re
 from pathlib import Path
 
 import pytest
+from asv_runner.discovery import disc_benchmarks
 
 import benchmarks
 from benchmarks import suite
@@ -25,24 +23,11 @@ EXPECTED = {
     "bench_memory.Device.track_peak_bytes",
     "bench_speed.Speed.time_step",
 }
-# What asv takes for a benchmark, asv_runner.benchmarks: by prefix or by CamelCase.
-BENCHMARK = re.compile(
-    r"^(time|timeraw|track|mem|peakmem)(_|[A-Z])|^(Time|Timeraw|Track|Mem|PeakMem)([A-Z]|$)"
-)
 
 
 def discovered() -> set[str]:
-    collected = set()
-    for info in pkgutil.walk_packages(benchmarks.__path__):
-        module = importlib.import_module(f"benchmarks.{info.name}")
-        for name, value in vars(module).items():
-            if name.startswith("_"):
-                continue
-            if BENCHMARK.match(name):
-                collected.add(f"{info.name}.{name}")
-            if isinstance(value, type):
-                collected |= {f"{info.name}.{name}.{m}" for m in dir(value) if BENCHMARK.match(m)}
-    return collected
+    """What asv finds: it imports every module below `benchmarks`, those of every room too, and makes the classes that it takes."""
+    return {found.name for found in disc_benchmarks("benchmarks")}
 
 
 def test_asv_discovers_what_is_meant_and_nothing_else():

@@ -372,14 +372,14 @@ def test_the_page_of_a_track_counts_its_cells_and_has_its_tables_alone(sources, 
         about="For a test.",
         parts=[Matrix(pdes=[PROBLEM], dims=[3], solvers=["stde", "hte"], replicates=1)],
     )
-    page = tracks.track_page(one, {0: records[0]}, sources)
+    page = tracks.page_of_track(one, {0: records[0]}, sources)
     assert page.address == "tracks/some-1.html"
     told = re.sub(r"<[^>]+>", " ", page.text)
     assert re.search(r"poisson/two-body\s+3\s+2\s+1\s+0\s+1\b", told)
     assert f"sha256:{leaderboard([records[0]]).digest}" in told
     assert tables.title(leaderboard([records[0]]).groups[0]) in told
     assert "d = 50" not in told
-    assert tracks.OWED in tracks.track_page(one, {}, sources).text
+    assert tracks.OWED in tracks.page_of_track(one, {}, sources).text
 
 
 def test_a_site_about_some_problems_has_no_tracks(sources):
