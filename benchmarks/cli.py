@@ -39,6 +39,14 @@ Exclusive = Annotated[
     bool,
     typer.Option("--exclusive", help="One cell at a time, and no other on this machine: to measure speed."),
 ]
+Cluster = Annotated[
+    str | None, typer.Option(help="Address of a Dask scheduler; docs/clusters.md describes it.")
+]
+ClusterWorkers = Annotated[
+    str | None, typer.Option(help="Cells measured at once; default: 1, or the cluster's threads.")
+]
+Budget = Annotated[str | None, typer.Option(help="Stop after this time, such as 50m; run again to go on.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells and what they may take.")]
 WallLimit = Annotated[str | None, typer.Option(help="Wall-clock limit of a cell, such as 90s or 10m.")]
 MemoryLimit = Annotated[str | None, typer.Option(help="Memory limit of a cell, such as 40GB.")]
 RESULTS = Path("results")
@@ -157,17 +165,11 @@ def run(
 @app.command()
 def sweep(
     matrix: Annotated[Path, typer.Argument(help="A TOML file; docs/harness.md describes it.")],
-    workers: Annotated[
-        str | None, typer.Option(help="Cells measured at once; default: 1, or the cluster's threads.")
-    ] = None,
-    cluster: Annotated[
-        str | None, typer.Option(help="Address of a Dask scheduler; docs/clusters.md describes it.")
-    ] = None,
+    workers: ClusterWorkers = None,
+    cluster: Cluster = None,
     exclusive: Exclusive = False,
     redo: Redo = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the cells and what they may take.")
-    ] = False,
+    dry_run: DryRun = False,
     wall_limit: WallLimit = None,
     memory_limit: MemoryLimit = None,
     store: StoreOption = RESULTS,
@@ -188,17 +190,13 @@ def sweep(
 @app.command()
 def campaign(
     name: Annotated[str, typer.Argument(help="papers, or a folder of matrix files.")],
-    budget: Annotated[
-        str | None, typer.Option(help="Stop after this time, such as 9m; run again to go on.")
-    ] = None,
+    budget: Budget = None,
     max_dim: Annotated[str | None, typer.Option(help="Leave larger dimensions out.")] = None,
     steps: Annotated[str | None, typer.Option(help="Training steps instead of the campaign's.")] = None,
     workers: Workers = "1",
     exclusive: Exclusive = False,
     redo: Redo = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the cells and what they may take.")
-    ] = False,
+    dry_run: DryRun = False,
     store: StoreOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
@@ -223,7 +221,7 @@ def campaign(
 
 
 tracks = typer.Typer(
-    help="Named, versioned sets of cells: list them, measure one, see how much of it is measured."
+    help="Named, versioned sets of cells: list and show them, measure one, see how much of it is measured."
 )
 app.add_typer(tracks, name="track", no_args_is_help=True)
 NameOfTrack = Annotated[
@@ -232,43 +230,47 @@ NameOfTrack = Annotated[
 
 
 @tracks.command("list")
-def list_tracks(json: JsonOption = False) -> None:
-    """List the tracks."""
+def list_tracks(store: StoreOption = RESULTS, json: JsonOption = False) -> None:
+    """List the tracks, how much of each is measured, and how long the rest takes."""
     from benchmarks.commands import track
 
-    track.show_list(json)
+    track.show_list(store, json)
+
+
+@tracks.command("show")
+def show_track(
+    name: NameOfTrack,
+    check: Annotated[
+        bool, typer.Option("--check", help="Make the cells: are they those that it was published with?")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show what a track is for, what it ranks and what it crosses. With --check, exit 1 if its cells have changed."""
+    from benchmarks.commands import track
+
+    raise typer.Exit(track.show(name, check, json))
 
 
 @tracks.command("run")
 def run_track(
     name: NameOfTrack,
-    workers: Workers = "1",
+    workers: ClusterWorkers = None,
+    cluster: Cluster = None,
     exclusive: Exclusive = False,
     redo: Redo = None,
-    budget: Annotated[
-        str | None, typer.Option(help="Stop after this time, such as 50m; run again to go on.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the cells and what they may take.")
-    ] = False,
+    budget: Budget = None,
+    dry_run: DryRun = False,
     store: StoreOption = RESULTS,
     json: JsonOption = False,
 ) -> None:
     """Measure every cell of a track that has no record yet."""
-    from benchmarks.commands import sweep
-    from benchmarks.planning.tracks import track
-    from benchmarks.terminal.parsing import duration
+    from benchmarks.commands import track
 
-    cells = track(name).requests()
-    if dry_run:
-        sweep.dry_run(cells, store, workers, redo, json)
-        return
-    until = None if budget is None else duration(budget)
-    raise typer.Exit(sweep.measure_all(cells, store, workers, redo, json, budget=until, exclusive=exclusive))
+    raise typer.Exit(track.run(name, store, workers, redo, json, dry_run, cluster, budget, exclusive))
 
 
 @tracks.command("status")
-def show_track(name: NameOfTrack, store: StoreOption = RESULTS, json: JsonOption = False) -> None:
+def status_of_track(name: NameOfTrack, store: StoreOption = RESULTS, json: JsonOption = False) -> None:
     """Show what of a track is measured, failed and owed, and the hash of its records."""
     from benchmarks.commands import track
 

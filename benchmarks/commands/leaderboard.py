@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.leaderboard.published import VALUE, Comparison, comparisons, published
-from benchmarks.leaderboard.ranking import Leaderboard
+from benchmarks.leaderboard.ranking import BY_ERROR, Leaderboard
 from benchmarks.leaderboard.ranking import leaderboard as make_leaderboard
 from benchmarks.planning import tracks
 from benchmarks.planning.subjects import keep_off_accelerators, reference_value
@@ -26,8 +26,8 @@ def leaderboard(
 ) -> None:
     """Writes the leaderboard of the records under `root` in the format `shape`, one of FORMATS, to a file or standard output.
 
-    `pattern` selects problems, `track` the cells of a track; `against` "published" sets the papers' numbers beside ours. Raises
-    UserError for any other value, where no record is selected, and for a figure without a file.
+    `pattern` selects problems, `track` the cells of a track, which are ranked by its metric; `against` "published" sets the
+    papers' numbers beside ours. Raises UserError for any other value, where no record is selected, and for a figure without a file.
     """
     if shape not in FORMATS:
         raise UserError(f"a format is one of {', '.join(FORMATS)}, got {shape[:40]!r}")
@@ -36,12 +36,13 @@ def leaderboard(
     if shape == "png" and output is None:
         raise UserError("a figure needs a file: --output leaderboard.png")
     chosen = [r for r in read(root).records.values() if names_it(pattern, r.cell.problem.name)]
-    if track is not None:
-        chosen = list(tracks.members(tracks.track(track).requests(), chosen).values())
+    asked = None if track is None else tracks.track(track)
+    if asked is not None:
+        chosen = list(tracks.members(asked.requests(), chosen).values())
     if not chosen:
         of = repr(pattern[:60]) if track is None else f"{pattern[:60]!r} in the track {track[:60]}"
         raise UserError(f"there are no records of {of} in {root}; `pdezoo run` makes some")
-    board = make_leaderboard(chosen)
+    board = make_leaderboard(chosen, BY_ERROR if asked is None else asked.ranked)
     cells = _beside(board, pattern) if against else []
     if shape == "text" and output is None:
         _print_tables(board, cells)

@@ -1,9 +1,9 @@
 """`pdezoo release` and `verify-release`: everything behind the tables in one archive, and the proof that the tables follow from it.
 
 An archive is a gzipped tar file: `records/` and `readings/` as they are stored, `tracks/` as they are defined,
-`leaderboard.md` as it is made of the records, CITATION.cff, and MANIFEST.json with the SHA-256 of every other file, the
-version, the commit and the hash of the result set. Equal contents give equal bytes: names are sorted, and nothing of the
-machine or the time enters.
+`leaderboard.md` as it is made of the records, CITATION.cff and .zenodo.json, which say who made it, and MANIFEST.json with the
+SHA-256 of every other file, the version, the commit and the hash of the result set. Equal contents give equal bytes: names are
+sorted, and nothing of the machine or the time enters.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ from benchmarks.records.store import Store
 from benchmarks.records.text import clip
 from benchmarks.terminal.records import read
 
-MANIFEST, TABLES, CITATION = "MANIFEST.json", "leaderboard.md", "CITATION.cff"
+MANIFEST, TABLES = "MANIFEST.json", "leaderboard.md"
+AUTHORSHIP = ("CITATION.cff", ".zenodo.json")
+"""Files of the checkout that say who made the suite; an installed package has none."""
 MAX_BYTES = 2_000_000_000
 """Of all files of an archive together: a gzipped file may claim to hold more than any disk."""
 
@@ -49,8 +51,7 @@ def release(path: Path, root: Path) -> None:
         files[f"{FOLDER}/{hashlib.sha256(reading.content).hexdigest()}.json"] = reading.content
     files |= {f"tracks/{source.name}": source.read_bytes() for source in tracks.FOLDER.glob("*.toml")}
     files[TABLES] = tables_of(list(records.values()))
-    if (citation := ROOT / CITATION).is_file():  # an installed package has none
-        files[CITATION] = citation.read_bytes()
+    files |= {name: (ROOT / name).read_bytes() for name in AUTHORSHIP if (ROOT / name).is_file()}
     files[MANIFEST] = _manifest(files, list(records.values()))
     content = packed(files)
     save(path, content)

@@ -9,14 +9,14 @@ from benchmarks.leaderboard import figure
 from benchmarks.leaderboard.markup import Html, tag
 from benchmarks.leaderboard.overview import row_class
 from benchmarks.leaderboard.published import Comparison
-from benchmarks.leaderboard.ranking import Group, Leaderboard, Row
+from benchmarks.leaderboard.ranking import BY_ERROR, Group, Leaderboard, Row
 from benchmarks.leaderboard.tables import (
     BESIDE,
     COLUMNS,
     DEGENERATE,
-    EXPLANATION,
     beside_cells,
     described,
+    explanation,
     fingerprints,
     title,
 )
@@ -65,9 +65,9 @@ def html(board: Leaderboard, cells: Sequence[Comparison] = ()) -> str:
     names = figure.series_names(board.groups)
     body = [
         tag("h1", "pdezoo leaderboard"),
-        tag("p", EXPLANATION),
+        tag("p", explanation(board.ranked_by)),
         tag("h2", "At a glance"),
-        _glance(sets),
+        _glance(sets, board.ranked_by),
         *(_section(index, groups, names) for index, groups in enumerate(sets)),
     ]
     if cells:
@@ -85,11 +85,11 @@ def _document(heading: str, body: Iterable[str]) -> str:
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{lines}\n</body></html>\n'
 
 
-def _glance(sets: Sequence[Sequence[Group]]) -> Html:
+def _glance(sets: Sequence[Sequence[Group]], by: str) -> Html:
     heads = [
         "problem",
         "d",
-        "best error",
+        "best error" if by == BY_ERROR else f"best {METRICS[by].title}",
         "by",
         "constant / affine null",
         "fastest ranked",
@@ -113,7 +113,9 @@ def _glance_row(index: int, group: Group) -> Html:
     texts = [
         tag("td", link, *_flags(group), class_="text name"),
         tag("td", f"{group.dim:,}"),
-        tag("td", number(best.error) if best else "no row is ranked"),
+        tag(
+            "td", METRICS[group.ranked_by].text(best.median(group.ranked_by)) if best else "no row is ranked"
+        ),
         tag("td", _winners(group), class_="text"),
         tag("td", nulls),
         tag("td", speed, class_="text"),

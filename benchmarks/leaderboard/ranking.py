@@ -8,6 +8,9 @@ A row is ranked if it has `MIN_REPLICATES`, all of which ended well and with the
 above 0. Its rank is one more than the number of ranked rows whose error is smaller beyond the resolution, so that rows which
 cannot be told apart share a rank; every pair is judged by the replicates that both have. Oracles, which use the solution, are
 reference lines without a rank; baselines, which need no training and use no solution, are ranked like any solver.
+
+Rows may be ranked by another metric, such as steps per second. A rank then needs no skill, since a cost is known of what learns
+nothing too; but a time is the solver's own only where no other work was seen beside it.
 """
 
 from __future__ import annotations
@@ -24,11 +27,13 @@ from functools import cached_property
 from typing import Any
 
 from benchmarks.leaderboard.intervals import MIN_REPLICATES, Interval, Replicate, Sample, of_ratio
-from benchmarks.records.metrics import METRICS, Errors, Metrics, PeakOf, skill
+from benchmarks.records.metrics import METRICS, Better, Errors, Metrics, PeakOf, skill
 from benchmarks.records.protocol import Protocol
 from benchmarks.records.record import Environment, Record, Status
 from benchmarks.records.store import latest
 
+BY_ERROR = "relative_l2"
+"""The metric by which rows are ranked unless a track says otherwise."""
 DEGENERATE_BELOW = 1e-2
 EXACT_BELOW = 1e-7
 """A null predictor with a smaller relative L2 error is exact: float32, in which solvers compute, resolves no less."""
@@ -96,7 +101,7 @@ class Row:
     `reference` is the null predictor against which `skill` is meant. `skill_interval` has the ends of the 90 % interval of the
     skill; `beats_reference` and `beats_affine` say whether the error is below that of the reference, and of the best affine
     function, beyond the resolution. They are None where there are too few replicates. `rank` is shared by rows that cannot be
-    told apart, and `ranks` has the lowest and highest rank that the row may have.
+    told apart, and `ranks` has the lowest and highest rank that the row may have; `ranked_by` is the metric that decides.
     """
 
     solver: str
@@ -120,6 +125,7 @@ class Row:
     beats_affine: bool | None = None
     rank: int | None = None
     ranks: tuple[int, int] | None = None
+    ranked_by: str = BY_ERROR
 
     def median(self, metric: str) -> float | None:
         """Returns the median of a metric over all replicates tried; None if it is not finite."""
@@ -148,13 +154,28 @@ class Row:
 
     @property
     def is_eligible(self) -> bool:
-        """Whether the row can have a rank: enough replicates, none failed, no use of the solution, skill above 0."""
-        return (
-            self.kind is not Kind.ORACLE
-            and self.n_ok == self.n >= MIN_REPLICATES
-            and self.annealed
-            and bool(self.beats_reference)
-        )
+        """Whether the row can have a rank: enough replicates, none failed, no use of the solution, and skill above 0; by another
+        metric than the error a value in every replicate, and no other work beside it where that is a time.
+        """
+        if self.kind is Kind.ORACLE or not self.n_ok == self.n >= MIN_REPLICATES:
+            return False
+        if self.ranked_by == BY_ERROR:
+            return self.annealed and bool(self.beats_reference)
+        summary = self.metrics.get(self.ranked_by)
+        return summary is not None and summary.n == self.n and not self.is_disturbed
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether it is to be ranked by a time that was taken beside other work."""
+        return METRICS[self.ranked_by].timed and bool(self.in_competition)
+
+    @property
+    def sort_key(self) -> float:
+        """The median of what it is ranked by, the smaller the better; infinite where there is none."""
+        median = self.median(self.ranked_by)
+        if median is None:
+            return math.inf
+        return -median if METRICS[self.ranked_by].better is Better.HIGHER else median
 
     @property
     def note(self) -> str:
@@ -169,7 +190,8 @@ class Row:
             parts.append(f"{self.n - self.n_ok} of {self.n} replicates failed: unranked")
         if self.n < MIN_REPLICATES:
             parts.append(f"{self.n} of {MIN_REPLICATES} replicates: unranked")
-        parts += self._beside_nulls()
+        parts += ["other work beside it: unranked"] if self.is_disturbed else []
+        parts += self._beside_nulls() if self.ranked_by == BY_ERROR else []
         parts += [self.cut_short] if self.cut_short else []
         if (probe := self.median("relative_point")) is not None:
             parts.append(f"at the probe {probe:.2g}")
@@ -216,6 +238,11 @@ class Group:
         return self.nulls.get("affine", math.inf) < DEGENERATE_BELOW
 
     @property
+    def ranked_by(self) -> str:
+        """The metric by which its rows are ranked."""
+        return self.rows[0].ranked_by
+
+    @property
     def leaders(self) -> tuple[Row, ...]:
         """The rows of the best rank, which cannot be told apart."""
         ranked = [row for row in self.rows if row.rank is not None]
@@ -223,7 +250,7 @@ class Group:
 
     @property
     def best(self) -> Row | None:
-        """The row of the best rank with the smallest error; None if no row is ranked."""
+        """The row of the best rank with the best median; None if no row is ranked."""
         return next(iter(self.leaders), None)
 
 
@@ -235,14 +262,21 @@ class Leaderboard:
     digest: str
     records: int
 
+    @property
+    def ranked_by(self) -> str:
+        """The metric by which rows are ranked."""
+        return self.groups[0].ranked_by if self.groups else BY_ERROR
 
-def leaderboard(records: Iterable[Record]) -> Leaderboard:
-    """Makes a leaderboard of the newest record of every cell on every machine, without those of tuning instances."""
+
+def leaderboard(records: Iterable[Record], by: str = BY_ERROR) -> Leaderboard:
+    """Makes a leaderboard of the newest record of every cell on every machine, without those of tuning instances, with rows ranked
+    by the metric `by`.
+    """
     used = newest(records)
     comparable: dict[tuple, list[Record]] = defaultdict(list)
     for record in used:
         comparable[_comparable(record)].append(record)
-    groups = [_group(part) for _, members in sorted(comparable.items()) for part in _repetitions(members)]
+    groups = [_group(part, by) for _, members in sorted(comparable.items()) for part in _repetitions(members)]
     return Leaderboard(tuple(groups), result_digest(used), len(used))
 
 
@@ -310,6 +344,9 @@ class _Outcome:
         return math.inf if counted is None else counted
 
 
+_Outcomes = Mapping[Replicate, _Outcome]
+
+
 def _replicate(record: Record) -> Replicate:
     return Replicate(record.cell.problem.fingerprint or "", record.cell.seed)
 
@@ -368,7 +405,7 @@ class _Nulls:
         return _sample(outcomes, _test_set_error(list(outcomes.values()), self.test_size))
 
 
-def _group(records: Sequence[Record]) -> Group:
+def _group(records: Sequence[Record], by: str) -> Group:
     first, nulls = records[0], _Nulls.of(records)
     instances = dict(sorted({r.cell.problem.seed: r.cell.problem.fingerprint or "" for r in records}.items()))
     return Group(
@@ -381,13 +418,13 @@ def _group(records: Sequence[Record]) -> Group:
         environments=tuple(dict.fromkeys(record.environment for record in records)),
         nulls=nulls.medians,
         reference=nulls.reference,
-        rows=tuple(_ranked(_rows(records, nulls), nulls)),
+        rows=tuple(_ranked(_rows(records, nulls), nulls, by)),
     )
 
 
-def _rows(records: Sequence[Record], nulls: _Nulls) -> list[tuple[Row, Sample]]:
+def _rows(records: Sequence[Record], nulls: _Nulls) -> list[tuple[Row, _Outcomes]]:
     """Returns a row for every solver with its hyperparameters, and one for every null predictor, whether it was run or not, each
-    with its errors.
+    with what its replicates gave.
     """
     run: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
@@ -405,12 +442,12 @@ def _null_of(record: Record, nulls: _Nulls) -> dict[Replicate, _Outcome]:
 
 def _row(
     records: Sequence[Record], nulls: _Nulls, beside: Mapping[Replicate, _Outcome]
-) -> tuple[Row, Sample]:
+) -> tuple[Row, _Outcomes]:
     """Returns the row of a solver that was run; `beside` has what is known of it at further replicates."""
     solver, protocol = records[0].cell.solver, records[0].cell.protocol
     kind = _kind(records)
     ran = {_replicate(r): _Outcome(r.metrics, r.status, r.reason) for r in records}
-    row, sample = _of_outcomes(solver.row, _settings(records[0]), {**beside, **ran}, nulls, kind)
+    row, outcomes = _of_outcomes(solver.row, _settings(records[0]), {**beside, **ran}, nulls, kind)
     given = min((tuple(sorted(record.cell.solver.given)) for record in records), key=len)
     annealed = not any(record.cut_short for record in records)
     short = _cut_short(list(ran.values()), protocol, annealed) if kind is Kind.SOLVER else ""
@@ -424,7 +461,7 @@ def _row(
         cut_short=short,
         annealed=annealed,
     )
-    return told, sample
+    return told, outcomes
 
 
 def _kind(records: Sequence[Record]) -> Kind:
@@ -433,7 +470,7 @@ def _kind(records: Sequence[Record]) -> Kind:
     return Kind.BASELINE if records[0].null is not None else Kind.SOLVER
 
 
-def _null_row(name: str, records: Sequence[Record], nulls: _Nulls) -> tuple[Row, Sample]:
+def _null_row(name: str, records: Sequence[Record], nulls: _Nulls) -> tuple[Row, _Outcomes]:
     """Returns the row of a null predictor that was not run as a solver; its errors are measured with every cell."""
     is_baseline = all(record.is_baseline(name) for record in records if name in record.nulls)
     outcomes = {replicate: nulls.outcome(name, replicate) for replicate in nulls.errors[name]}
@@ -443,8 +480,8 @@ def _null_row(name: str, records: Sequence[Record], nulls: _Nulls) -> tuple[Row,
 
 def _of_outcomes(
     solver: str, settings: str, outcomes: Mapping[Replicate, _Outcome], nulls: _Nulls, kind: Kind
-) -> tuple[Row, Sample]:
-    """Returns a row that summarises what its replicates gave, and their errors."""
+) -> tuple[Row, _Outcomes]:
+    """Returns a row that summarises what its replicates gave, and that."""
     if nulls.reference in (Reference.ZERO, Reference.NONE):  # records have their skill against the constant
         outcomes = {
             replicate: _beside_zero(outcome, replicate, nulls) for replicate, outcome in outcomes.items()
@@ -465,7 +502,7 @@ def _of_outcomes(
         kind=kind,
         test_set_error=precision,
     )
-    return row, _sample(outcomes, precision)
+    return row, outcomes
 
 
 def _beside_zero(outcome: _Outcome, replicate: Replicate, nulls: _Nulls) -> _Outcome:
@@ -541,14 +578,17 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _ranked(measured: Sequence[tuple[Row, Sample]], nulls: _Nulls) -> list[Row]:
-    """Judges, ranks and sorts rows: the ranked by rank, then the unranked by error, the oracles, and those without an error."""
-    samples = [sample for _, sample in measured]
+def _ranked(measured: Sequence[tuple[Row, _Outcomes]], nulls: _Nulls, by: str) -> list[Row]:
+    """Judges, ranks and sorts rows: the ranked by rank, then the unranked by what ranks, oracles, and those without an error."""
+    samples = [_sample(outcomes, row.test_set_error) for row, outcomes in measured]
     null, affine = nulls.sample(nulls.reference), nulls.sample("affine")
     rows = [
         _judged(row, of_ratio(sample, null), of_ratio(sample, affine), nulls.reference)
         for row, sample in zip(_labelled([row for row, _ in measured]), samples, strict=True)
     ]
+    if by != BY_ERROR:
+        rows = [replace(row, ranked_by=by) for row in rows]
+        samples = [_costs(outcomes, by) for _, outcomes in measured]
     eligible = [k for k, row in enumerate(rows) if row.is_eligible]
     better = {k: [j for j in eligible if _is_below(samples[j], samples[k])] for k in eligible}
     for k in eligible:
@@ -556,6 +596,17 @@ def _ranked(measured: Sequence[tuple[Row, Sample]], nulls: _Nulls) -> list[Row]:
         ranks = (1 + len(better[k]), len(eligible) - worse)
         rows[k] = replace(rows[k], rank=ranks[0], ranks=ranks)
     return sorted(rows, key=_order)
+
+
+def _costs(outcomes: _Outcomes, metric: str) -> Sample:
+    """Returns a metric of every replicate as a sample of what is the better the smaller: its inverse where more is better."""
+    turned = METRICS[metric].better is Better.HIGHER
+    counted = {replicate: outcome.counted(metric) for replicate, outcome in outcomes.items()}
+    return Sample({r: math.inf if v is None else _inverse(v) if turned else v for r, v in counted.items()})
+
+
+def _inverse(value: float) -> float:
+    return 1 / value if value else math.inf
 
 
 def _judged(row: Row, to_null: Interval | None, to_affine: Interval | None, reference: Reference) -> Row:
@@ -574,11 +625,17 @@ def _exp(value: float) -> float:
 
 
 def _is_below(one: Sample, other: Sample) -> bool:
-    """Whether the first row's error is smaller, beyond the resolution, on the replicates that both have."""
+    """Whether the first row's sample is smaller, beyond the resolution, on the replicates that both have."""
     ratio = of_ratio(one, other)
     return ratio is not None and ratio.below_zero
 
 
 def _order(row: Row) -> tuple:
-    error = math.inf if row.error is None else row.error
-    return row.rank is None, row.rank or 0, row.error is None, row.kind is Kind.ORACLE, error, row.label
+    return (
+        row.rank is None,
+        row.rank or 0,
+        row.error is None,
+        row.kind is Kind.ORACLE,
+        row.sort_key,
+        row.label,
+    )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.leaderboard.figure import instances
 from benchmarks.leaderboard.intervals import COVERAGE, MIN_REPLICATES
 from benchmarks.leaderboard.published import VALUE, Comparison
-from benchmarks.leaderboard.ranking import Group, Kind, Leaderboard, Reference, Row, Summary
+from benchmarks.leaderboard.ranking import BY_ERROR, Group, Kind, Leaderboard, Reference, Row, Summary
 from benchmarks.records.canonical import readable
 from benchmarks.records.metrics import METRICS, finite
 from benchmarks.records.protocol import Protocol
@@ -92,20 +92,38 @@ def _columns() -> tuple[Column, ...]:
 
 
 COLUMNS = _columns()
-EXPLANATION = (
+_SHOWN = (
     "Relative L2 error on a fixed test set at the end of training: median and range over the replicates; a failed one counts as an "
     'infinite error. "test set ±" is the relative standard error of that number that comes of measuring at so many points; '
     "≈ marks an estimate, 1/√points, for records that do not have it. "
-    f"Skill is 1 − error / error of the best constant, with its {COVERAGE:.0%} interval. A row is ranked if it has "
-    f"{MIN_REPLICATES} replicates or more, none failed or cut off before its schedule ended, and the interval of its "
-    "skill is above 0. Rank k means that k − 1 ranked rows have a smaller error beyond the resolution: the interval of "
-    "the paired differences and the error of the test set. Rows "
-    "that cannot be told apart share a rank; in brackets are the ranks that a row may have. Null predictors need no training: "
+    f"Skill is 1 − error / error of the best constant, with its {COVERAGE:.0%} interval. "
+)
+_BY_ERROR = (
+    f"A row is ranked if it has {MIN_REPLICATES} replicates or more, none failed or cut off before its schedule ended, and the "
+    "interval of its skill is above 0. Rank k means that k − 1 ranked rows have a smaller error beyond the resolution: the "
+    "interval of the paired differences and the error of the test set. "
+)
+_TIES = (
+    "Rows that cannot be told apart share a rank; in brackets are the ranks that a row may have. Null predictors need no training: "
     "oracles use the solution and are references, baselines do not and are ranked. A star marks times beside other work, which are "
     "no comparison. Peak memory is the accelerator's; on a CPU it "
     "is the whole process's, some 350 MB of it the interpreter's and JAX's own. Cells of different problem, protocol or machine "
     "are never ranked together."
 )
+
+
+def explanation(by: str = BY_ERROR) -> str:
+    """Returns what the tables of a leaderboard mean whose rows are ranked by a metric."""
+    return _SHOWN + (_BY_ERROR if by == BY_ERROR else _ranked_by(by)) + _TIES
+
+
+def _ranked_by(by: str) -> str:
+    metric = METRICS[by]
+    alone = " and no other work was seen beside it" if metric.timed else ""
+    return (
+        f"Here rows are ranked by their {metric.title}, and need no skill: a row is ranked if it has {MIN_REPLICATES} replicates "
+        f"or more, none failed{alone}. Rank k means that k − 1 ranked rows are better by the interval of the paired differences. "
+    )
 
 
 def title(group: Group) -> str:
@@ -123,8 +141,11 @@ def described(protocol: Protocol) -> str:
 
 
 def caption(group: Group) -> str:
-    """Returns the caption of a group: protocol, machine, problem fingerprints, what a replicate is, and what to beware of."""
+    """Returns the caption of a group: protocol, machine, problem fingerprints, what a replicate is, what ranks if that is not the
+    error, and what to beware of.
+    """
     parts = [described(group.protocol), group.machine, fingerprints(group, 8), repetition(group)]
+    parts += [f"ranked by {METRICS[group.ranked_by].title}"] if group.ranked_by != BY_ERROR else []
     warnings = {Reference.ZERO: EXACT_CONSTANT, Reference.NONE: EXACT_ANSATZ}
     parts += [warnings[group.reference]] if group.reference in warnings else []
     return " · ".join(parts + ([DEGENERATE] if group.degenerate else []))
@@ -192,7 +213,7 @@ def terminal(board: Leaderboard, cells: list[Comparison]) -> list[RenderableType
     rendered: list[RenderableType] = [_terminal_table(group) for group in board.groups]
     if cells:
         rendered.append(_terminal_cells(beside_cells(cells)))
-    return [*rendered, Text(f"{EXPLANATION}\n{_footer(board)}", style="bright_black")]
+    return [*rendered, Text(f"{explanation(board.ranked_by)}\n{_footer(board)}", style="bright_black")]
 
 
 def _terminal_table(group: Group) -> RenderableType:
@@ -229,7 +250,7 @@ def _terminal_cells(cells: list[dict[str, str]]) -> RenderableType:
 
 def markdown(board: Leaderboard, cells: list[Comparison]) -> str:
     """Returns the leaderboard in GitHub's Markdown, escaped so that no name or reason ends its cell or becomes HTML."""
-    parts = ["# Leaderboard", EXPLANATION]
+    parts = ["# Leaderboard", explanation(board.ranked_by)]
     for group in board.groups:
         rows = [{column.head: column.text(row) for column in COLUMNS} for row in group.rows]
         parts += [f"## {markdown_text(title(group))}", markdown_text(caption(group)), markdown_table(rows)]
@@ -328,6 +349,7 @@ def _flat(group: Group, row: Row) -> dict[str, Any]:
         "solver": row.solver,
         "hyperparameters": row.hyperparameters,
         "kind": str(row.kind),
+        "ranked_by": row.ranked_by,
         "rank": row.rank,
         "rank_low": low,
         "rank_high": high,

@@ -51,6 +51,20 @@ def recordable(requests: Iterable[Request]) -> tuple[list[Request], list[str]]:
     return good, list(bad)
 
 
+def named(request: Request) -> Cell:
+    """Returns the cell of a request by its names: without the fingerprint and the defaults, which only making it would tell.
+
+    That is enough to forecast it, and takes no time.
+    """
+    given = dict(request.hyperparameters)
+    return Cell(
+        problem=ProblemKey(name=request.problem, dim=request.dim, seed=request.instance),
+        solver=SolverKey(name=request.solver, given=given, hyperparameters=given),
+        protocol=request.protocol,
+        seed=request.seed,
+    )
+
+
 def resolve(requests: Iterable[Request], lib: Subjects) -> list[Job]:
     """Returns one job for each request, in order. A problem or solver that cannot be made gives a job with that outcome.
 

@@ -3,6 +3,7 @@
 A track is a TOML file `benchmarks/tracks/NAME-VERSION.toml`: a `title`, a text `about` it, the metric that is `ranked`, and
 `parts`, each a matrix as `pdezoo sweep` takes it. A record belongs to a track by its cell, whoever measured it and by
 whatever command. What was published is never changed: another set of cells is another version, and both stay readable.
+`cells` is the digest of what was published, so that a change elsewhere, of a problem or of a default of a solver, is seen too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from benchmarks.planning.matrix import MAX_MATRIX_BYTES, Matrix, Request, expand, unique
-from benchmarks.planning.resolve import resolve
+from benchmarks.planning.resolve import recordable, resolve
 from benchmarks.planning.subjects import broken, families, names, subjects
 from benchmarks.records.checkout import ROOT
 from benchmarks.records.errors import UserError
@@ -42,6 +43,7 @@ class Track(BaseModel):
     title: Annotated[str, Field(min_length=1, max_length=120)]
     about: Annotated[str, Field(min_length=1, max_length=2_000)]
     ranked: str = "relative_l2"
+    cells: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     parts: Annotated[list[Matrix], Field(min_length=1, max_length=100)]
 
     @field_validator("name")
@@ -54,8 +56,9 @@ class Track(BaseModel):
     @field_validator("ranked")
     @classmethod
     def _known(cls, metric: str) -> str:
-        if metric not in METRICS:
-            raise ValueError(f"a metric is one of {', '.join(METRICS)}")
+        known = [name for name, about in METRICS.items() if about.better is not None]
+        if metric not in known:
+            raise ValueError(f"a metric that ranks is one of {', '.join(known)}")
         return metric
 
     @classmethod
@@ -75,15 +78,30 @@ class Track(BaseModel):
         except ValueError as error:  # not UTF-8, not TOML, too long
             raise UserError(f"{path.name} is no track: {clip(str(error), 200)}") from None
 
+    def by_part(self) -> list[list[Request]]:
+        """Returns the cells of every part. Raises UserError for an unknown name and a bad number."""
+        about = (*names(), families(), *broken())
+        return [expand(part, *about) for part in self.parts]
+
     def requests(self) -> list[Request]:
         """Returns the cells of all parts, each once. Raises UserError for an unknown name and a bad number."""
-        about = (*names(), families(), *broken())
-        return unique(request for part in self.parts for request in expand(part, *about))
+        return unique(request for part in self.by_part() for request in part)
 
     def digest(self) -> str:
         """Returns the SHA-256 of the set of cells as they are asked for, by names: what a published track keeps for good."""
-        cells = sorted(repr(request) for request in self.requests())
-        return hashlib.sha256("\n".join(cells).encode()).hexdigest()
+        return _sha256(repr(request) for request in self.requests())
+
+    def cells_now(self) -> str:
+        """Returns the SHA-256 of the identities of all cells, with the problems and the defaults of the code at hand.
+
+        Making the problems of a large track takes seconds. Raises UserError for hyperparameters that a solver does not take.
+        """
+        possible, _ = recordable(self.requests())
+        return _sha256(job.cell.identity for job in resolve(possible, subjects()))
+
+
+def _sha256(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
 
 
 def known() -> list[str]:

@@ -48,7 +48,7 @@ def _index(sources: Sources) -> str:
 
 
 def _problem(name: str, groups: list[Group]) -> str:
-    parts = [f"# {name}", _MADE, f"[All problems](../{INDEX})", tables.EXPLANATION]
+    parts = [f"# {name}", _MADE, f"[All problems](../{INDEX})", tables.explanation()]
     for group in groups:
         words = tables.markdown_text(tables.caption(group))
         parts += [f"## {tables.title(group)}", words, rows_table(group, "", _none).markdown]

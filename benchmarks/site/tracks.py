@@ -54,7 +54,7 @@ def page_of_track(one: Track, found: Mapping[int, Record], sources: Sources) -> 
         for count in counts(one.requests(), found)
     ]
     heads = ("problem", "d", *_NUMBERS)
-    board = leaderboard(found.values())
+    board = leaderboard(found.values(), one.ranked)
     parts = [
         f"# {one.name}",
         tag("p", one.title, class_="lead"),

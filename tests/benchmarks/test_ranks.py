@@ -289,3 +289,67 @@ def test_a_changed_problem_is_not_repeated_with_its_former_self(make_record):
     board = leaderboard([*old, *changed])
     assert board.groups[0].instances == (0, 1)  # instance 2 was measured before the change only
     assert set(board.groups[0].fingerprints) == {r.cell.problem.fingerprint for r in changed}
+
+
+# --- by another metric ---
+
+
+def at_speed(records, *speeds, bystanders=0.0):
+    changes = [{"steps_per_second": speed, "bystanders": bystanders} for speed in speeds]
+    return [
+        record.model_copy(update={"metrics": record.metrics.model_copy(update=change)})
+        for record, change in zip(records, changes, strict=True)
+    ]
+
+
+def by_speed(records):
+    (group,) = leaderboard(records, "steps_per_second").groups
+    return {row.label: row for row in group.rows if row.kind is Kind.SOLVER}
+
+
+def test_ranks_by_speed_need_no_skill_and_the_most_is_first(make_replicates):
+    slow = at_speed(make_replicates("accurate", 0.01, 0.01, 0.01), 10.0, 11.0, 10.5)
+    fast = at_speed(make_replicates("useless", 5.0, 5.0, 5.0), 100.0, 110.0, 105.0)
+    assert list(by_speed(slow + fast)) == ["useless", "accurate"]
+    assert {name: row.rank for name, row in by_speed(slow + fast).items()} == {"useless": 1, "accurate": 2}
+    assert by_speed(slow + fast)["useless"].note == ""
+    assert ranks(slow + fast) == {"accurate": 1}
+
+
+def test_ranks_by_memory_begin_with_the_least(make_replicates):
+    large, small = make_replicates("large", 0.1, 0.1, 0.1), make_replicates("small", 0.2, 0.2, 0.2)
+    small = [
+        record.model_copy(update={"metrics": record.metrics.model_copy(update={"peak_bytes": 10**7 + k})})
+        for k, record in enumerate(small)
+    ]
+    (group,) = leaderboard([*large, *small], "peak_bytes").groups
+    assert {row.label: row.rank for row in group.rows if row.rank} == {"small": 1, "large": 2}
+
+
+def test_speeds_that_cannot_be_told_apart_share_a_rank(make_replicates):
+    one = at_speed(make_replicates("one", 0.1, 0.1, 0.1), 100.0, 120.0, 90.0)
+    other = at_speed(make_replicates("other", 0.1, 0.1, 0.1), 110.0, 100.0, 95.0)
+    assert {row.rank for row in by_speed(one + other).values()} == {1}
+
+
+def test_a_speed_beside_other_work_or_without_a_replicate_has_no_rank(make_replicates):
+    alone = at_speed(make_replicates("alone", 0.1, 0.1, 0.1), 10.0, 10.0, 10.0)
+    beside = at_speed(make_replicates("beside", 0.1, 0.1, 0.1), 99.0, 99.0, 99.0, bystanders=1.0)
+    failed = at_speed(make_replicates("failed", 0.1, 0.1, None), 99.0, 99.0, 99.0)
+    none = at_speed(make_replicates("none", 0.1, 0.1, 0.1), 99.0, 99.0, None)
+    rows = by_speed(alone + beside + failed + none)
+    assert {name: row.rank for name, row in rows.items()} == {
+        "alone": 1,
+        "beside": None,
+        "failed": None,
+        "none": None,
+    }
+    assert rows["beside"].note == "other work beside it: unranked"
+    assert ranks(beside) == {"beside": 1}
+
+
+def test_the_words_say_what_ranks(make_replicates):
+    board = leaderboard(at_speed(make_replicates("a", 0.1, 0.1, 0.1), 10.0, 10.0, 10.0), "steps_per_second")
+    assert "ranked by steps per second" in tables.caption(board.groups[0])
+    assert "ranked by their steps per second" in tables.markdown(board, [])
+    assert "ranked by" not in tables.caption(leaderboard(make_replicates("a", 0.1, 0.1, 0.1)).groups[0])

@@ -9,10 +9,12 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 from test_cli import call
 
 from benchmarks.commands import release
-from benchmarks.commands.release import MANIFEST, TABLES, packed, unpacked
+from benchmarks.commands.release import AUTHORSHIP, MANIFEST, TABLES, packed, unpacked
+from benchmarks.records.checkout import ROOT
 from benchmarks.records.reading import FOLDER, Reading
 from benchmarks.records.record import now
 from benchmarks.records.store import Store
@@ -48,7 +50,7 @@ def verified(path: Path) -> tuple[int, str]:
 def test_a_release_has_everything_and_proves_itself(archive):
     files = unpacked(archive)
     kinds = {name.partition("/")[0] for name in files}
-    assert {"records", FOLDER, "tracks", TABLES, MANIFEST, "CITATION.cff"} == kinds
+    assert {"records", FOLDER, "tracks", TABLES, MANIFEST, *AUTHORSHIP} == kinds
     assert sum(name.startswith("records/") for name in files) == 6
     code, told = verified(archive)
     assert code == 0
@@ -139,3 +141,13 @@ def test_an_empty_store_is_not_released(tmp_path):
     Store.writing(tmp_path / "empty")
     code, _, err = call("release", str(tmp_path / "a.tar.gz"), store=tmp_path / "empty")
     assert (code, "no records" in err) == (2, True)
+
+
+def test_the_deposit_is_described_as_the_citation_file_says():
+    citation, deposit = (yaml.safe_load((ROOT / name).read_text()) for name in AUTHORSHIP)
+    same = {"title": "title", "description": "abstract", "upload_type": "type", "version": "version"}
+    assert deposit == {
+        **{ours: citation[theirs] for ours, theirs in same.items()},
+        "license": citation["license"],
+        "creators": [{"name": author["name"]} for author in citation["authors"]],
+    }

