@@ -19,7 +19,7 @@ TABLE = "table"
 
 def cite(name: str, root: Path, as_json: bool) -> None:
     """Prints the BibTeX entries for a track, a problem, a solver or TABLE, which is all records under `root`, and the hash of the
-    result set.
+    result set: of one variant's records alone where one is named. The entry of the suite says if the checkout was changed.
 
     Raises UserError for an unknown name.
     """
@@ -35,9 +35,9 @@ def cite(name: str, root: Path, as_json: bool) -> None:
     if track is not None:
         records = list(tracks.members(track.requests(), records).values())
     wanted = _used(records) if name in whole else {name.partition("/")[0]}
-    chosen = [r for r in records if name in whole or wanted & _used([r])]
+    chosen = [r for r in records if name in whole or _is_about(name, r)]
     digest = leaderboard(chosen).digest if chosen else None
-    bibtex = [suite_entry(digest, source_state()[0], None if track is None else track.name), *entries(wanted)]
+    bibtex = [suite_entry(digest, _commit(), None if track is None else track.name), *entries(wanted)]
     if as_json:
         print_json({"bibtex": bibtex, "result_set": digest, "records": len(chosen)})
     else:
@@ -46,6 +46,17 @@ def cite(name: str, root: Path, as_json: bool) -> None:
 
 def _records(root: Path) -> list[Record]:
     return list(Store.reading(root).read().records.values()) if root.is_dir() else []
+
+
+def _commit() -> str | None:
+    commit, changed = source_state()
+    return f"{commit} with changes" if commit and changed else commit
+
+
+def _is_about(name: str, record: Record) -> bool:
+    """Whether a record is of the problem, the family or the solver of that name."""
+    problem = record.cell.problem.name
+    return name in (problem, problem.partition("/")[0], record.cell.solver.row)
 
 
 def _used(records: list[Record]) -> set[str]:

@@ -7,6 +7,8 @@ import json
 import pytest
 from test_cli import call
 
+from benchmarks.commands import cite
+from benchmarks.leaderboard.published import published
 from benchmarks.planning import tracks
 from benchmarks.planning.resolve import resolve
 from benchmarks.planning.subjects import subjects
@@ -264,3 +266,28 @@ def test_a_track_is_cited_with_its_records_and_its_papers(small, records, tmp_pa
     assert "Track small-1" in cited["bibtex"][0]
     assert cited["result_set"] in cited["bibtex"][0]
     assert json.loads(call("cite", "small", "--json", store=store.root)[1]) == cited
+
+
+def test_the_papers_track_has_every_row_of_tables_1_and_2():
+    asked = {(r.solver, r.dim) for r in track("papers-1").requests() if r.problem == "allen-cahn/two-body"}
+    printed = {
+        (cell.solver, cell.dim)
+        for cell in published()
+        if (cell.paper, cell.table) in (("SDZE", "1"), ("SDZE", "2")) and cell.dim in (100, 1_000, 10_000)
+    }
+    assert len(printed) == 30
+    assert printed <= asked
+
+
+def test_a_variant_is_cited_by_its_own_records(full_store, make_record, monkeypatch):
+    one = make_record("a", minutes=3)
+    problem = one.cell.problem.model_copy(update={"name": "poisson/two-body"})
+    of_poisson = one.model_copy(update={"cell": one.cell.model_copy(update={"problem": problem})})
+    full_store.add(of_poisson)
+    cited = lambda name: json.loads(call("cite", name, "--json", store=full_store.root)[1])
+    assert (cited("poisson/two-body")["records"], cited("poisson/sin-three-body")["records"]) == (1, 0)
+    assert cited("poisson")["result_set"] == cited("poisson/two-body")["result_set"]
+    monkeypatch.setattr(cite, "source_state", lambda: ("abc1234", True))
+    assert "Commit abc1234 with changes" in cited("poisson")["bibtex"][0]
+    monkeypatch.setattr(cite, "source_state", lambda: ("abc1234", False))
+    assert "Commit abc1234;" in cited("poisson")["bibtex"][0]
