@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import sympy as sp
 
 from .calculus.collective import r2, t, window_sums, x
-from .calculus.expressions import as_expression, as_number, as_whole, shown
+from .calculus.expressions import as_expression, as_number, as_whole, settled, shown
 from .lowering.boundary import COORDINATES, Blend, BoundaryDerivative
 from .lowering.points import Points
 
@@ -128,7 +128,7 @@ def boundary_data(solution: Any, sides: tuple[Side, ...]) -> Ansatz:
         c, low, high = side.coordinate, sp.nsimplify(side.low), sp.nsimplify(side.high)
         width = (high - low) / (2 if side.at_high else 1)
         factor *= ((c - low) / width) ** side.at_low * ((high - c) / width) ** side.at_high
-    offset = _blended(solution, sides)
+    offset = settled(_blended(solution, sides))
     blend = Blend(_blended(BoundaryDerivative(0, 0, 0, *COORDINATES), sides), solution, offset)
     return Ansatz(factor, offset, tuple(p for s in sides for p in _ends(s)), blend)
 

@@ -41,7 +41,7 @@ class Condition:
         set_numbers(self, "a condition", "time")
         set_numbers(self, "a condition", "weight", "gradient_weight", least=0)
         if self.target is not None:
-            as_expression(self.target, "the target of a condition")
+            object.__setattr__(self, "target", as_expression(self.target, "the target of a condition"))
 
 
 class BoundaryPoints(NamedTuple):
@@ -76,7 +76,7 @@ class BoundaryCondition:
             raise ValueError("a condition α u + β ∂u/∂n = target has α or β other than 0, got 0 and 0")
         _require_weight(self)
         if self.target is not None:
-            as_expression(self.target, "the target of a condition")
+            object.__setattr__(self, "target", as_expression(self.target, "the target of a condition"))
         if self.face is not None:
             object.__setattr__(self, "face", _face(self.face))
 

@@ -16,6 +16,7 @@ import sympy as sp
 from .ansatz import Ansatz
 from .calculus import atoms as vocabulary
 from .calculus.collective import g
+from .calculus.expressions import settled
 from .condition import Condition, Periodic, SoftCondition
 from .domain import Domain
 from .identity import canonical_domain, canonical_fields, canonical_value
@@ -57,6 +58,9 @@ class PDE:
 
     def __post_init__(self) -> None:
         require_problem(self)
+        for name in ("operator", "source"):  # these may be plain numbers, which stay what they are
+            value = getattr(self, name)
+            object.__setattr__(self, name, settled(value) if isinstance(value, sp.Basic) else value)
         for condition in self.conditions:
             self._require_place(condition)
         require_derived(self.sources, "the source that follows from operator and solution")

@@ -9,21 +9,47 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from sympy.core.traversal import bottom_up
+
+_REMAKINGS = 4  # one is enough but for what that one evaluates
 
 
 def as_expression(value: Any, what: str) -> sp.Expr:
-    """Returns a number or an expression as an expression; `what` names it in messages.
+    """Returns a number or an expression as a settled expression; `what` names it in messages.
 
     Raises ValueError for anything else, texts included: they would have to be evaluated.
     """
     if isinstance(value, sp.Expr) and not isinstance(value, sp.MatrixExpr | sp.Lambda):
-        return value
+        return settled(value)
     if isinstance(value, numbers.Number) and not isinstance(value, bool):
         if isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real):
             raise ValueError(f"{what} is {value}, but solutions and operators are real")
         return sp.sympify(value)
     hint = "; of an equation, give the left side N[u]" if isinstance(value, sp.Equality) else ""
     raise ValueError(f"{what} is a number or a SymPy expression, got {shown(value)}{hint}")
+
+
+def settled(expr: sp.Expr) -> sp.Expr:
+    """Returns an expression as SymPy makes it of its parts; making it again, which is what unpickling does, then changes nothing.
+
+    Differentiation leaves products such as 2 (a + b), which SymPy multiplies out when they are made anew: the same function, but
+    of other digits, and a problem of another fingerprint. What cannot be made again is returned as it is.
+    """
+    for _ in range(_REMAKINGS):
+        try:
+            again = bottom_up(expr, _made_again)
+        except (
+            Exception
+        ):  # whatever SymPy raises; what such an expression may be used for is decided where it is used
+            return expr
+        if again == expr:
+            return expr
+        expr = again
+    return expr
+
+
+def _made_again(node: sp.Basic) -> sp.Basic:
+    return node.func(*node.args) if node.args else node
 
 
 def as_number(value: Any, what: str) -> float:

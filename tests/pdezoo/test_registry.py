@@ -6,19 +6,39 @@ import ast
 import importlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import sympy as sp
 from toys import small
 
 import pdezoo
 import solvers
-from pdezoo import BrokenPlugin, Registry
+from pdezoo import (
+    PDE,
+    Ansatz,
+    Box,
+    BrokenPlugin,
+    D,
+    DivGrad,
+    Exact,
+    Laplacian,
+    Registry,
+    X,
+    dirichlet,
+    r2,
+    u,
+    window_sum,
+    x,
+    y,
+)
 
 REGISTRIES = {"pdezoo": pdezoo, "solvers": solvers}
 FOLDERS = {"pdezoo": "pdezoo.equations", "solvers": "solvers.methods"}
@@ -144,6 +164,39 @@ def test_the_weight_of_an_enhanced_residual_tells_problems_apart() -> None:
 def test_every_registered_instance_has_its_own_fingerprint() -> None:
     prints = {name: small(name).fingerprint for name in pdezoo.names()}
     assert len(set(prints.values())) == len(prints)
+
+
+def _doubled(a: sp.Expr, b: sp.Expr) -> sp.Expr:
+    """2 (a + b) as differentiation may leave it: SymPy multiplies it out when it is made again."""
+    return sp.Mul(2, sp.Add(a, b), evaluate=False)
+
+
+UNSETTLED = window_sum(_doubled(X[0], X[0] ** 4))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"operator": D(u**2, x, x)},
+        {"operator": _doubled(u, Laplacian(u))},
+        {"ansatz": Ansatz(_doubled(x, y), _doubled(x, UNSETTLED))},
+        {"solution": Exact(_doubled(x, UNSETTLED))},
+        {"source": _doubled(x, y)},
+        {"conditions": (dirichlet(_doubled(x, y)),)},
+        {"operator": DivGrad(_doubled(UNSETTLED, r2), u)},
+    ],
+    ids=str,
+)
+def test_a_problem_that_was_pickled_is_the_same_problem(change: dict[str, Any]) -> None:
+    """Also where calculus left an expression that SymPy does not make again: the records of a worker are those of the problem."""
+    parts = {"operator": Laplacian(u), "domain": Box(2), "ansatz": Ansatz(1, 0), "solution": Exact(UNSETTLED)}
+    pde = PDE(**(parts | change))
+    again = pickle.loads(pickle.dumps(pde))
+    assert again.fingerprint == pde.fingerprint
+    assert (again.operators, again.ansatz, again.exact, again.exact_source) == (
+        *(pde.operators, pde.ansatz, pde.exact),
+        pde.exact_source,
+    )
 
 
 def test_fingerprints_are_the_same_in_every_process() -> None:
