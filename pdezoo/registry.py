@@ -75,6 +75,7 @@ class Registry:
     _factories: dict[str, Callable[..., Any]] = field(default_factory=dict)
     _registered: dict[str, Entry] = field(default_factory=dict)
     _read: dict[tuple[str, str], dict[str, Entry]] = field(default_factory=dict)  # by distribution and module
+    _scanned: dict[Path, tuple[Any, list[Entry]]] = field(default_factory=dict)  # by file, and its state then
     _failed: dict[str, str] = field(default_factory=dict)  # what modules raised when they were imported
 
     def register(self, name: str, *, variants: tuple[str, ...] = ()) -> Callable[[Callable], Callable]:
@@ -158,15 +159,20 @@ class Registry:
         folder = Path(importlib.import_module(self.package).__file__ or "").parent
         for path in sorted(folder.glob("[a-z]*.py")):
             module = f"{self.package}.{path.stem}"
-            try:
-                entries = scan_source(importlib.util.decode_source(path.read_bytes()), module)
-            except (OSError, SyntaxError, ValueError, ImportError, RecursionError) as error:
-                line = getattr(error, "lineno", None)
-                where = f"{path.name}, line {line}" if line else path.name
-                words = f"{where}: {type(error).__name__}: {getattr(error, 'msg', None) or error}"
-                entries = [Entry(path.stem.replace("_", "-"), "broken file", error=words)]
-            for entry in entries:
-                yield replace(entry, error=entry.error or self._failed.get(module)), module
+            failed = self._failed.get(module)
+            for entry in self._entries_of(path, module):
+                yield entry if failed is None else replace(entry, error=entry.error or failed), module
+
+    def _entries_of(self, path: Path, module: str) -> list[Entry]:
+        """Returns what a file registers, read again only where the file has changed: every problem that is made looks here."""
+        try:
+            status = path.stat()
+            state = (status.st_mtime_ns, status.st_size)
+        except OSError:  # reading says what is the matter
+            state = None
+        if state is None or self._scanned.get(path, (None, []))[0] != state:
+            self._scanned[path] = state, _entries_in(path, module)
+        return self._scanned[path][1]
 
     def _plugins(self, taken: dict[str, Entry]) -> dict[str, tuple[Entry, str]]:
         """Returns the entries of plug-ins and their modules, by name.
@@ -183,6 +189,17 @@ class Registry:
                 error = error if free or error else f"the name {name!r} is already taken"
                 entries[name if free else f"{name} ({origin})"] = replace(entry, error=error), module
         return entries
+
+
+def _entries_in(path: Path, module: str) -> list[Entry]:
+    """Reads what a file registers. One that cannot be read is an entry with an error."""
+    try:
+        return scan_source(importlib.util.decode_source(path.read_bytes()), module)
+    except (OSError, SyntaxError, ValueError, ImportError, RecursionError) as error:
+        line = getattr(error, "lineno", None)
+        where = f"{path.name}, line {line}" if line else path.name
+        words = f"{where}: {type(error).__name__}: {getattr(error, 'msg', None) or error}"
+        return [Entry(path.stem.replace("_", "-"), "broken file", error=words)]
 
 
 def _announced(group: str) -> dict[tuple[str, str], list[str]]:
