@@ -25,6 +25,17 @@ def test_every_set_of_axes_is_equally_likely(count: int, dim: int) -> None:
     assert stats.chisquare([found.count(s) for s in sets]).pvalue > 1e-4
 
 
+@pytest.mark.parametrize(("count", "dim"), [(1, 1), (3, 3), (5, 6), (16, 17), (16, 40), (33, 34)])
+def test_axes_are_those_that_floyd_chooses_one_by_one(count: int, dim: int) -> None:
+    for seed in range(100):
+        key = jax.random.key(seed)
+        draws = jax.random.randint(key, (count,), 0, jnp.arange(dim - count, dim) + 1)
+        chosen: list[int] = []
+        for last, draw in enumerate(draws.tolist(), start=dim - count):
+            chosen.append(last if draw in chosen else draw)
+        assert distinct(key, count, dim).tolist() == chosen
+
+
 @pytest.mark.parametrize(("count", "dim"), [(1, 1), (6, 6), (16, 10_000_019)])
 def test_axes_are_different_and_within_the_space(count: int, dim: int) -> None:
     drawn = np.asarray(Axes.draw(jax.random.key(1), count, dim).indices)
