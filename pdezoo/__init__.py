@@ -65,7 +65,7 @@ if TYPE_CHECKING:
         streamed_product,
     )
     from .lowering.lowered import Lowered
-    from .lowering.points import Points, in_float64, jet2, usual_promotion
+    from .lowering.points import Points, in_float64, jet2, usual_arithmetic
     from .lowering.weights import displaced
     from .pde import PDE
     from .printing import atom_text, describe
@@ -131,7 +131,7 @@ _HOMES = {
         "streamed_product",
     ],
     "lowering.lowered": ["Lowered"],
-    "lowering.points": ["Points", "in_float64", "jet2", "usual_promotion"],
+    "lowering.points": ["Points", "in_float64", "jet2", "usual_arithmetic"],
     "lowering.weights": ["displaced"],
     "pde": ["PDE"],
     "printing": ["atom_text", "describe"],

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pdezoo import PDE, Points, Problem, TestSet, usual_promotion
+from pdezoo import PDE, Points, Problem, TestSet, usual_arithmetic
 from pdezoo.lowering import prng
 
 from .derivatives.field import Field
@@ -246,7 +246,7 @@ class NeuralSolver(Solver):
         problem = on_device(pde)
         if jax.config.jax_disable_jit:  # type: ignore[attr-defined]  # for a debugger: the same loop, step by step
             return Compiled(self, problem, partial(self.advance, batch=batch), 0.0, steps, chunk)
-        with usual_promotion():
+        with usual_arithmetic():
             state = jax.eval_shape(lambda: self.init(problem, 0, steps))
             begin = time.perf_counter()
             loop = jax.jit(self.advance, static_argnames="batch", donate_argnums=1)
@@ -276,7 +276,7 @@ class NeuralSolver(Solver):
         reason = self.unsupported(pde)
         if reason:
             raise ValueError(f"{self.name} cannot solve {pde.name}: {reason}")
-        with progress_bar(progress, self.name, pde) as show, usual_promotion():
+        with progress_bar(progress, self.name, pde) as show, usual_arithmetic():
             compiled = self.compile(pde, steps=steps, batch=batch)
             if seconds is not None and (fewer := affordable_steps(compiled, seed, seconds)) < steps:
                 compiled = compiled.shortened(fewer) or self.compile(pde, steps=fewer, batch=batch)

@@ -108,7 +108,7 @@ class Result:
         self._require_fits(x, times)
         points = jnp.atleast_2d(x)
         times = None if times is None else jnp.broadcast_to(times, len(points))
-        with pdezoo.usual_promotion():
+        with pdezoo.usual_arithmetic():
             values = self.predict(Points(points, times))
         return jnp.asarray(values)[0] if x.ndim == 1 else jnp.asarray(values)
 

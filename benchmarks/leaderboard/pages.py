@@ -12,9 +12,10 @@
     | solver | … |
     <!-- end of records -->
 
-The comment is TOML. `problem`, `dim`, `solver`, `steps`, `seconds`, `batch`, `test_size`, and the name of any hyperparameter
-choose records: a value or a list of them, texts with globs; `seconds = false` are those without a budget of time. Those of
-tuning instances are shown where `instance` names them. `rows` are the keys that name a row, `columns` one whose values become
+The comment is TOML. `problem`, `dim`, `solver`, `steps`, `seconds`, `batch`, `test_size`, `device`, and the name of any
+hyperparameter choose records: a value or a list of them, texts with globs; `seconds = false` are those without a budget of
+time. Of the records of one cell that are chosen the newest counts. Those of tuning instances are shown where `instance` names
+them. `rows` are the keys that name a row, `columns` one whose values become
 columns, `show` metrics. `order` sorts rows by a metric; without it they stand as the solvers are listed in `solver`.
 """
 
@@ -51,16 +52,14 @@ def rewritten(page: str, records: Iterable[Record], readings: Iterable[Reading] 
 
     Raises UserError, with the line, for a comment that chooses none.
     """
-    newest, readings = list(latest(records).values()), list(readings)
+    kept, readings = list(records), list(readings)
 
     def table(found: re.Match[str]) -> str:
         line = page.count("\n", 0, found.start()) + 1
         try:
             of_records = found["kind"] == "records"
             lines = (
-                _table(_spec(found["spec"]), newest)
-                if of_records
-                else readings_table(found["spec"], readings)
+                _table(_spec(found["spec"]), kept) if of_records else readings_table(found["spec"], readings)
             )
         except (UserError, tomllib.TOMLDecodeError) as error:
             raise UserError(f"line {line}: {error}") from None
@@ -94,7 +93,8 @@ def _spec(text: str) -> _Spec:
 def _table(spec: _Spec, records: list[Record]) -> list[str]:
     """Returns the lines of a Markdown table, and of the remarks below it. Raises UserError where no record is chosen."""
     reported = records if "instance" in spec.wanted else [r for r in records if not r.is_tuning]
-    chosen = [r for r in reported if all(_allowed(_value(r, k), v) for k, v in spec.wanted.items())]
+    asked = (r for r in reported if all(_allowed(_value(r, k), v) for k, v in spec.wanted.items()))
+    chosen = list(latest(asked).values())
     if not chosen:
         raise UserError("no record is chosen")
     cells: dict[tuple[Any, ...], dict[Any, list[Record]]] = defaultdict(lambda: defaultdict(list))
@@ -225,6 +225,7 @@ def _value(record: Record, key: str) -> Any:
         "dim": cell.problem.dim,
         "instance": cell.problem.seed,
         "solver": cell.solver.row,
+        "device": record.environment.device,
     }
     if key in known:
         return known[key]

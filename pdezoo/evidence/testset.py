@@ -28,7 +28,7 @@ from ..calculus.expressions import as_whole
 from ..domain import Domain
 from ..identity import canonical_value
 from ..lowering.lowered import lower
-from ..lowering.points import Points, in_float64, usual_promotion
+from ..lowering.points import Points, in_float64, usual_arithmetic
 from ..lowering.prng import threefry_key
 from ..pde import PDE
 from ..solution import Formula, Reference
@@ -84,7 +84,7 @@ class TestSet:
             jax.threefry_partitionable(True),
             jax.enable_x64(False),
             jax.default_matmul_precision(None),
-            usual_promotion(),
+            usual_arithmetic(),
             jax.disable_jit(False),
         ):
             key = threefry_key(int(self.pde.fingerprint[:8], 16))

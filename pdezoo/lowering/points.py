@@ -55,14 +55,24 @@ def jet2(function: Callable[[Array], Any], s: Array) -> tuple[Any, Any, Any]:
 
 
 @contextmanager
-def usual_promotion() -> Iterator[None]:
-    """JAX's usual promotion of ranks and types inside a `with` block, whatever stricter one a user has set for their own code."""
-    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+def usual_arithmetic() -> Iterator[None]:
+    """Computes as this package expects inside a `with` block, whatever a user has set for their own code.
+
+    Ranks and types are promoted as usual. Matrices of float32 are multiplied in float32, where JAX on an accelerator would round
+    them to a shorter format (TensorFloat-32 has 10 bits of 23), which swallows second derivatives and differences of losses; a
+    user who has set `jax_default_matmul_precision` keeps that.
+    """
+    precision = jax.config.jax_default_matmul_precision or "highest"  # type: ignore[attr-defined]
+    with (
+        jax.numpy_rank_promotion("allow"),
+        jax.numpy_dtype_promotion("standard"),
+        jax.default_matmul_precision(precision),
+    ):
         yield
 
 
 def in_float64(function: Callable[..., Any], *arguments: Any) -> Any:
     """Calls a JAX function in double precision: converts all arrays among the arguments to float64, and returns NumPy arrays."""
-    with jax.enable_x64(True), usual_promotion():
+    with jax.enable_x64(True), usual_arithmetic():
         result = function(*jax.tree.map(lambda a: jnp.asarray(np.asarray(a), jnp.float64), arguments))
         return jax.tree.map(np.asarray, result)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from pdezoo import PDE, Points, TestSet, usual_promotion
+from pdezoo import PDE, Points, TestSet, usual_arithmetic
 from pdezoo.lowering import prng
 
 from ..hyperparameters import plain
@@ -97,7 +97,7 @@ class PointwiseSolver(Solver):
         require_problem(pde, test)
         if reason := self.unsupported(pde):
             raise ValueError(f"{self.name} cannot solve {pde.name}: {reason}")
-        with progress_bar(progress, self.name, pde) as show, usual_promotion():
+        with progress_bar(progress, self.name, pde) as show, usual_arithmetic():
             prepared, key = self.prepare(pde, seed, batch, seconds), prng.key(seed)
             if test is None:
                 return self._result(pde, prepared, key, steps)

@@ -84,6 +84,16 @@ def test_tuning_instances_are_shown_where_they_are_named(make_record):
     assert table("instance = [100]", records)[2] == "| `a` | 0.2 |"
 
 
+def test_devices_are_told_apart(measured):
+    """A cell that was measured on a GPU and later on a CPU: each table has the record of its own device."""
+    slow = measured(error=0.2)
+    fast = measured(error=0.1)
+    there = fast.environment.model_copy(update={"device": "NVIDIA A100"})
+    fast = fast.model_copy(update={"environment": there, "start": slow.start})
+    assert table('device = "NVIDIA*"', [slow, fast])[2:] == ["| `good` | 0.1 |"]
+    assert table(f'device = "{slow.environment.device}"', [slow, fast])[2:] == ["| `good` | 0.2 |"]
+
+
 def test_settings_are_not_mixed(measured):
     records = [measured(rank=r, error=0.1 * r) for r in (1, 2)]
     with pytest.raises(UserError, match=r"line 3: .*different settings"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -153,6 +154,19 @@ def test_strict_settings_change_nothing(setting: str) -> None:
     strict: AbstractContextManager[Any] = STRICT[setting]()
     with strict:
         assert _errors_of_a_fit() == pytest.approx(usual, rel=1e-5)
+
+
+def test_matrices_are_multiplied_in_float32_unless_a_user_asks_for_less() -> None:
+    """Products of matrices on an accelerator are in a shorter format by default; the compiled step says which it wants."""
+
+    def precisions() -> set[str]:
+        program = SOLVER.compile(PDE, batch=4).executable.as_text()
+        assert " dot(" in program
+        return set(re.findall(r"operand_precision=\{([^}]*)\}", program))
+
+    assert precisions() == {"highest,highest"}
+    with jax.default_matmul_precision("tensorfloat32"):
+        assert "high,high" in precisions()
 
 
 def _errors_of_a_fit() -> list[float]:
