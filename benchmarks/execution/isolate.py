@@ -28,6 +28,7 @@ from pydantic import ValidationError
 
 from benchmarks.execution import measure
 from benchmarks.execution.load import turn
+from benchmarks.execution.nursery import CELL, LOG, Child, forked
 from benchmarks.records.checkout import ROOT
 from benchmarks.records.environment import host_environment, limited
 from benchmarks.records.errors import UserError
@@ -38,6 +39,7 @@ from benchmarks.records.text import clip
 POLL_SECONDS = 0.05
 _LARGEST_FRACTION = 0.95  # of a device's memory: the driver and CUDA's context need some
 MEASURE = (sys.executable, "-P", "-m", "benchmarks.execution.measure")
+NURSERY = (sys.executable, "-P", "-m", "benchmarks.execution.nursery")
 Report = Callable[[Moment, int], None]
 
 
@@ -45,9 +47,12 @@ Report = Callable[[Moment, int], None]
 class Slot:
     """Where a child runs: its command, the cores it is pinned to (None for all), and environment variables, such as those that
     say which devices it may see. A slot that is `alone` has the machine to itself, as far as other cells go.
+
+    `nursery` is the command of a process that forks such children, which spares them the imports; None where each is started anew.
     """
 
     command: tuple[str, ...] = MEASURE
+    nursery: tuple[str, ...] | None = None
     cores: frozenset[int] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     alone: bool = False
@@ -82,7 +87,7 @@ def isolate(
     with turn(slot.alone, stop), _scratch() as folder:
         start = now()
         ending = _run(cell, slot, host, folder, report or (lambda moment, steps: None), stop)
-        log = _tail(folder / "log")
+        log = _tail(folder / LOG)
         record = _written(folder, cell)
         if record is not None:  # it is the last thing a child writes, so the measurement was complete
             return record if record.status is Status.OK else record.model_copy(update={"log_tail": log})
@@ -121,31 +126,51 @@ def slot_environment(slot: Slot) -> Environment:
 
 def _run(cell: Cell, slot: Slot, host: Environment, folder: Path, report: Report, stop: Event) -> _Ending:
     clock, kills = time.monotonic(), _kernel_kills()
-    with (folder / "log").open("wb") as log:
-        try:
-            child = subprocess.Popen(
-                [*slot.command, str(folder)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=_environment(cell, slot, host),
-                start_new_session=True,
-            )
-        except OSError as error:
-            stopped = (Status.ERROR, Cause.EXIT, f"the child process could not be started: {error}")
-            return _Ending(code=-1, seconds=time.monotonic() - clock, stopped=stopped)
     try:
-        _pin(child, slot)
-        _hand_over(child, cell)
-        outcome = _watch(child, cell, host, folder, report, stop, clock)
-    finally:
-        _kill(child)
-    seconds = time.monotonic() - clock
-    return _Ending(child.returncode, seconds, outcome, _kernel_kills() - kills)
+        (folder / CELL).write_text(cell.model_dump_json(), encoding="utf-8")
+        (folder / LOG).touch()
+        with _child(slot, _environment(cell, slot, host), folder, stop) as child:
+            try:
+                _pin(child, slot)
+                outcome = _watch(child, cell, host, folder, report, stop, clock)
+            finally:
+                _kill(child)
+    except OSError as error:
+        stopped = (Status.ERROR, Cause.EXIT, f"the child process could not be started: {error}")
+        return _Ending(code=-1, seconds=time.monotonic() - clock, stopped=stopped)
+    assert child.returncode is not None
+    return _Ending(child.returncode, time.monotonic() - clock, outcome, _kernel_kills() - kills)
+
+
+@contextlib.contextmanager
+def _child(
+    slot: Slot, environment: dict[str, str], folder: Path, stop: Event
+) -> Iterator[Child | subprocess.Popen]:
+    """Starts the child that measures the cell in the folder: forked where the slot has a nursery and that can do it.
+
+    Raises OSError where it cannot be started, and Stopped where `stop` is set before it is.
+    """
+    if slot.nursery is not None:
+        with forked(slot.nursery, environment, folder, stop) as child:
+            if stop.is_set() and child is None:
+                raise Stopped
+            if child is not None:
+                yield child
+                return
+    environment = environment | {measure.PARENT: str(os.getpid())}
+    with (folder / CELL).open("rb") as told, (folder / LOG).open("ab") as log:
+        yield subprocess.Popen(
+            [*slot.command, str(folder)],
+            stdin=told,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
 
 
 def _watch(
-    child: subprocess.Popen,
+    child: Child | subprocess.Popen,
     cell: Cell,
     host: Environment,
     folder: Path,
@@ -201,7 +226,6 @@ def _environment(cell: Cell, slot: Slot, host: Environment) -> dict[str, str]:
     allocator or a second fraction would contradict.
     """
     environment = child_environment() | dict(slot.environment)
-    environment[measure.PARENT] = str(os.getpid())
     environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     limit = cell.protocol.memory_limit
@@ -222,7 +246,7 @@ def child_environment() -> dict[str, str]:
     return dict(os.environ) | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8:backslashreplace"}
 
 
-def _pin(child: subprocess.Popen, slot: Slot) -> None:
+def _pin(child: Child | subprocess.Popen, slot: Slot) -> None:
     if slot.cores and hasattr(psutil.Process, "cpu_affinity"):
         try:
             psutil.Process(child.pid).cpu_affinity(sorted(slot.cores))
@@ -230,17 +254,8 @@ def _pin(child: subprocess.Popen, slot: Slot) -> None:
             return
 
 
-def _hand_over(child: subprocess.Popen, cell: Cell) -> None:
-    assert child.stdin is not None
-    try:
-        child.stdin.write(cell.model_dump_json().encode())
-        child.stdin.close()
-    except BrokenPipeError:  # it is gone already; its end tells why
-        return
-
-
-def _kill(child: subprocess.Popen) -> None:
-    """Kills the child's whole session, also if the child itself has ended: it may have left descendants."""
+def _kill(child: Child | subprocess.Popen) -> None:
+    """Kills the child's whole process group, also if the child itself has ended: it may have left descendants."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from typing import Any, Protocol
 import psutil
 
 from benchmarks.execution.claims import claim
-from benchmarks.execution.isolate import MEASURE, Slot, Stopped, isolate, slot_environment
+from benchmarks.execution.isolate import MEASURE, NURSERY, Slot, Stopped, isolate, slot_environment
 from benchmarks.planning.resolve import Job
 from benchmarks.records.environment import host_environment, visible_gpus
 from benchmarks.records.errors import UserError
@@ -69,8 +70,10 @@ def todo(jobs: Iterable[Job], records: Iterable[Record], redo: str | None = None
     return Todo(left, tuple(known[identity] for identity in distinct if identity in known))
 
 
-def slots(workers: int, command: tuple[str, ...] = MEASURE) -> list[Slot]:
+def slots(workers: int) -> list[Slot]:
     """Returns one slot for each worker, with its share of the cores and, if there are accelerators, one of them.
+
+    Children are forked on Linux, where the libraries that were imported before allow it.
 
     Raises UserError for more workers than cores or, if there are any, accelerators: two cells on one of them would take its time
     and its memory from each other, so that neither speed nor "out of memory" would be the cell's own.
@@ -84,7 +87,11 @@ def slots(workers: int, command: tuple[str, ...] = MEASURE) -> list[Slot]:
             f"there are GPUs for {len(devices)} worker(s), got {workers}: cells that share one take its memory and time from each "
             f"other; try --workers {len(devices)}, or JAX_PLATFORMS=cpu"
         )
-    return [Slot(command, _share(cores, i, workers), _device(i, workers, devices)) for i in range(workers)]
+    nursery = NURSERY if sys.platform == "linux" else None
+    return [
+        Slot(MEASURE, nursery, _share(cores, i, workers), _device(i, workers, devices))
+        for i in range(workers)
+    ]
 
 
 def _share(cores: list[int], index: int, workers: int) -> frozenset[int] | None:

@@ -12,11 +12,12 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from benchmarks.execution import measure
+from benchmarks.execution import measure, nursery
 from benchmarks.execution.isolate import Slot
 from benchmarks.planning.subjects import Device, Subjects, start_jax
 
@@ -304,9 +305,13 @@ def accelerated(peak: int | None = None) -> Subjects:
 
 ACCELERATED = accelerated()
 SLOT = Slot(command=(sys.executable, "-P", __file__, "cpu"))
+FORKED = replace(SLOT, nursery=(sys.executable, "-P", __file__, "nursery"))
 GPU_SLOT = Slot(command=(sys.executable, "-P", __file__, "gpu"))
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "nursery":
+        nursery.serve(lambda: sys.exit(measure.main(lib=LIBRARY)), (Path(__file__).parent,))
+        sys.exit()
     libraries = {"cpu": LIBRARY, "gpu": replace(LIBRARY, start=start_gpu)}
     sys.exit(measure.main(sys.argv[2:], lib=libraries[sys.argv[1]]))

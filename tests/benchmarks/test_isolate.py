@@ -32,9 +32,15 @@ ENDINGS = [
 ]
 
 
+@pytest.fixture(params=["started", "forked"])
+def slot(request) -> Slot:
+    """Children that are processes of their own from the start, and children that a nursery forks."""
+    return {"started": harness_fake.SLOT, "forked": harness_fake.FORKED}[request.param]
+
+
 @pytest.mark.parametrize(("solver", "status", "cause", "words"), ENDINGS, ids=[e[0] for e in ENDINGS])
-def test_every_ending_has_its_label(make_cell, solver, status, cause, words):
-    record = isolate.isolate(make_cell(solver), harness_fake.SLOT)
+def test_every_ending_has_its_label(make_cell, slot, solver, status, cause, words):
+    record = isolate.isolate(make_cell(solver), slot)
     assert (record.status, record.cause) == (status, cause)
     assert words in record.reason
     assert record.cell == make_cell(solver)
@@ -43,32 +49,32 @@ def test_every_ending_has_its_label(make_cell, solver, status, cause, words):
         assert record.metrics.seconds_to["0.1"] == pytest.approx(1.0)
 
 
-def test_what_is_known_of_a_killed_child_is_kept(make_cell):
-    record = isolate.isolate(make_cell("hard-leave"), harness_fake.SLOT)
+def test_what_is_known_of_a_killed_child_is_kept(make_cell, slot):
+    record = isolate.isolate(make_cell("hard-leave"), slot)
     assert record.last is not None
     assert (record.last.step, record.last.loss) == (1, 0.9)
     assert "about to leave" in record.log_tail
 
 
-def test_log_and_exception_of_a_crash_are_kept_and_clean(make_cell):
-    record = isolate.isolate(make_cell("crash"), harness_fake.SLOT)
+def test_log_and_exception_of_a_crash_are_kept_and_clean(make_cell, slot):
+    record = isolate.isolate(make_cell("crash"), slot)
     assert "ZeroDivisionError" in record.exception
     assert "red words" in record.log_tail
     assert "\x1b" not in record.log_tail
     assert "\x00" not in record.reason
 
 
-def test_a_hang_ends_at_the_wall_limit(make_cell):
+def test_a_hang_ends_at_the_wall_limit(make_cell, slot):
     begin = time.monotonic()
-    record = isolate.isolate(make_cell("hang", wall_limit=2.0), harness_fake.SLOT)
+    record = isolate.isolate(make_cell("hang", wall_limit=2.0), slot)
     assert (record.status, record.cause) == (Status.TIMEOUT, Cause.WALL_LIMIT)
     assert time.monotonic() - begin < 15
     assert record.last is not None
 
 
 @pytest.mark.parametrize("solver", ["hog", "child-hog"])
-def test_a_memory_hog_ends_at_the_memory_limit(make_cell, solver):
-    record = isolate.isolate(make_cell(solver, memory_limit=300_000_000), harness_fake.SLOT)
+def test_a_memory_hog_ends_at_the_memory_limit(make_cell, slot, solver):
+    record = isolate.isolate(make_cell(solver, memory_limit=300_000_000), slot)
     assert (record.status, record.cause) == (Status.OOM, Cause.HOST_LIMIT)
     assert "300,000,000" in record.reason
 
@@ -109,10 +115,10 @@ def test_a_child_whose_parent_is_dead_before_it_is_awake_ends(make_cell, tmp_pat
     assert not (tmp_path / measure.RECORD).exists()
 
 
-def test_stopping_kills_the_child_and_makes_no_record(make_cell):
+def test_stopping_kills_the_child_and_makes_no_record(make_cell, slot):
     stop = threading.Event()
     threading.Timer(1.0, stop.set).start()
     begin = time.monotonic()
     with pytest.raises(isolate.Stopped):
-        isolate.isolate(make_cell("hang"), harness_fake.SLOT, stop=stop)
+        isolate.isolate(make_cell("hang"), slot, stop=stop)
     assert time.monotonic() - begin < 10
