@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -16,6 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from pdezoo import PDE, Points, Problem, TestSet, usual_arithmetic
 from pdezoo.lowering import prng
 
+from .compilation import Compilation
 from .derivatives.field import Field
 from .estimators.base import Estimator
 from .hyperparameters import changed, plain, require_known
@@ -248,11 +248,11 @@ class NeuralSolver(Solver):
             return Compiled(self, problem, partial(self.advance, batch=batch), 0.0, steps, chunk)
         with usual_arithmetic():
             state = jax.eval_shape(lambda: self.init(problem, 0, steps))
-            begin = time.perf_counter()
-            loop = jax.jit(self.advance, static_argnames="batch", donate_argnums=1)
-            count = jax.ShapeDtypeStruct((), jnp.int32)
-            executable = loop.lower(problem, state, count, batch=batch).compile()
-        return Compiled(self, problem, executable, time.perf_counter() - begin, steps, chunk)
+            with Compilation() as compilation:
+                loop = jax.jit(self.advance, static_argnames="batch", donate_argnums=1)
+                count = jax.ShapeDtypeStruct((), jnp.int32)
+                executable = loop.lower(problem, state, count, batch=batch).compile()
+        return Compiled(self, problem, executable, compilation.seconds, steps, chunk)
 
     def fit(
         self,
@@ -307,13 +307,14 @@ def _shown(arrays: list[Any]) -> str:
 class Compiled:
     """A compiled training loop. `state, losses = compiled(state)` takes `chunk` steps; the state given is used up.
 
-    `seconds` is the time that compilation took, and `steps` the length of the whole training.
+    `seconds` is the time that compilation took, None where JAX had the program in a cache, and `steps` the length of the whole
+    training.
     """
 
     solver: NeuralSolver
     problem: Problem
     executable: Any
-    seconds: float
+    seconds: float | None
     steps: int
     chunk: int = 1
 

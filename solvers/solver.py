@@ -70,6 +70,7 @@ class Result:
     seconds: float
     """The time of the training alone, in seconds of the clock: without compilation and evaluations."""
     compile_seconds: float | None
+    """The time of compiling; None where nothing was compiled, or JAX took the program from its persistent compilation cache."""
     steps_per_second: float | None
     """The rate without the first step; None where nothing was trained."""
     compiled_bytes: int | None

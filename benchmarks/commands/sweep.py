@@ -14,7 +14,7 @@ from rich.text import Text
 
 from benchmarks.execution import progress
 from benchmarks.execution.cluster import Cluster, connect
-from benchmarks.execution.isolate import Slot, isolate
+from benchmarks.execution.isolate import Slot, isolate, scratch, sharing_programs
 from benchmarks.execution.journal import Journal
 from benchmarks.execution.sweep import Sweep, Todo, slots, todo
 from benchmarks.planning.forecast import Forecaster
@@ -91,14 +91,22 @@ def _where(
 ) -> Iterator[tuple[list[Slot], Cluster | None]]:
     """Gives one slot for each cell that may be under way at a time, and the cluster that measures them, None for this machine.
 
+    Cells on this machine share what they compile, as replicates do, unless they are exclusive: their speed is then measured, and
+    with it the time to compile.
+
     Raises UserError where cells are to be alone on the machine, and there is more than one worker or a cluster.
     """
     count = None if workers is None else whole(workers, "the number of workers", 1, 10_000)
     if exclusive and (cluster is not None or (count or 1) > 1):
         asked = "a cluster" if cluster is not None else f"{count} workers"
         raise UserError(f"--exclusive measures one cell at a time on this machine, got {asked}")
+    if cluster is None and exclusive:
+        yield [replace(slot, alone=True) for slot in slots(1)], None
+        return
     if cluster is None:
-        yield [replace(slot, alone=exclusive) for slot in slots(count or 1)], None
+        with scratch() as folder:
+            shared = sharing_programs(folder)
+            yield [replace(s, environment={**s.environment, **shared}) for s in slots(count or 1)], None
         return
     with connect(cluster) as remote:
         yield [Slot()] * (count or remote.threads), remote

@@ -84,7 +84,7 @@ def isolate(
     """
     slot, stop = slot or Slot(), stop or Event()
     host = slot_environment(slot)
-    with turn(slot.alone, stop), _scratch() as folder:
+    with turn(slot.alone, stop), scratch() as folder:
         start = now()
         ending = _run(cell, slot, host, folder, report or (lambda moment, steps: None), stop)
         log = _tail(folder / LOG)
@@ -106,8 +106,10 @@ def isolate(
 
 
 @contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
-    """Makes a temporary folder, in which the child leaves its log, progress and record. Raises UserError where it cannot."""
+def scratch() -> Iterator[Path]:
+    """Makes a temporary folder, such as one in which a child leaves its log, progress and record. Raises UserError where it
+    cannot.
+    """
     try:
         folder = tempfile.TemporaryDirectory(prefix="pdezoo-cell-", ignore_cleanup_errors=True)
     except OSError as error:
@@ -220,14 +222,14 @@ def _post_mortem(ending: _Ending, log: str) -> tuple[Status, Cause, str]:
 
 
 def _environment(cell: Cell, slot: Slot, host: Environment) -> dict[str, str]:
-    """Returns the environment variables of a child: those of its slot, no compilation cache, and the memory limit for XLA.
+    """Returns the environment variables of a child: no compilation cache but its slot's, and the memory limit for XLA.
 
     The limit is a fraction of the device's memory. It stands for whatever the user has set of XLA's allocator, which another
     allocator or a second fraction would contradict.
     """
-    environment = child_environment() | dict(slot.environment)
-    environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    environment = child_environment() | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    environment |= slot.environment
     limit = cell.protocol.memory_limit
     if host.platform != "cpu" and limit is not None and host.device_memory:
         for name in ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_ALLOCATOR"):
@@ -235,6 +237,16 @@ def _environment(cell: Cell, slot: Slot, host: Environment) -> dict[str, str]:
         fraction = min(_LARGEST_FRACTION, limit / host.device_memory)
         environment["XLA_CLIENT_MEM_FRACTION"] = f"{math.floor(fraction * 1e6) / 1e6:.6f}"
     return environment
+
+
+def sharing_programs(folder: Path) -> dict[str, str]:
+    """Returns the environment variables of children that keep what they compile in a folder, for others that need the same."""
+    return {
+        "JAX_ENABLE_COMPILATION_CACHE": "true",
+        "JAX_COMPILATION_CACHE_DIR": str(folder),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
 
 
 def child_environment() -> dict[str, str]:

@@ -81,8 +81,8 @@ def _measure(cell: Cell, progress: Any, lib: Subjects, device: Device, cache: Pa
     bystanders = Bystanders()
     result = _fit(cell, progress, solver, pde, test)
     nulls = {name: Errors(**errors) for name, errors in lib.null_errors(test).items()}
-    peak, peak_of = peak_memory(device)
-    if limit is not None and peak_of == "device" and peak > limit:
+    peak, peak_of = peak_memory(device, compiled=result.compile_seconds is not None)
+    if limit is not None and peak is not None and peak_of == "device" and peak > limit:
         too_much = f"{peak:,} bytes of the device were in use at a time, the limit is {limit:,}"
         return Outcome(Status.OOM, Cause.DEVICE, too_much, fields=fields)
     measurement = Measurement(

@@ -11,12 +11,17 @@ from benchmarks.records.metrics import PeakOf
 _STATUS = Path("/proc/self/status")
 
 
-def peak_memory(device: Device) -> tuple[int, PeakOf]:
+def peak_memory(device: Device, compiled: bool = True) -> tuple[int | None, PeakOf | None]:
     """Returns the peak bytes in use on the device and "device", or the peak resident bytes of this process and "process" where
     the device keeps no account of its memory, as CPUs do not.
+
+    Compiling may need more memory than training. So there is no peak of a process that has taken programs from JAX's persistent
+    compilation cache and has not itself `compiled` the training: it would depend on which cell came first.
     """
     peak = device.peak_bytes()
-    return (process_peak(), "process") if peak is None else (int(peak), "device")
+    if peak is not None:
+        return int(peak), "device"
+    return (process_peak(), "process") if compiled or not device.reused() else (None, None)
 
 
 def process_peak() -> int:

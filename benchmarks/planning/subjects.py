@@ -15,6 +15,8 @@ from benchmarks.records.fields import is_name
 from benchmarks.records.outcome import in_words
 from benchmarks.records.text import clip
 
+_REUSED = "/jax/compilation_cache/cache_hits"
+
 
 def make(name: str, dim: int | None) -> Any:
     """Makes the problem `name`, at its only dimension if `dim` is None. Raises UserError if it cannot be made."""
@@ -46,7 +48,8 @@ class Device:
     of one may use, None where it has no such bound.
 
     `generator` is the algorithm of JAX's random keys. `peak_bytes()` gives the peak bytes in use so far, or None where the
-    device keeps no account of its memory.
+    device keeps no account of its memory. `reused()` is the number of programs so far that JAX took from its persistent
+    compilation cache instead of compiling them.
     """
 
     platform: str
@@ -55,6 +58,7 @@ class Device:
     memory: int | None = None
     generator: str | None = None
     peak_bytes: Callable[[], int | None] = lambda: None
+    reused: Callable[[], int] = lambda: 0
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,10 @@ def start_jax(dtype: str) -> Device:
     device = local_devices(jax)[0]
     if device.platform != "cpu":  # CPUs know no shorter format
         jax.config.update("jax_default_matmul_precision", "highest")
+    reused: list[str] = []
+    jax.monitoring.register_event_listener(
+        lambda event, **_: reused.append(event) if event == _REUSED else None
+    )
     stats = device.memory_stats() or {}
     return Device(
         platform=device.platform,
@@ -149,6 +157,7 @@ def start_jax(dtype: str) -> Device:
         memory=stats.get("bytes_limit"),
         generator=str(jax.config.jax_default_prng_impl),  # type: ignore[attr-defined]
         peak_bytes=lambda: (device.memory_stats() or {}).get("peak_bytes_in_use"),
+        reused=lambda: len(reused),
     )
 
 

@@ -60,14 +60,15 @@ class Measurement:
 
     `result` is what the solver's `fit` returned, `nulls` has the errors of the null predictors by name, `levels` are the
     relative L2 errors for which the time to reach them is wanted, and `peak` is the peak memory in bytes, of the device or of
-    the process as `peak_of` says. `bystanders` is the mean number of cores that others kept busy meanwhile, None if unknown.
+    the process as `peak_of` says, None where it is not known. `bystanders` is the mean number of cores that others kept busy
+    meanwhile, None if unknown.
     """
 
     result: Any
     nulls: Mapping[str, Errors]
     levels: tuple[float, ...]
-    peak: int
-    peak_of: PeakOf
+    peak: int | None
+    peak_of: PeakOf | None
     bystanders: float | None = None
 
     def error(self, name: str) -> float | None:

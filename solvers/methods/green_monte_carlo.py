@@ -64,9 +64,7 @@ class GreenControlVariate(PointwiseSolver):
         problem = on_device(pde)
         field = Field(problem, trained.params, base.network)
         sampler = ResidualSampler(OnBall(problem, steady(pde)), field, base.estimator)
-        return Prepared(
-            sampler, trained.seconds, trained.processor_seconds or 0.0, trained.compile_seconds or 0.0
-        )
+        return Prepared(sampler, trained.seconds, trained.processor_seconds or 0.0, trained.compile_seconds)
 
 
 @register("green-control-variate")

@@ -18,6 +18,7 @@ from jaxtyping import Array, PRNGKeyArray
 from pdezoo import PDE, Points, TestSet, usual_arithmetic
 from pdezoo.lowering import prng
 
+from ..compilation import Compilation, together
 from ..hyperparameters import plain
 from ..neural import planned_bytes
 from ..progress import Progress, progress_bar
@@ -31,12 +32,14 @@ _CALIBRATION = 0.05  # of a budget of seconds: what measuring a step may take
 
 
 class Prepared(NamedTuple):
-    """A sampler, and what was spent on it before the first draw: seconds of the clock and of all processors, and of compilation."""
+    """A sampler, and what was spent on it before the first draw: seconds of the clock and of all processors, and of compilation,
+    None where that is not known.
+    """
 
     sampler: Sampler
     seconds: float = 0.0
     processor_seconds: float = 0.0
-    compile_seconds: float = 0.0
+    compile_seconds: float | None = 0.0
 
 
 @dataclass(frozen=True)
@@ -158,11 +161,11 @@ class Averages:
         self._sampler, self._key, self._test, self._before = sampler, key, test, prepared.seconds
         self._tallies = [Tally.empty(len(range(*where.indices(test.size)))) for where, _ in test.chunks()]
         self._cost = math.nan  # seconds a step and chunk
-        begin = time.perf_counter()
-        _, points = next(test.chunks())
-        arguments = (sampler, points, self._tallies[0], key, jnp.zeros((), jnp.int32))
-        self._more = jax.jit(tally_more).lower(*arguments).compile()
-        self.compile_seconds = prepared.compile_seconds + time.perf_counter() - begin
+        with Compilation() as compilation:
+            _, points = next(test.chunks())
+            arguments = (sampler, points, self._tallies[0], key, jnp.zeros((), jnp.int32))
+            self._more = jax.jit(tally_more).lower(*arguments).compile()
+        self.compile_seconds = together(prepared.compile_seconds, compilation.seconds)
 
     @property
     def bytes(self) -> int | None:

@@ -180,6 +180,17 @@ def test_the_peak_of_a_process_is_known_where_the_kernel_tells_little(monkeypatc
     assert memory.peak_memory(Device("cpu", "cpu")) == (expected, "process")
 
 
+@pytest.mark.parametrize(
+    ("compiled", "reused", "known"), [(True, 0, True), (True, 5, True), (False, 0, True), (False, 1, False)]
+)
+def test_there_is_no_peak_of_a_process_that_others_compiled_for(compiled, reused, known):
+    """Compiling may need more than training; an accelerator's account is of buffers alone, and is known in any case."""
+    cpu = Device("cpu", "cpu", reused=lambda: reused)
+    assert (memory.peak_memory(cpu, compiled) != (None, None)) is known
+    gpu = replace(cpu, peak_bytes=lambda: 7)
+    assert memory.peak_memory(gpu, compiled) == (7, "device")
+
+
 # Failures
 
 

@@ -7,16 +7,20 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import harness_fake
 import pytest
 
+from benchmarks.commands.sweep import _where
+from benchmarks.execution import isolate
 from benchmarks.execution.isolate import Stopped
 from benchmarks.execution.journal import Journal, journals
 from benchmarks.execution.measure import measure
 from benchmarks.execution.sweep import Sweep, slots, todo
 from benchmarks.planning.forecast import Forecaster
 from benchmarks.planning.resolve import Job
+from benchmarks.records.environment import host_environment
 from benchmarks.records.errors import UserError
 from benchmarks.records.metrics import Metrics
 from benchmarks.records.outcome import Outcome
@@ -171,6 +175,20 @@ def test_workers_share_the_cores():
     assert alone.cores is None
     with pytest.raises(UserError, match="workers"):
         slots(10_000)
+
+
+def test_cells_share_programs_unless_their_speed_is_measured(make_cell):
+    host = host_environment()
+    with _where("1", None) as ((slot,), _):
+        shared = isolate._environment(make_cell(), slot, host)
+        assert Path(shared["JAX_COMPILATION_CACHE_DIR"]).is_dir()
+        assert shared["JAX_ENABLE_COMPILATION_CACHE"] == "true"
+    assert not Path(shared["JAX_COMPILATION_CACHE_DIR"]).exists()
+    with _where(None, None, exclusive=True) as ((slot,), _):
+        own = isolate._environment(make_cell(), slot, host)
+        assert own["JAX_ENABLE_COMPILATION_CACHE"] == "false"
+        assert "JAX_COMPILATION_CACHE_DIR" not in own
+        assert slot.alone
 
 
 def test_a_forecast_is_the_nearest_record(make_record, make_cell):

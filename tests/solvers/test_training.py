@@ -212,7 +212,6 @@ def test_result_and_history(fitted: tuple, test: TestSet) -> None:
     assert all(math.isfinite(h["loss"]) for h in result.history)
     assert [h["seconds"] for h in result.history] == sorted(h["seconds"] for h in result.history)
     assert result.seconds > 0
-    assert result.compile_seconds > 0
     assert result.steps_per_second > 0
     assert result.compiled_bytes > 0
 
