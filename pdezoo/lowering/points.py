@@ -47,9 +47,14 @@ def in_working_precision(points: Any) -> Any:
 
 
 def jet2(function: Callable[[Array], Any], s: Array) -> tuple[Any, Any, Any]:
-    """Computes the value, first and second derivative of an elementwise function at s, by nested forward mode."""
+    """Computes the value, first and second derivative of an elementwise function at s, by nested forward mode.
+
+    A constant may be an integer; its derivatives are zeros like those of every other constant.
+    """
     one = jnp.ones_like(s)
-    first = lambda q: jax.jvp(function, (q,), (one,))
+    is_number = lambda a: jnp.issubdtype(jnp.result_type(a), jnp.inexact)
+    whole = lambda q: jax.tree.map(lambda a: a if is_number(a) else jnp.full_like(q, a), function(q))
+    first = lambda q: jax.jvp(whole, (q,), (one,))
     (value, slope), (_, curvature) = jax.jvp(first, (s,), (one,))
     return value, slope, curvature
 

@@ -11,7 +11,7 @@ import pytest
 import sympy as sp
 from toys import NAMED, SQUARE, Function, S, Sum, few, points
 
-from pdezoo import Lowered, Points, X, d, in_float64, jet2, r2, t, window_sum
+from pdezoo import Coefficients, Lowered, Points, X, d, in_float64, jet2, r2, t, window_sum
 from pdezoo.calculus.collective import drift
 from pdezoo.lowering.fused import lower_fused
 from pdezoo.lowering.lowered import lower
@@ -163,6 +163,19 @@ def test_jet2() -> None:
     value, slope, curvature = jet2(jnp.exp, s)
     for found in (value, slope, curvature):
         np.testing.assert_allclose(found, np.exp(np.asarray(s)), rtol=1e-6)
+
+
+def test_a_constant_kernel_has_derivatives() -> None:
+    """A sum of weights, written as a window sum of the integer 1: its slope along any direction is zero."""
+    weights = Coefficients(4)
+    function = lower((window_sum(1, coefficients=weights) + r2,), 4)
+    at, v = points(4, 3), jnp.arange(8.0).reshape(2, 4)
+    line = function.along_directions(at, lambda start, n: jax.lax.dynamic_slice_in_dim(v, start, n, 1), 3)
+    value, slope, curvature = jet2(lambda s: line(s)[0], jnp.zeros((2, 3)))
+    total = np.sum(weights.values(4)) + jnp.sum(at.x**2, 1)
+    np.testing.assert_allclose(value, jnp.broadcast_to(total, (2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(slope, 2 * v @ at.x.T, rtol=1e-5)
+    np.testing.assert_allclose(curvature, jnp.broadcast_to(2 * jnp.sum(v**2, 1)[:, None], (2, 3)), rtol=1e-6)
 
 
 def test_gradient_flows_through_lowered_functions() -> None:
