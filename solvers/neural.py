@@ -18,6 +18,7 @@ from pdezoo.lowering import prng
 from .compilation import Compilation
 from .derivatives.field import Field
 from .estimators.base import Estimator
+from .estimators.one_pass import OnePassHTE, Pass
 from .hyperparameters import changed, plain, require_known
 from .loss import Loss, Residual, SquaredLoss, SumOfSquares, condition_loss, condition_terms
 from .networks.base import Network, Params
@@ -108,9 +109,21 @@ class NeuralSolver(Solver):
         if reason is None and self._wants_squares and not isinstance(self.loss, SumOfSquares):
             trainer, loss = type(self.start or self.trainer).__name__, type(self.loss).__name__
             return f"{trainer} minimises sums of squares, and {loss} is none; try SquaredLoss"
+        if reason is None and self.trainer.wants_pass:
+            reason = self._without_pass(pde)
         if reason is None and self.start:
             return self.start.unsupported(pde, self.network)
         return reason
+
+    def _without_pass(self, pde: PDE) -> str | None:
+        """Returns why there is no `Pass` for a trainer that wants one; None if there is."""
+        trainer = type(self.trainer).__name__
+        if pde.conditions:
+            return f"it has a soft condition, and {trainer} perturbs the pass of the operator alone"
+        for part, kind in ((self.estimator, OnePassHTE), (self.network, MLP), (self.loss, SquaredLoss)):
+            if type(part) is not kind:
+                return f"{trainer} perturbs the activations of {kind.__name__}, not of {type(part).__name__}"
+        return None
 
     def init(self, problem: Problem, seed: int, steps: int) -> State:
         """Returns the state before the first of `steps` steps; `seed` determines all that is random about the training.
@@ -162,7 +175,22 @@ class NeuralSolver(Solver):
             of_whole = lambda rows: lambda params, points: rows(whole(params), points)
             return tuple(Term(at, of_whole(rows)) for at, rows in self.terms(problem, key, batch, progress))
 
-        return LeastSquares(value, progress, self.network, terms)
+        return LeastSquares(value, progress, self.network, terms, self._through(problem, whole, batch))
+
+    def _through(
+        self, problem: Problem, whole: Callable[[Params], Params], batch: int
+    ) -> Callable[[Params, PRNGKeyArray], Pass] | None:
+        """Returns (trained parameters, key) ↦ the residuals of `terms` as a `Pass`, where the trainer wants that."""
+        estimator = self.estimator
+        if not self.trainer.wants_pass or not isinstance(estimator, OnePassHTE):
+            return None
+
+        def through(params: Params, key: PRNGKeyArray) -> Pass:
+            where, how, _ = jax.random.split(key, 3)
+            field = Field(problem, whole(params), self.network)
+            return estimator.through(field, self.points(problem, where, batch), how)
+
+        return through
 
     def evaluate(
         self,

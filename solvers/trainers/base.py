@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pdezoo import BoundaryPoints, Points
 
+from ..estimators.one_pass import Pass
 from ..networks.base import Network, Params
 
 
@@ -72,6 +73,8 @@ class LeastSquares:
     progress: Any
     network: Network
     terms: Callable[[PRNGKeyArray], tuple[Term, ...]]
+    through: Callable[[Params, PRNGKeyArray], Pass] | None = None
+    """The operator's residuals as the end of one pass of the network, for a trainer that declares `wants_pass`."""
 
     def __call__(
         self, params: Params, key: PRNGKeyArray, directions: PRNGKeyArray | None = None, /
@@ -99,6 +102,8 @@ class Trainer(ABC):
 
     wants_residuals: ClassVar[bool] = False
     """Whether `step` is to be handed a `LeastSquares`, which only losses that are sums of squares can give."""
+    wants_pass: ClassVar[bool] = False
+    """Whether that is to have `through`: of an `OnePassHTE`, a dense network and its squared residuals alone."""
     reverse_mode: ClassVar[bool] = True
     """Whether `step` may differentiate the loss by reverse mode. Where it may not, the terms of soft conditions use none
     either: they sample the axes of a gradient in x.
