@@ -14,9 +14,9 @@ _LOW, _HIGH = Rational(1, 50), Rational(1, 5)  # intensities of default
 _FROM, _TO = 50, 70  # prices between which the intensity falls from high to low
 _VALUES = MappingProxyType(
     {
-        10: Value(71.925, 1e-2, "multilevel Picard, three levels, eight samples"),
+        10: Value(71.925, 1e-2, "multilevel Picard, three levels of eight samples"),
         100: Value(
-            57.300, 5e-4, "multilevel Picard, E, Han and Jentzen 2017; the error is that of the digits"
+            57.300, 1e-2, "multilevel Picard, E, Han and Jentzen 2017; three levels of eight samples agree"
         ),
     }
 )

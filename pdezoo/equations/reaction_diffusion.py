@@ -10,11 +10,11 @@ _SHIFT = Rational(3, 5)
 
 @register("reaction-diffusion")
 def reaction_diffusion(dim: int) -> PDE:
-    """u_t + Δu + min{1, (u − u*)²} = 0, u* = 1.6 + sin(Σ x_i/√2d) e^((t − 1)/2) the solution. E, Han and Jentzen 2017.
+    """u_t + Δu + min{1, (u − u*)²} = 0, u* = 1.6 + sin(Σ x_i/√2d) e^((t − 1)/2). E et al. 2017.
 
-    From Gobet and Turkedjiev 2017. They write it for y = x/√2, as u_t + ½ Δu + min{1, (u − u*)²} = 0 with sin(λ Σ y_i), λ = 1/√d,
-    on paths W_t; in x these are the paths √2 W_t. u(1, x) is given, and u(0, 0) = 1.6. The operator contains the solution, where
-    the reaction and its slope are 0: to first order about u* it is the heat equation.
+    From Gobet and Turkedjiev 2017. E, Han and Jentzen write it for y = x/√2, as u_t + ½ Δu + min{1, (u − u*)²} = 0 with
+    sin(λ Σ y_i), λ = 1/√d, on paths W_t; in x these are the paths √2 W_t. u(1, x) is given, and u(0, 0) = 1.6. The operator
+    contains the solution, where the reaction and its slope are 0: to first order about u* it is the heat equation.
     """
     solution = 1 + _SHIFT + sin(window_sum(X[0]) / sqrt(2 * d)) * exp((t - _HORIZON) / Rational(2))
     return PDE(
