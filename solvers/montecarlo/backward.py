@@ -215,7 +215,7 @@ class DeepBSDE(BackwardSDE):
 class FBSNN(BackwardSDE):
     """The defects of all steps, u_θ(t_{n+1}, X_{n+1}) − u_θ + f Δ − ∇u_θ·σ ΔW_n at (t_n, X_n): FBSNN of Raissi 2018.
 
-    What is given at the end is met by the ansatz, or by the problem's soft conditions on u and ∇u there. A defect is Δ times the
+    What is given at the end is met by the ansatz, or by the problem's soft conditions there. A defect is Δ times the
     residual plus ½ (ΔWᵀA ΔW − Δ tr A), A = σᵀ(∇²u_θ)σ, so that the loss is Σ Δ² E[residual² + ½ |A|²]: where A ≠ 0 it is not
     least at the solution, however short the steps (Park and Tu 2025).
     """
