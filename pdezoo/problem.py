@@ -70,6 +70,9 @@ class Problem(eqx.Module):
     domain: Domain = eqx.field(static=True)
     conditions: tuple[SoftCondition, ...] = eqx.field(static=True)
     enhanced_weight: float = eqx.field(static=True)
+    query: tuple[float, float] | None = eqx.field(
+        static=True
+    )  # where u is asked for above all, (x, t): where alone it is known, or the probe
 
     @property
     def has_time(self) -> bool:
@@ -183,6 +186,7 @@ def lower_problem(pde: PDE) -> Problem:
         domain=pde.domain,
         conditions=pde.conditions,
         enhanced_weight=pde.enhanced_weight,
+        query=getattr(pde.solution, "at", None) or pde.probe,
     )
 
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         SquaredLoss,
         SumOfSquares,
     )
+    from .montecarlo.backward import FBSNN, BackwardSDE, DeepBSDE
     from .montecarlo.equations import NoExpectation
     from .montecarlo.pointwise import PointwiseSolver, Prepared
     from .montecarlo.sampling import Draw, Sampler
@@ -127,6 +128,7 @@ _HOMES = {
         "SquaredLoss",
         "SumOfSquares",
     ],
+    "montecarlo.backward": ["FBSNN", "BackwardSDE", "DeepBSDE"],
     "montecarlo.equations": ["NoExpectation"],
     "montecarlo.pointwise": ["PointwiseSolver", "Prepared"],
     "montecarlo.sampling": ["Draw", "Sampler"],

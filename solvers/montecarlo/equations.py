@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import sympy as sp
 
@@ -19,9 +20,11 @@ from pdezoo import (
     Drift,
     Dt,
     EulerDerivative,
+    GradNorm1,
     GradNormSq,
     Laplacian,
     Points,
+    Problem,
     atom_text,
     d,
     r2,
@@ -75,6 +78,25 @@ class Evolution:
     """The number of the soft condition that gives u at that time; None where the ansatz does."""
 
 
+@dataclass(frozen=True)
+class Semilinear:
+    """±u_t + L u + f(x, t, u, ∇u) = 0 with u given at one time, which is `scale` s times the problem's equation.
+
+    With `backward` it is +u_t, and u is given at the horizon; else −u_t, and u is given at t = 0. L = Σ_i D_i ∂_i² + b·∇ is the
+    generator of dX = b dt + √(2D) dW; all that is left of the operator, its source included, is the driver f.
+    """
+
+    backward: bool
+    scale: float
+    horizon: float
+    diffusions: tuple[tuple[Any, float], ...]
+    """The atoms that make D, Δu among them, and their coefficients."""
+    drifts: tuple[tuple[Any, float], ...]
+    """The atoms that make b, x·∇u among them, and their coefficients."""
+    soft: int | None
+    """The number of the soft condition that gives u at that time; None where the ansatz does."""
+
+
 @lru_cache(maxsize=64)
 def steady(pde: PDE) -> Steady:
     """Reads a problem on a ball. Raises NoExpectation for any other."""
@@ -96,16 +118,50 @@ def steady(pde: PDE) -> Steady:
 @lru_cache(maxsize=64)
 def evolution(pde: PDE) -> Evolution:
     """Reads a problem in time on all of space. Raises NoExpectation for any other."""
-    if pde.domain.horizon is None:
-        raise NoExpectation("it follows paths through time, and the problem has none")
-    if pde.is_low_dimensional or not _is_all_of_space(pde):
-        raise NoExpectation(
-            f"its paths go through all of space; the domain is a {type(pde.domain).__name__}, which they would leave"
-        )
+    _require_paths(pde)
     _require_atoms(pde, (Dt, Laplacian, Diffusion, Drift, EulerDerivative, GradNormSq))
     numbers = {
         a: _number(c, pde, f"the coefficient of {atom_text(a)}") for a, c in _coefficients(pde).items()
     }
+    backward, scale = _direction(numbers)
+    return _evolution(pde, {a: scale * n for a, n in numbers.items()}, backward, scale)
+
+
+def semilinear(equation: PDE | Problem) -> Semilinear:
+    """Reads a semilinear problem in time on all of space. Raises NoExpectation for any other."""
+    _require_paths(equation)
+    first = (Drift, EulerDerivative, GradNormSq, GradNorm1)
+    _require_atoms(equation, (Dt, Laplacian, Diffusion, *first))
+    slopes = _slopes(equation)
+    _require_linear({a: c for a, c in slopes.items() if not isinstance(a, first)})
+    number = lambda a: _number(slopes[a], equation, f"the coefficient of {atom_text(a)}")
+    backward, scale = _direction({a: number(a) for a in slopes if not isinstance(a, first)})
+    constant = lambda a: not (_at_dimension(slopes[a], equation).free_symbols or window_sums(slopes[a]))
+    horizon = float(equation.domain.horizon or 0)
+    return Semilinear(
+        backward=backward,
+        scale=scale,
+        horizon=horizon,
+        diffusions=tuple((a, scale * number(a)) for a in slopes if isinstance(a, Laplacian | Diffusion)),
+        drifts=tuple(
+            (a, scale * number(a)) for a in slopes if isinstance(a, Drift | EulerDerivative) and constant(a)
+        ),
+        soft=_given(equation, horizon if backward else 0.0),
+    )
+
+
+def _require_paths(equation: PDE | Problem) -> None:
+    """Raises NoExpectation for a problem that has no time, or a domain that paths leave."""
+    if equation.domain.horizon is None:
+        raise NoExpectation("it follows paths through time, and the problem has none")
+    if equation.is_low_dimensional or not _is_all_of_space(equation):
+        raise NoExpectation(
+            f"its paths go through all of space; the domain is a {type(equation.domain).__name__}, which they would leave"
+        )
+
+
+def _direction(numbers: dict[Any, float]) -> tuple[bool, float]:
+    """Whether u is given at the end, by the coefficients of ∂u/∂t and of second derivatives, and what makes that of ∂u/∂t ±1."""
     rates = [n for a, n in numbers.items() if isinstance(a, Dt)]
     if any(isinstance(a, Dt) and a.order != 1 for a in numbers) or not rates:
         raise NoExpectation("it needs the first derivative in time, ∂u/∂t, and no other")
@@ -113,20 +169,16 @@ def evolution(pde: PDE) -> Evolution:
     if not forwards or min(forwards) < 0 < max(forwards):
         raise NoExpectation("it needs second derivatives in space that are all of one sign")
     backward = forwards[0] > 0
-    scale = (1 if backward else -1) / rates[0]
-    return _evolution(pde, {a: scale * n for a, n in numbers.items()}, backward, scale)
+    return backward, (1 if backward else -1) / rates[0]
 
 
-def _is_all_of_space(pde: PDE) -> bool:
+def _is_all_of_space(pde: PDE | Problem) -> bool:
     """Whether the domain ends nowhere that a path could leave it: it holds points far out along the diagonal and two axes."""
-    far = jnp.stack(
-        [
-            jnp.ones(pde.dim),
-            -jnp.ones(pde.dim),
-            *(jnp.zeros((2, pde.dim)).at[:, 0].set(jnp.array([1.0, -1.0]))),
-        ]
-    )
-    return bool(jnp.all(pde.domain.contains(Points(1e6 * far, jnp.zeros(4)))))
+    dim = pde.domain.dim
+    with jax.ensure_compile_time_eval():  # also while a step is traced
+        axes = jnp.zeros((2, dim)).at[:, 0].set(jnp.array([1.0, -1.0]))
+        far = jnp.concatenate([jnp.ones((1, dim)), -jnp.ones((1, dim)), axes])
+        return bool(jnp.all(pde.domain.contains(Points(1e6 * far, jnp.zeros(4)))))
 
 
 def _evolution(pde: PDE, numbers: dict[Any, float], backward: bool, scale: float) -> Evolution:
@@ -174,10 +226,11 @@ def _plain(value: Any, dim: int) -> float | None:
     return None if value.free_symbols else float(value)
 
 
-def _given(pde: PDE, time: float) -> int | None:
+def _given(pde: PDE | Problem, time: float) -> int | None:
     """Finds what gives u at a time: the ansatz (None), or a soft condition, by its number. Raises NoExpectation for neither."""
     when = sp.nsimplify(time, rational=True)
-    if sp.simplify(pde.ansatz.factor.xreplace({t: when})) == 0:
+    factor = pde.ansatz.factor if isinstance(pde, PDE) else pde.factor
+    if sp.simplify(factor.xreplace({t: when})) == 0:
         return None
     for number, condition in enumerate(pde.conditions):
         if isinstance(condition, Condition) and condition.time == time:
@@ -185,7 +238,7 @@ def _given(pde: PDE, time: float) -> int | None:
     raise NoExpectation(f"u at t = {time:g}, from where it would be averaged, is not given")
 
 
-def _require_atoms(pde: PDE, kinds: tuple[type[Atom], ...]) -> None:
+def _require_atoms(pde: PDE | Problem, kinds: tuple[type[Atom], ...]) -> None:
     beyond = [a for a in pde.atoms if a != u and not isinstance(a, kinds)]
     if beyond:
         raise NoExpectation(f"the operator has {_listed(beyond)}, for which no expectation is known here")
@@ -195,22 +248,37 @@ def _require_atoms(pde: PDE, kinds: tuple[type[Atom], ...]) -> None:
 
 def _coefficients(pde: PDE) -> dict[Any, Any]:
     """The coefficients of all atoms but u, in which the operator must be linear."""
-    symbols = {a: sp.Dummy(real=True) for a in pde.atoms}
-    operator = pde.operator.xreplace({a: s for a, s in symbols.items() if a != u}).xreplace(
-        {u: symbols.get(u, u)}
-    )
-    found = {a: sp.diff(operator, s) for a, s in symbols.items() if a != u}
-    bent = [a for a, c in found.items() if c.free_symbols & set(symbols.values())]
-    if bent:
-        raise NoExpectation(f"the operator is not linear in {_listed(bent)}")
+    found = _slopes(pde)
+    _require_linear(found)
     return found
 
 
-def _number(coefficient: Any, pde: PDE, what: str) -> float:
-    value = sp.sympify(coefficient).xreplace({d: sp.Integer(pde.dim)})
+def _slopes(pde: PDE | Problem) -> dict[Any, Any]:
+    """The derivatives of the operator by all atoms but u; atoms stand in them as dummies."""
+    symbols = {a: sp.Dummy(real=True) for a in pde.atoms}
+    operator = (
+        pde.operators[0]
+        .xreplace({a: s for a, s in symbols.items() if a != u})
+        .xreplace({u: symbols.get(u, u)})
+    )
+    return {a: sp.diff(operator, s) for a, s in symbols.items() if a != u}
+
+
+def _require_linear(slopes: dict[Any, Any]) -> None:
+    bent = [a for a, c in slopes.items() if c.atoms(sp.Dummy)]
+    if bent:
+        raise NoExpectation(f"the operator is not linear in {_listed(bent)}")
+
+
+def _number(coefficient: Any, pde: PDE | Problem, what: str) -> float:
+    value = _at_dimension(coefficient, pde)
     if value.free_symbols or window_sums(value):
         raise NoExpectation(f"{what} varies, and paths with it are not drawn exactly here")
     return float(value)
+
+
+def _at_dimension(coefficient: Any, pde: PDE | Problem) -> Any:
+    return sp.sympify(coefficient).xreplace({d: sp.Integer(pde.domain.dim)})
 
 
 def _is_constant(weights: Any) -> bool:

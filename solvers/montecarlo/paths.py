@@ -53,13 +53,16 @@ class Paths(eqx.Module):
 
     def data(self, points: Points) -> Float[Array, " batch"]:
         """u as it is given, at points of the time where it is, shape (B,)."""
-        if self.evolution.soft is not None:
-            return self.problem.targets(points)[self.evolution.soft]
-        return self.problem.ansatz(points)[1]
+        return given(self.problem, self.evolution.soft, points)
 
     def rest(self, points: Points, values: Float[Array, " batch"]) -> Float[Array, " batch"]:
         """f(u) − s g at points and values of u there, each of shape (B,)."""
         return self.evolution.scale * rest(self.problem, points, values)
+
+
+def given(problem: Problem, soft: int | None, points: Points) -> Float[Array, " batch"]:
+    """u as a soft condition gives it, by its number, or the ansatz where that is None, at points of the time where it does."""
+    return problem.ansatz(points)[1] if soft is None else problem.targets(points)[soft]
 
 
 def rest(problem: Problem, points: Points, values: Float[Array, " batch"]) -> Float[Array, " batch"]:
