@@ -15,7 +15,6 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from pdezoo import PDE, Points, Problem, TestSet, usual_arithmetic
 from pdezoo.lowering import prng
 
-from .compilation import Compilation
 from .derivatives.field import Field
 from .estimators.base import Estimator
 from .estimators.one_pass import OnePassHTE, Pass
@@ -26,6 +25,7 @@ from .networks.mlp import MLP
 from .progress import Progress, progress_bar
 from .solver import Result, Solver
 from .start import ReadoutStart
+from .timing import Compilation
 from .trainers.adam import Adam
 from .trainers.base import LeastSquares, LossFunction, Objective, Term, Trainer, stacked
 from .training import affordable_steps, require_numbers, require_problem, train

@@ -18,6 +18,7 @@ from pdezoo import PDE, TestSet
 
 from .progress import Progress
 from .solver import FitStatus, Result
+from .timing import Timed
 from .trainers.base import trainable
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ def train(
     the error on its first points is measured up to `evaluations` times, evenly, as long as that takes at most a tenth of the
     time that the training has taken until then; the whole set is evaluated once, at the end.
     """
-    clock = _Stopwatch()
     steps = compiled.steps
-    state, history = _begun(compiled, seed, clock), []
+    state, start = _begun(compiled, seed)
+    clock, history = _Stopwatch(start), []
     glances = None if test is None else _Glances(test, steps, evaluations)
     done, last, finite = 0, None, True
     with interrupts() as interrupted:
@@ -94,14 +95,14 @@ def train(
 def affordable_steps(compiled: Compiled, seed: int, seconds: float) -> int:
     """Returns how many steps of a training take about `seconds`, at most its own number, and at least one unless `seconds` is 0.
 
-    A few steps at its beginning, in its middle and near its end are timed, and thrown away. The number is rounded to two
-    digits, so that two calibrations of one machine mostly agree.
+    A few steps at its beginning, in its middle and near its end are timed, and thrown away. On one core of a CPU the time is
+    that which they take without others there (`Timed.alone`). The number is rounded to two digits, so that two calibrations of one
+    machine mostly agree.
     """
     if seconds == 0:
         return 0
-    clock = _Stopwatch()
-    state, costs = _begun(compiled, seed, clock), []
-    seconds = max(0.0, seconds - clock.total)
+    state, start = _begun(compiled, seed)
+    seconds, costs = max(0.0, seconds - start.alone), []
     for phase in _PHASES:
         at = jnp.asarray(int(phase * compiled.steps), jnp.int32)
         state, cost = _timed(
@@ -114,13 +115,16 @@ def affordable_steps(compiled: Compiled, seed: int, seconds: float) -> int:
     return compiled.steps if count >= compiled.steps else rounded_down(count)
 
 
-def _begun(compiled: Compiled, seed: int, clock: _Stopwatch) -> State:
-    """Returns the state before the first step. A fitted start is a part of the training: made twice, and timed once compiled."""
+def _begun(compiled: Compiled, seed: int) -> tuple[State, Timed]:
+    """Returns the state before the first step, and what a fitted start takes of the training's time: it is made twice, and timed
+    once compiled.
+    """
+    start = Timed()
     state = jax.block_until_ready(compiled.init(seed))
-    if compiled.solver.start is None:
-        return state
-    with clock.starting():
-        return jax.block_until_ready(compiled.init(seed))
+    if compiled.solver.start is not None:
+        with start:
+            state = jax.block_until_ready(compiled.init(seed))
+    return state, start
 
 
 def rounded_down(count: float) -> int:
@@ -137,10 +141,11 @@ def _timed(compiled: Compiled, state: State, seconds: float) -> tuple[State, flo
     """
     count, most = 1, 4 * seconds
     while True:
-        before, begin = int(state.step), time.perf_counter()
-        state, _ = compiled.advance(state, count)
-        jax.block_until_ready(state)
-        spent, taken = time.perf_counter() - begin, int(state.step) - before
+        before = int(state.step)
+        with Timed() as dispatch:
+            state, _ = compiled.advance(state, count)
+            jax.block_until_ready(state)
+        spent, taken = dispatch.alone, int(state.step) - before
         if spent >= most or taken < count:
             return state, spent / max(taken, 1)
         count, most = 2 * count, seconds
@@ -256,13 +261,14 @@ def _reason(finite: bool, interrupted: bool, done: int) -> str:
 
 
 class _Stopwatch:
-    """Measures training time, by the clock and of the processors, and the steady rate, which leaves out the first step."""
+    """Measures training time, by the clock and of the processors, and the steady rate, which leaves out the first step.
 
-    def __init__(self) -> None:
-        self.total = 0.0
-        self.processor = 0.0
+    It begins with the time that a fitted start took.
+    """
+
+    def __init__(self, start: Timed) -> None:
+        self.total, self.processor = start.seconds, start.processor
         self._steady = (0, 0.0)
-        self._begin = self._processor = 0.0
         self._count = 0
         self._dispatches = 0
 
@@ -273,27 +279,15 @@ class _Stopwatch:
         return max(1, min(4 * self._count, round(_DISPATCH * (self.rate or 1))))
 
     @contextmanager
-    def starting(self) -> Iterator[None]:
-        """Times a block that takes no steps, as a context manager."""
-        begin, processor = time.perf_counter(), time.process_time()
-        yield
-        self.total += time.perf_counter() - begin
-        self.processor += time.process_time() - processor
-
-    def running(self, count: int) -> _Stopwatch:
+    def running(self, count: int) -> Iterator[None]:
         """Times the block that runs `count` steps, as a context manager."""
         self._count = count
-        return self
-
-    def __enter__(self) -> None:
-        self._begin, self._processor = time.perf_counter(), time.process_time()
-
-    def __exit__(self, *_: object) -> None:
-        spent = time.perf_counter() - self._begin
-        self.total += spent
-        self.processor += time.process_time() - self._processor
+        with Timed() as dispatch:
+            yield
+        self.total += dispatch.seconds
+        self.processor += dispatch.processor
         if self._dispatches:
-            self._steady = (self._steady[0] + self._count, self._steady[1] + spent)
+            self._steady = (self._steady[0] + count, self._steady[1] + dispatch.seconds)
         self._dispatches += 1
 
     @property

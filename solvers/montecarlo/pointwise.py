@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +17,11 @@ from jaxtyping import Array, PRNGKeyArray
 from pdezoo import PDE, Points, TestSet, usual_arithmetic
 from pdezoo.lowering import prng
 
-from ..compilation import Compilation, together
 from ..hyperparameters import plain
 from ..neural import planned_bytes
 from ..progress import Progress, progress_bar
 from ..solver import FitStatus, Result, Solver
+from ..timing import Compilation, Timed, together
 from ..training import interrupts, require_numbers, require_problem, rounded_down
 from .equations import NoExpectation
 from .sampling import Estimate, Sampler, Tally, estimate, tally_more
@@ -161,6 +160,7 @@ class Averages:
         self._sampler, self._key, self._test, self._before = sampler, key, test, prepared.seconds
         self._tallies = [Tally.empty(len(range(*where.indices(test.size)))) for where, _ in test.chunks()]
         self._cost = math.nan  # seconds a step and chunk
+        self._alone = 0.0  # seconds of drawing, as a budget counts them
         with Compilation() as compilation:
             _, points = next(test.chunks())
             arguments = (sampler, points, self._tallies[0], key, jnp.zeros((), jnp.int32))
@@ -189,20 +189,19 @@ class Averages:
         A first, then as many as all before, until these have told what a step takes; they count like all others. After each round
         the errors are measured, which costs next to nothing.
         """
-        budget = math.inf if seconds is None else seconds
+        budget = math.inf if seconds is None else seconds - self._before
         goal, known = min(steps, 1), False
-        while self.done < steps and budget > self._before and not interrupted:
-            before = self.seconds
+        while self.done < steps and budget > 0 and not interrupted:
+            before = self._alone
             if not self._reach(goal, steps, show, interrupted):
                 break
             self._note()
-            if not known and goal > 1 and self.seconds - before >= _CALIBRATION * budget:
-                allowed = self.done + max(0.0, budget - self.seconds) * self.done / 2 / (
-                    self.seconds - before
-                )
+            if not known and goal > 1 and self._alone - before >= _CALIBRATION * budget:
+                left = max(0.0, budget - self._alone)
+                allowed = self.done + left * self.done / 2 / (self._alone - before)
                 steps, known = min(steps, max(self.done, rounded_down(allowed))), True
             goal = min(2 * self.done, steps)
-        return steps if budget > self._before else 0
+        return steps if budget > 0 else 0
 
     def _reach(self, goal: int, steps: int, show: Progress, interrupted: list[int]) -> bool:
         """Brings every point to `goal` draws; returns False where it was interrupted before, and the last points have fewer."""
@@ -223,13 +222,14 @@ class Averages:
         return 1 if math.isnan(self._cost) else max(1, int(_DISPATCH / self._cost))
 
     def _draw(self, number: int, points: Points, key: PRNGKeyArray, count: int) -> None:
-        begin, processor = time.perf_counter(), time.process_time()
-        tally = self._more(self._sampler, points, self._tallies[number], key, jnp.asarray(count, jnp.int32))
-        self._tallies[number] = jax.block_until_ready(tally)
-        spent = time.perf_counter() - begin
-        self._cost = max(spent / count, 1e-9)
-        self.seconds += spent
-        self.processor_seconds += time.process_time() - processor
+        with Timed() as draws:
+            more = jnp.asarray(count, jnp.int32)
+            tally = self._more(self._sampler, points, self._tallies[number], key, more)
+            self._tallies[number] = jax.block_until_ready(tally)
+        self._cost = max(draws.seconds / count, 1e-9)
+        self.seconds += draws.seconds
+        self.processor_seconds += draws.processor
+        self._alone += draws.alone
 
     def _found(self) -> tuple[np.ndarray, np.ndarray]:
         """u at all test points and its standard errors, float64, each of shape (size,)."""

@@ -325,6 +325,7 @@ class SlowLater:
 
         monkeypatch.setattr(Compiled, "advance", taking)
         monkeypatch.setattr(training.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(training.time, "process_time", lambda: self.now)
 
 
 def test_a_budget_of_seconds_is_a_number_of_steps(
