@@ -210,7 +210,7 @@ def works_for_minutes(argument: str) -> bool:
 @given(st.sampled_from(COMMANDS), st.lists(junk, max_size=4))
 @example("run", ["poisson/two-body", "stde", "--dim", "\x00"])
 @example("cite", ["\ud800"])
-@settings(max_examples=250 * FUZZ, deadline=None)
+@settings(max_examples=100 * FUZZ, deadline=None)
 def test_no_arguments_cause_a_traceback(command, arguments):
     if command in ("verify", "check") and (not arguments or any(works_for_minutes(a) for a in arguments)):
         return

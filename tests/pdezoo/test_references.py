@@ -221,7 +221,9 @@ def difference(function, step: float) -> np.ndarray:
 def test_initial_value_shapes_and_dense_time() -> None:
     reference = radial_solution(10, HEAT)
     s = np.array([[0.0, 1.0, 50.0]])
-    np.testing.assert_allclose(reference.value(s, 0.0), initial_value(s), rtol=1e-14)  # processors round differently
+    np.testing.assert_allclose(
+        reference.value(s, 0.0), initial_value(s), rtol=1e-14
+    )  # processors round differently
     assert reference.value(s, np.zeros((4, 1))).shape == (4, 3)
     assert reference.value(np.empty(0), 0.1).shape == (0,)
     ends = reference.defect.times[1:-1]

@@ -38,6 +38,8 @@ def representatives() -> list[Any]:
         "kuramoto-sivashinsky",
         "quadratic-gradient",
         "gkdv",
+        "hjb",
+        "reaction-diffusion",
     }
     families = {name: name.partition("/")[0] for name in pdezoo.names()}
     first = {family: name for name, family in reversed(families.items()) if family not in alike}

@@ -224,6 +224,7 @@ def test_a_step_costs_a_few_forward_passes() -> None:
     ] == [20, 30]
 
 
+@pytest.mark.slow  # the contract holds the memory of every row
 def test_no_gradient_is_formed_for_every_point() -> None:
     """Nothing is as large as B times the parameters of one inner layer; natural gradient, the control, has it."""
     pde, batch, width = pdezoo.make("allen-cahn/two-body", dim=20), 40, 16

@@ -125,7 +125,7 @@ def test_defects_of_a_linear_solution_are_rounding(estimator: Any) -> None:
     assert float(jnp.sqrt(jnp.mean(estimator.residual(moved, points, jax.random.key(1)) ** 2))) > 0.05
 
 
-@pytest.mark.parametrize("name", few(KNOWN, keep=2))
+@pytest.mark.parametrize("name", few(KNOWN))
 @pytest.mark.parametrize("kind", [DeepBSDE, FBSNN])
 def test_defects_of_the_solution_fall_with_the_root_of_the_step(kind: Any, name: str) -> None:
     """Euler's and Maruyama's scheme is of strong order ½: four times the steps, half the root mean square."""
@@ -245,7 +245,8 @@ def test_the_loss_of_fbsnn_at_the_solution_is_its_curvature() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "name", "bound"), [("deep-bsde", "hjb-lqg/log", 0.015), ("fbsnn", "hjb-lin", 0.01)]
+    ("row", "name", "bound"),
+    [pytest.param("deep-bsde", "hjb-lqg/log", 0.015, marks=pytest.mark.slow), ("fbsnn", "hjb-lin", 0.01)],
 )
 def test_training_finds_the_solution(row: str, name: str, bound: float) -> None:
     """That of the logarithmic cost at the origin, by one-dimensional quadrature; and an affine one, which FBSNN has no bias on."""

@@ -27,13 +27,17 @@ def test_every_set_of_axes_is_equally_likely(count: int, dim: int) -> None:
 
 @pytest.mark.parametrize(("count", "dim"), [(1, 1), (3, 3), (5, 6), (16, 17), (16, 40), (33, 34)])
 def test_axes_are_those_that_floyd_chooses_one_by_one(count: int, dim: int) -> None:
-    for seed in range(100):
+    most = jnp.arange(dim - count, dim) + 1
+
+    def both(seed: jax.Array) -> tuple[jax.Array, jax.Array]:
         key = jax.random.key(seed)
-        draws = jax.random.randint(key, (count,), 0, jnp.arange(dim - count, dim) + 1)
+        return distinct(key, count, dim), jax.random.randint(key, (count,), 0, most)
+
+    for found, draws in zip(*map(np.asarray, jax.jit(jax.vmap(both))(jnp.arange(100))), strict=True):
         chosen: list[int] = []
         for last, draw in enumerate(draws.tolist(), start=dim - count):
             chosen.append(last if draw in chosen else draw)
-        assert distinct(key, count, dim).tolist() == chosen
+        assert found.tolist() == chosen
 
 
 @pytest.mark.parametrize(("count", "dim"), [(1, 1), (6, 6), (16, 10_000_019)])
