@@ -279,7 +279,7 @@ class NeuralSolver(Solver):
             with Compilation() as compilation:
                 loop = jax.jit(self.advance, static_argnames="batch", donate_argnums=1)
                 count = jax.ShapeDtypeStruct((), jnp.int32)
-                executable = loop.lower(problem, state, count, batch=batch).compile()
+                executable = compilation.compile(loop.lower(problem, state, count, batch=batch))
         return Compiled(self, problem, executable, compilation.seconds, steps, chunk)
 
     def fit(

@@ -48,20 +48,27 @@ def _on_one_core() -> bool:
 
 
 class Compilation:
-    """Times what is compiled in a `with` block.
+    """Times the `with` block in which a program is traced, lowered and compiled, this by `compile`.
 
-    `seconds` is None where JAX took a program from its persistent compilation cache instead of compiling it: the time then
-    says nothing about compilation.
+    `seconds` is None where JAX took the program from its persistent compilation cache instead of compiling it: the time then
+    says nothing about compilation. Small programs that tracing needs may come from there.
     """
 
     seconds: float | None = None
 
     def __enter__(self) -> Self:
-        self._begin, self._hits = time.perf_counter(), _hits
+        self._begin, self._reused = time.perf_counter(), False
         return self
 
+    def compile(self, lowered: Any) -> Any:
+        """Compiles a lowered function (`jax.stages.Lowered`) and returns the executable."""
+        before = _hits
+        executable = lowered.compile()
+        self._reused = _hits != before
+        return executable
+
     def __exit__(self, *_: object) -> None:
-        self.seconds = time.perf_counter() - self._begin if _hits == self._hits else None
+        self.seconds = None if self._reused else time.perf_counter() - self._begin
 
 
 def together(*seconds: float | None) -> float | None:

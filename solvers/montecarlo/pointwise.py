@@ -164,7 +164,7 @@ class Averages:
         with Compilation() as compilation:
             _, points = next(test.chunks())
             arguments = (sampler, points, self._tallies[0], key, jnp.zeros((), jnp.int32))
-            self._more = jax.jit(tally_more).lower(*arguments).compile()
+            self._more = compilation.compile(jax.jit(tally_more).lower(*arguments))
         self.compile_seconds = together(prepared.compile_seconds, compilation.seconds)
 
     @property
