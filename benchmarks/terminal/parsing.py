@@ -102,7 +102,7 @@ def require_known(kind: str, name: str, known: list[str]) -> str:
     """Returns `name` if it is among `known`. Raises UserError, which proposes the most similar names, otherwise."""
     if name in known:
         return name
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    near = difflib.get_close_matches(name, dict.fromkeys(known), n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"`pdezoo list` shows all {len(known)}"
     raise UserError(f"no {kind} is called {_shown(name)}; {hint}")
 

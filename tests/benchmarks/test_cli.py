@@ -132,6 +132,11 @@ MISTAKES = {
     ("run", "kdw", "stde"): "did you mean kdv",
     ("run", "kdv/one-solitons", "stde"): "did you mean kdv/one-soliton",
     ("verify", "kdw"): "did you mean kdv",
+    (
+        "run",
+        "reaction-difusion",
+        "stde",
+    ): "did you mean reaction-diffusion or kdv",  # a family and its only variant, once
     **{
         ("run", "poisson/two-body", "stde", f"--dim={dim}"): "whole number"
         for dim in ("0", "-3", "2.5", "abc", "1e400")
