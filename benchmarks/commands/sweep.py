@@ -100,16 +100,15 @@ def _where(
     if exclusive and (cluster is not None or (count or 1) > 1):
         asked = "a cluster" if cluster is not None else f"{count} workers"
         raise UserError(f"--exclusive measures one cell at a time on this machine, got {asked}")
-    if cluster is None and exclusive:
+    if cluster is not None:
+        with connect(cluster) as remote:
+            yield [Slot()] * (count or remote.threads), remote
+    elif exclusive:
         yield [replace(slot, alone=True) for slot in slots(1)], None
-        return
-    if cluster is None:
+    else:
         with scratch() as folder:
             shared = sharing_programs(folder)
             yield [replace(s, environment={**s.environment, **shared}) for s in slots(count or 1)], None
-        return
-    with connect(cluster) as remote:
-        yield [Slot()] * (count or remote.threads), remote
 
 
 def _planned(

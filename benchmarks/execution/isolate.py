@@ -128,18 +128,17 @@ def slot_environment(slot: Slot) -> Environment:
 
 def _run(cell: Cell, slot: Slot, host: Environment, folder: Path, report: Report, stop: Event) -> _Ending:
     clock, kills = time.monotonic(), _kernel_kills()
-    try:
-        (folder / CELL).write_text(cell.model_dump_json(), encoding="utf-8")
-        (folder / LOG).touch()
-        with _child(slot, _environment(cell, slot, host), folder, stop) as child:
-            try:
-                _pin(child, slot)
-                outcome = _watch(child, cell, host, folder, report, stop, clock)
-            finally:
-                _kill(child)
-    except OSError as error:
-        stopped = (Status.ERROR, Cause.EXIT, f"the child process could not be started: {error}")
-        return _Ending(code=-1, seconds=time.monotonic() - clock, stopped=stopped)
+    with contextlib.ExitStack() as stack:
+        try:
+            (folder / CELL).write_text(cell.model_dump_json(), encoding="utf-8")
+            (folder / LOG).touch()
+            child = stack.enter_context(_child(slot, _environment(cell, slot, host), folder, stop))
+        except OSError as error:
+            stopped = (Status.ERROR, Cause.EXIT, f"the child process could not be started: {error}")
+            return _Ending(code=-1, seconds=time.monotonic() - clock, stopped=stopped)
+        stack.callback(_kill, child)
+        _pin(child, slot)
+        outcome = _watch(child, cell, host, folder, report, stop, clock)
     assert child.returncode is not None
     return _Ending(child.returncode, time.monotonic() - clock, outcome, _kernel_kills() - kills)
 

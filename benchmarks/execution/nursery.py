@@ -23,6 +23,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from threading import Event
 
+from benchmarks.execution import measure
+from benchmarks.planning.subjects import subjects
+from benchmarks.records.checkout import ROOT
+from benchmarks.records.environment import host_environment
+
 CELL, LOG = "cell.json", "log"
 _STALE = "stale"
 _POLL_SECONDS = 0.02
@@ -209,15 +214,13 @@ def _child(run: Callable[[], object], folder: str, requests: int, answers: int) 
 
 def _become(run: Callable[[], object], folder: str, parent: int) -> None:
     """Runs the cell in this child, with a log of its own, and ends the process as an interpreter would."""
-    from benchmarks.execution.measure import PARENT
-
     status = 1
     try:
         log = os.open(Path(folder) / LOG, os.O_WRONLY | os.O_APPEND)
         os.dup2(os.open(Path(folder) / CELL, os.O_RDONLY), 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        os.environ[PARENT] = str(parent)
+        os.environ[measure.PARENT] = str(parent)
         sys.argv[1:] = [folder]
         run()
         status = 0
@@ -251,11 +254,6 @@ def _changed(file: str) -> int:
 
 def main() -> int:
     """Serves children that measure cells with the installed packages. Returns the exit status."""
-    from benchmarks.execution import measure
-    from benchmarks.planning.subjects import subjects
-    from benchmarks.records.checkout import ROOT
-    from benchmarks.records.environment import host_environment
-
     lib = subjects()
     with contextlib.suppress(Exception):  # a broken contribution is told by the cells that need it
         lib.make_pde("poisson/two-body", dim=2)

@@ -115,6 +115,16 @@ def test_a_child_whose_parent_is_dead_before_it_is_awake_ends(make_cell, tmp_pat
     assert not (tmp_path / measure.RECORD).exists()
 
 
+def test_a_failure_of_who_follows_a_cell_is_not_the_cells(make_cell, slot):
+    """Such as a journal on a full disk: it is raised, and no row says that the child could not be started."""
+
+    def fails(moment, steps):
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        isolate.isolate(make_cell("hang", wall_limit=20.0), slot, fails)
+
+
 def test_stopping_kills_the_child_and_makes_no_record(make_cell, slot):
     stop = threading.Event()
     threading.Timer(1.0, stop.set).start()
