@@ -106,7 +106,7 @@ class Side:
         if low >= high:
             raise ValueError(f"a Side has low < high, got low={self.low} and high={self.high}")
         for name in ("at_low", "at_high"):
-            as_whole(getattr(self, name), f"`{name}` of a Side")
+            object.__setattr__(self, name, as_whole(getattr(self, name), f"`{name}` of a Side"))
 
 
 def boundary_data(solution: Any, sides: tuple[Side, ...]) -> Ansatz:
@@ -154,7 +154,7 @@ def _hermite(f: Any, side: Side) -> Any:
 
 def _ends(side: Side) -> list[ConditionSet]:
     ends = [side.low] * (side.at_low > 0) + [side.high] * (side.at_high > 0)
-    return [at_time(end) if side.coordinate == t else _face(side.coordinate, end) for end in ends]
+    return [at_time(end) if side.coordinate == t else _face(side.coordinate, float(end)) for end in ends]
 
 
 def _face(coordinate: Any, value: float) -> ConditionSet:

@@ -113,7 +113,7 @@ def _require_types(pde: PDE) -> None:
     if pde.probe is not None:
         object.__setattr__(pde, "probe", as_place(pde.probe, "`probe`"))
     set_numbers(pde, "a PDE", "enhanced_weight", least=0)
-    as_whole(pde.seed, "the seed of an instance")
+    object.__setattr__(pde, "seed", as_whole(pde.seed, "the seed of an instance"))
     for name in ("caveat", "name"):
         if not isinstance(getattr(pde, name), str):
             raise ValueError(f"`{name}` is a text, got {getattr(pde, name)!r:.80}")

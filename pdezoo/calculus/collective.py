@@ -133,13 +133,14 @@ def window_sum(
     number or expression, for a width that is no whole number, and for coefficients that are no `Coefficients`.
     """
     kernel, factors = as_expression(kernel, "the kernel of a window sum"), _factors(coefficients)
-    if width is not None and as_whole(width, "the width of a window sum", least=1) > len(X):
+    least = 1 if width is None else as_whole(width, "the width of a window sum", least=1)
+    if least > len(X):
         raise ValueError(f"a window spans at most {len(X)} coordinates, got width={width}")
     content, kernel = sp.expand(kernel).as_content_primitive()
     if kernel.could_extract_minus_sign():
         content, kernel = -content, -kernel
     used = [X.index(symbol) + 1 for symbol in kernel.free_symbols if symbol in X]
-    width = max([1, *used, width or 1])
+    width = max([least, *used])
     if kernel == 0:
         return sp.Integer(0)
     if not factors and not used and t not in kernel.free_symbols:

@@ -17,6 +17,7 @@ from pdezoo import (
     D,
     Exact,
     Laplacian,
+    Points,
     Side,
     boundary_data,
     coordinate_max,
@@ -96,3 +97,30 @@ def test_a_soliton_in_one_dimension() -> None:
     (found,) = in_float64(blended(pde), points)
     (want,) = in_float64(lower((pde.ansatz.offset,), 1), points)
     np.testing.assert_allclose(found, want, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "side",
+    [
+        Side(x, np.float32(0), np.int64(1), np.int64(1), np.int8(2)),
+        Side(x, sp.Integer(0), sp.S.One, 1, sp.S(2)),
+    ],
+)
+def test_numbers_are_those_of_any_library(side: Side) -> None:
+    """NumPy's and SymPy's numbers make the ansatz that Python's make, and the ends are named as they are."""
+    want = boundary_data(x**2 * t, (Side(x, 0, 1, 1, 2),))
+    found = boundary_data(x**2 * t, (side,))
+    assert (found.factor, found.offset, found.blend) == (want.factor, want.offset, want.blend)
+    assert [held.label for held in found.holds] == ["x = 0", "x = 1"]
+
+
+def test_a_side_may_end_at_an_exact_number() -> None:
+    """The symbol stays in the ansatz; the end that is looked at is a float."""
+    held = boundary_data(sp.sin(x), (Side(x, 0, sp.pi),)).holds
+    points = Points(jax.numpy.ones((2, 1)), None)
+    np.testing.assert_allclose([h.project(points).x[:, 0] for h in held], [[0, 0], [np.pi] * 2], rtol=1e-6)
+
+
+def test_a_seed_is_a_plain_number(pde: PDE) -> None:
+    """So that what is written of a problem can be read again, whoever counted."""
+    assert type(replace(pde, seed=np.int64(3)).seed) is int
