@@ -269,6 +269,22 @@ def run_track(
     raise typer.Exit(track.run(name, store, workers, redo, json, dry_run, cluster, budget, exclusive))
 
 
+@tracks.command("pace")
+def pace_of_track(
+    name: NameOfTrack,
+    budget: Budget = None,
+    programs: Annotated[
+        Path | None,
+        typer.Option(help="Folder of compiled programs, kept so that another run need not compile."),
+    ] = None,
+    store: Annotated[Path, typer.Option(help="Folder of the records of speed.")] = RESULTS / "pace",
+) -> None:
+    """Measure how many steps the seconds of a track are worth, alone on this machine, and write its table of steps."""
+    from benchmarks.commands import track
+
+    raise typer.Exit(track.measure_pace(name, store, budget, programs))
+
+
 @tracks.command("status")
 def status_of_track(name: NameOfTrack, store: StoreOption = RESULTS, json: JsonOption = False) -> None:
     """Show what of a track is measured, failed and owed, and the hash of its records."""
@@ -401,11 +417,34 @@ def history(
     machine: Annotated[str | None, typer.Option(help="asv's name for this machine.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Run each benchmark once.")] = False,
     publish: Annotated[bool, typer.Option(help="Build the pages.")] = True,
+    landmarks: Annotated[
+        bool,
+        typer.Option(
+            "--landmarks",
+            help="The commits of benchmarks/landmarks.txt; their results are kept in the store.",
+        ),
+    ] = False,
+    show: Annotated[
+        Path | None, typer.Option(help="Measure nothing; say what changed in a folder of asv's results.")
+    ] = None,
+    store: StoreOption = RESULTS,
 ) -> None:
-    """Measure commits with asv: speed, memory, compile time and accuracy, and publish the pages."""
+    """Measure commits with asv, say which changed what, and publish the pages."""
     from benchmarks.commands import history as suites
 
-    raise typer.Exit(suites.history(commits or [], bench or [], machine, quick, publish))
+    if show is not None:
+        suites.show(show)
+    elif landmarks:
+        _no_more_than_landmarks(commits, quick)
+        raise typer.Exit(suites.history_of_landmarks(bench or [], machine, store))
+    else:
+        raise typer.Exit(suites.history(commits or [], bench or [], machine, quick, publish))
+
+
+def _no_more_than_landmarks(commits: list[str] | None, quick: bool) -> None:
+    if commits or quick:
+        other = "--commits" if commits else "--quick"
+        raise UserError(f"--landmarks names its commits and measures them whole; leave {other} out")
 
 
 @app.command()

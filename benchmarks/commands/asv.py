@@ -5,13 +5,12 @@ A record holds more than an asv result can: docs/harness.md has the mapping and 
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from benchmarks.records.asv_results import UNREADABLE, by_cell, load, result_files
 from benchmarks.records.canonical import sha256
 from benchmarks.records.checkout import ROOT, git_or_none
 from benchmarks.records.environment import source_state
@@ -30,7 +30,6 @@ from benchmarks.records.store import Store, latest
 from benchmarks.records.text import clip
 
 _COLUMNS = ("result", "params", "version")
-_MAX_BYTES = 100_000_000
 _SETTLED = "records"  # asv's name for the environment of exported records
 
 
@@ -162,23 +161,12 @@ def import_(results: Path, store: Path) -> int:
     Only results of commits whose `pdezoo` and `solvers` equal those of this checkout are taken: asv stores names alone, and
     only equal sources say which problem and which hyperparameters they meant. Raises UserError if there is no such folder.
     """
-    if not results.is_dir():
-        raise UserError(f"there are no asv results at {results}; `pdezoo history` makes some in .asv/results")
+    paths = result_files(results)
     target, count, left, damaged = Store.writing(store), 0, Counter[str](), 0
-    for path in sorted(results.glob("*/*.json")):
-        if path.name == "machine.json":
-            continue
+    for path in paths:
         try:
             records, reasons = _records(path)
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            SyntaxError,
-            ValidationError,
-            RecursionError,
-        ) as error:
+        except (*UNREADABLE, ValidationError) as error:
             print(f"skipped {path}: {clip(str(error), 200)}", file=sys.stderr)
             damaged += 1
             continue
@@ -196,9 +184,7 @@ def _records(path: Path) -> tuple[list[Record], list[str]]:
     """Returns the records made of a result file, and the reasons why its other cells make none. Raises ValueError and others
     for a file that is not one of asv's.
     """
-    if path.stat().st_size > _MAX_BYTES:
-        raise ValueError(f"it has more than {_MAX_BYTES:,} bytes")
-    stored = json.loads(path.read_text(encoding="utf-8"))
+    stored = load(path)
     results = _suite_results(stored)
     commit = str(stored["commit_hash"])
     if not _same_sources(commit):
@@ -216,19 +202,10 @@ def _suite_results(stored: dict[str, Any]) -> list[SuiteResult]:
     for name, form in asv_forms().items():
         row = dict(zip(stored["result_columns"], stored["results"].get(form.benchmark, []), strict=False))
         if row.get("version") == suite.Cross.version:
-            for cell, value in _flat(row):
+            for cell, value in by_cell(row):
                 if value is None or math.isfinite(value):
                     numbers[cell][name] = value
     return [SuiteResult(cell, by_name) for cell, by_name in numbers.items()]
-
-
-def _flat(row: dict[str, Any]) -> Iterator[tuple[str, float | None]]:
-    """Yields the name and value of every cell of a benchmark. One that failed as a whole has a single null for all."""
-    (axis,) = row["params"]
-    cells = [str(ast.literal_eval(str(value))) for value in axis]
-    values = row["result"] if isinstance(row["result"], list) else [None] * len(cells)
-    for cell, value in zip(cells, values, strict=True):
-        yield cell, None if value is None else float(value)
 
 
 def _record(result: SuiteResult, environment: Environment, stored: dict[str, Any]) -> Record | str:

@@ -1,4 +1,8 @@
-"""`pdezoo history`: runs the asv suites over commits and publishes the pages, by machines and their accelerators."""
+"""`pdezoo history`: runs the asv suites over commits, says what changed, and publishes the pages.
+
+Machines are told apart by their accelerators too. The results of the landmarks, `benchmarks/landmarks.txt`, are kept beside the
+records, from which the site draws them.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +16,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.records.checkout import enclosing, git
+from benchmarks.commands.landmark import CELLS
+from benchmarks.leaderboard.history import TOLERANCE, by_commit, changes, in_order, series
+from benchmarks.records.asv_results import KEPT, UNREADABLE, AsvResults, read_file, result_files
+from benchmarks.records.checkout import ROOT, enclosing, git
 from benchmarks.records.environment import host_environment
 from benchmarks.records.errors import UserError
-from benchmarks.records.files import write_whole
+from benchmarks.records.files import save, write_whole
 from benchmarks.records.text import clip
 
 CONFIGURATION = "asv.conf.json"
+LANDMARKS = ROOT / "benchmarks" / "landmarks.txt"
 MACHINES = Path("~/.asv-machine.json")
+PLANS = rf"Compiled.*\('({'|'.join(map(re.escape, CELLS))})'\)"
+"""The benchmarks of what the compiler plans, for the cells of `pdezoo landmark`, as a regular expression."""
 _MEASURED = ("pdezoo", "solvers")
 
 
@@ -48,7 +58,68 @@ def history(
     if publish:
         codes.append(_asv(root, "publish"))
         print(f"the pages are in {_html(root)}; `asv preview` shows them", file=sys.stderr)
+    if _results(root).is_dir():
+        show(_results(root))
     return 1 if any(codes) else 0
+
+
+def history_of_landmarks(benches: Sequence[str], machine: str | None, store: Path) -> int:
+    """Runs the suites over the landmarks and keeps their results in a store. Returns the exit status, as `history` does.
+
+    Without `benches` it measures what the compiler plans, of the cells that `pdezoo landmark` watches. Raises UserError as
+    `history` does, and where the landmarks cannot be read.
+    """
+    commits = [commit for commit, _ in landmarks()]
+    name = machine or machine_name()
+    status = history(
+        [f"{commit}^!" for commit in commits], benches or [PLANS], name, quick=False, publish=False
+    )
+    where = _results(_root(Path.cwd()))
+    taken = [path for commit in commits for path in (where / name).glob(f"{commit[:8]}-*.json")]
+    for path in [*taken, where / name / "machine.json", where / "benchmarks.json"]:
+        if path.is_file():
+            save(store / KEPT / path.relative_to(where), path.read_bytes())
+    print(f"results of {len(taken)} landmarks are kept in {store / KEPT}", file=sys.stderr)
+    return status
+
+
+def landmarks(path: Path = LANDMARKS) -> list[tuple[str, str]]:
+    """Returns the landmarks, the oldest first: the full hash of a commit, and what came with it.
+
+    Raises UserError for a line that is none.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = [line.partition(" ")[::2] for line in lines if line and not line.startswith("#")]
+    for commit, words in found:
+        if not re.fullmatch(r"[0-9a-f]{40}", commit) or not words:
+            raise UserError(f"a line of {path.name} is a full hash and some words, got {clip(commit, 60)!r}")
+    return found
+
+
+def show(results: Path) -> None:
+    """Prints what changed from commit to commit in asv's results. Raises UserError where there are none, or none can be read."""
+    for machine, found in in_order(_readable(results)).items():
+        all_series = series(found)
+        print(f"{machine}: {len(found)} commits, {len(all_series)} series of a cell")
+        told = by_commit(changes(all_series))
+        for one in found:
+            for change in told.get(one.commit, ()):
+                print(f"  {one.commit[:8]}  {change.words}")
+        if not told:
+            print(f"  nothing changed by more than {TOLERANCE:.0%}")
+
+
+def _readable(results: Path) -> list[AsvResults]:
+    """Returns what can be read below a folder; of the rest it says why not."""
+    found = []
+    for path in result_files(results):
+        try:
+            found.append(read_file(path))
+        except UNREADABLE as error:
+            print(f"skipped {path}: {clip(str(error), 200)}", file=sys.stderr)
+    if not found:
+        raise UserError(f"no file below {results} is one of asv's results")
+    return found
 
 
 def machine_name() -> str:
@@ -124,8 +195,15 @@ def _require_clean(root: Path) -> None:
 
 
 def _html(root: Path) -> Path:
-    configured = json.loads((root / CONFIGURATION).read_text(encoding="utf-8")).get("html_dir", "html")
-    return root / configured
+    return root / _configured(root, "html_dir", "html")
+
+
+def _results(root: Path) -> Path:
+    return root / _configured(root, "results_dir", "results")
+
+
+def _configured(root: Path, name: str, usual: str) -> str:
+    return str(json.loads((root / CONFIGURATION).read_text(encoding="utf-8")).get(name, usual))
 
 
 def _asv(root: Path, *arguments: str, **environment: str) -> int:

@@ -57,16 +57,19 @@ def measure_all(
     cluster: str | None = None,
     budget: float | None = None,
     exclusive: bool = False,
+    programs: Path | None = None,
 ) -> int:
     """Measures the cells that have no record in the store at `root` and prints the rows of all that were asked for.
 
     `redo` "failed" or "all" measures cells again. After `budget` seconds the cells in flight are stopped; they and those not
     begun are left for the next call. `cluster` is the address of a Dask scheduler; `workers` then says how many cells may be
     under way, by default as many as the cluster has threads. `exclusive` measures one cell at a time, and none of another sweep
-    on this machine meanwhile, as speeds are measured. Returns the exit status: 1 if a cell failed, if a name was left
-    out or, with `strict`, if a cell is unsupported.
+    on this machine meanwhile, as speeds are measured. `programs` is a folder in which compiled programs are kept and looked for;
+    without it, cells that are not exclusive share them for the time of the call.
+
+    Returns the exit status: 1 if a cell failed, if a name was left out or, with `strict`, if a cell is unsupported.
     """
-    with _where(workers, cluster, exclusive) as (used, remote):
+    with _where(workers, cluster, exclusive, programs) as (used, remote):
         store = Store.writing(root)
         work, known, left_out = _planned(asked, store, redo)
         if work.done:
@@ -87,7 +90,7 @@ def measure_all(
 
 @contextmanager
 def _where(
-    workers: str | None, cluster: str | None, exclusive: bool = False
+    workers: str | None, cluster: str | None, exclusive: bool = False, programs: Path | None = None
 ) -> Iterator[tuple[list[Slot], Cluster | None]]:
     """Gives one slot for each cell that may be under way at a time, and the cluster that measures them, None for this machine.
 
@@ -104,10 +107,14 @@ def _where(
         with connect(cluster) as remote:
             yield [Slot()] * (count or remote.threads), remote
     elif exclusive:
-        yield [replace(slot, alone=True) for slot in slots(1)], None
+        shared = {} if programs is None else sharing_programs(programs)
+        yield (
+            [replace(slot, environment={**slot.environment, **shared}, alone=True) for slot in slots(1)],
+            None,
+        )
     else:
         with scratch() as folder:
-            shared = sharing_programs(folder)
+            shared = sharing_programs(programs or folder)
             yield [replace(s, environment={**s.environment, **shared}) for s in slots(count or 1)], None
 
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import psutil
 from rich.table import Table
 
 from benchmarks.commands import sweep
 from benchmarks.leaderboard.ranking import result_digest
 from benchmarks.leaderboard.tables import described
+from benchmarks.planning import pace
 from benchmarks.planning.forecast import Forecaster
 from benchmarks.planning.matrix import Request
 from benchmarks.planning.resolve import named, recordable
 from benchmarks.planning.subjects import keep_off_accelerators
 from benchmarks.planning.tracks import Track, counts, known, members, track
+from benchmarks.records.errors import UserError
+from benchmarks.records.files import save
 from benchmarks.records.metrics import METRICS
 from benchmarks.records.record import Record
 from benchmarks.records.units import seconds
@@ -116,6 +121,12 @@ def run(
     """
     keep_off_accelerators()
     chosen = track(name)
+    if unsized := chosen.unsized():
+        first = f"{unsized[0][2]} on {unsized[0][0]} at d = {unsized[0][1]:,}"
+        raise UserError(
+            f"{name} has no number of steps for {len(unsized)} of its rows, the first {first}; "
+            f"`pdezoo track pace {name}` measures them"
+        )
     _told_if_changed(chosen, chosen.cells_now())
     if dry_run:
         sweep.dry_run(chosen.requests(), root, workers, redo, as_json)
@@ -124,6 +135,50 @@ def run(
     return sweep.measure_all(
         chosen.requests(), root, workers, redo, as_json, cluster=cluster, budget=until, exclusive=exclusive
     )
+
+
+def measure_pace(name: str, root: Path, budget: str | None, programs: Path | None = None) -> int:
+    """Measures how many steps the seconds of a track are worth on this machine, one cell at a time and alone, and writes the table.
+
+    The cells run on one core. Their records are kept in a store of their own, `root`; a row is measured again only where other
+    work was seen beside it. Compiled programs are kept in `programs`, and found there the next time.
+
+    Returns the exit status: 1 if rows are still missing. Raises UserError for a track without `nominal_seconds`, for a published
+    one whose table would change, and where processes cannot be bound to a core.
+    """
+    keep_off_accelerators()
+    chosen = track(name)
+    asked = pace.probes(chosen.requests())
+    if not asked:
+        raise UserError(
+            f"the steps of {chosen.name} stand in its file; a track with nominal_seconds has a pace"
+        )
+    known = pace.worth(chosen.requests(), _records(root))
+    owed = [one for one in asked if pace.key(one) not in known]
+    until = None if budget is None else duration(budget)
+    with _on_one_core():
+        sweep.measure_all(owed, root, None, "all", False, budget=until, exclusive=True, programs=programs)
+    steps = pace.worth(chosen.requests(), _records(root))
+    if chosen.cells is not None and steps != chosen.steps():
+        raise UserError(f"{chosen.name} is published with other steps; copy its file to a new version")
+    save(chosen.table, pace.written(steps).encode())
+    left = len(chosen.unsized())
+    print(f"{chosen.table.name}: {len(steps)} rows, {left} missing", file=sys.stderr)
+    return 1 if left else 0
+
+
+@contextmanager
+def _on_one_core() -> Iterator[None]:
+    """Keeps this process, and the children that it starts meanwhile, on the last of its cores, where the system lets it."""
+    me = psutil.Process()
+    if not hasattr(me, "cpu_affinity"):
+        raise UserError("the pace of a track is measured on one core, to which this system binds no process")
+    before = me.cpu_affinity()
+    me.cpu_affinity(before[-1:])
+    try:
+        yield
+    finally:
+        me.cpu_affinity(before)
 
 
 def _told_if_changed(chosen: Track, now: str) -> bool:

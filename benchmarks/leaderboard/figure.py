@@ -106,7 +106,7 @@ def comparable(groups: Sequence[Group]) -> list[list[Group]]:
     """Collects the groups that differ in their dimension alone, each set sorted by dimension."""
     panels: dict[tuple, list[Group]] = defaultdict(list)
     for group in groups:
-        panels[(group.problem, group.instances, group.protocol.fingerprint, group.machine)].append(group)
+        panels[(group.problem, group.instances, group.protocol.comparable, group.machine)].append(group)
     return [sorted(members, key=lambda group: group.dim) for members in panels.values()]
 
 
@@ -123,7 +123,7 @@ def titles(panels: Sequence[Sequence[Group]]) -> list[str]:
 
 def _conditions(group: Group) -> str:
     used = group.protocol
-    return f"{used.steps:,} steps, protocol {used.fingerprint[:8]}, {group.machine}"
+    return f"{used.budget}, protocol {used.comparable[:8]}, {group.machine}"
 
 
 def _name(group: Group) -> str:

@@ -198,7 +198,7 @@ def _remarks(records: list[Record]) -> Iterator[str]:
 def _require_replicates(members: list[Record], rows: list[str]) -> None:
     """Raises UserError where the records of one cell of a table are of different settings, which no median may mix."""
     kinds = {
-        (str(r.cell.solver.hyperparameters), r.cell.protocol.fingerprint, r.cell.problem.fingerprint)
+        (str(r.cell.solver.hyperparameters), r.cell.protocol.comparable, r.cell.problem.fingerprint)
         for r in members
     }
     if len(kinds) > len({r.cell.problem.seed for r in members}):

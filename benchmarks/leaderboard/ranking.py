@@ -1,8 +1,10 @@
 """Makes of records groups of comparable rows, with ranks and ties. `tables`, `html` and `figure` render them.
 
 A group has the cells of one problem, protocol and machine, and one kind of repetition: instance k with training seed k for
-k = 0, 1, 2, …, or many training seeds on one instance. A row is a solver with its hyperparameters; its numbers are medians over
-the replicates, where a replicate that failed counts as the table of metrics says: with an infinite error, which is not left out.
+k = 0, 1, 2, …, or many training seeds on one instance. Where steps are worth equal times, their numbers may differ.
+
+A row is a solver with its hyperparameters; its numbers are medians over the replicates, where a replicate that failed counts as the
+table of metrics says: with an infinite error, which is not left out.
 
 A row is ranked if it has `MIN_REPLICATES`, all of which ended well and with their schedules, and the interval of its skill is
 above 0. Its rank is one more than the number of ranked rows whose error is smaller beyond the resolution, so that rows which
@@ -296,7 +298,7 @@ def newest(records: Iterable[Record]) -> list[Record]:
 
 def _comparable(record: Record) -> tuple:
     problem = record.cell.problem
-    return problem.name, problem.dim, record.cell.protocol.fingerprint, record.environment.machine
+    return problem.name, problem.dim, record.cell.protocol.comparable, record.environment.machine
 
 
 def _repetitions(records: Sequence[Record]) -> list[list[Record]]:

@@ -31,7 +31,7 @@ def headlines(groups: Iterable[Group]) -> dict[str, Group]:
 
 def _weight(group: Group) -> tuple:
     ranked = sum(row.rank is not None for row in group.rows)
-    return ranked, len(group.rows), group.dim, group.machine, group.protocol.fingerprint, group.instances
+    return ranked, len(group.rows), group.dim, group.machine, group.protocol.comparable, group.instances
 
 
 @dataclass(frozen=True)

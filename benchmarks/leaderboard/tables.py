@@ -133,10 +133,9 @@ def title(group: Group) -> str:
 
 def described(protocol: Protocol) -> str:
     """Describes a protocol in one line, with its training budget in seconds, under which slow solvers do not take all steps."""
-    budget = f" or {protocol.seconds:g} s of training" if protocol.seconds is not None else ""
     return (
-        f"protocol {protocol.name}: {protocol.steps:,} steps{budget}, batch {protocol.batch:,}, "
-        f"{protocol.test_size:,} test points, {protocol.dtype} ({protocol.fingerprint[:8]})"
+        f"protocol {protocol.name}: {protocol.budget}, batch {protocol.batch:,}, "
+        f"{protocol.test_size:,} test points, {protocol.dtype} ({protocol.comparable[:8]})"
     )
 
 
@@ -344,7 +343,7 @@ def _flat(group: Group, row: Row) -> dict[str, Any]:
         "fingerprint": " ".join(dict.fromkeys(group.fingerprints)) or None,
         "degenerate": group.degenerate,
         "protocol": group.protocol.name,
-        "protocol_fingerprint": group.protocol.fingerprint,
+        "protocol_fingerprint": group.protocol.comparable,
         "machine": group.machine,
         "solver": row.solver,
         "hyperparameters": row.hyperparameters,

@@ -27,6 +27,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "wall_limit": duration,
     "memory_limit": size,
     "seconds": duration,
+    "nominal_seconds": duration,
     "levels": lambda value: tuple(value) if isinstance(value, list) else value,
 }
 """Maps settings of a protocol to the functions that read them; numbers, times and sizes are written as on the command line."""
@@ -174,6 +175,8 @@ def protocol_of(given: str | dict[str, Any]) -> Protocol:
     for key, value in changes.items():
         require_known("protocol setting", key, known)
         changes[key] = _READ[key](value) if key in _READ else value
+    if "nominal_seconds" in changes:  # they stand in the place of the seconds of the base
+        changes.setdefault("seconds", None)
     return protocol(str(given.get("base", "paper"))).but(**changes)
 
 

@@ -1,7 +1,8 @@
 """Tracks: named, versioned sets of cells that are measured and published together.
 
 A track is a TOML file `benchmarks/tracks/NAME-VERSION.toml`: a `title`, a text `about` it, the metric that is `ranked`, and
-`parts`, each a matrix as `pdezoo sweep` takes it. A record belongs to a track by its cell, whoever measured it and by
+`parts`, each a matrix as `pdezoo sweep` takes it. Parts with `nominal_seconds` have their numbers of steps in a table beside
+the file, `NAME-VERSION.csv` (see `pace`). A record belongs to a track by its cell, whoever measured it and by
 whatever command. What was published is never changed: another set of cells is another version, and both stay readable.
 `cells` is the digest of what was published, so that a change elsewhere, of a problem or of a default of a solver, is seen too.
 """
@@ -19,6 +20,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from benchmarks.planning import pace
 from benchmarks.planning.matrix import MAX_MATRIX_BYTES, Matrix, Request, expand, unique
 from benchmarks.planning.resolve import recordable, resolve
 from benchmarks.planning.subjects import broken, families, names, subjects
@@ -80,8 +82,24 @@ class Track(BaseModel):
 
     def by_part(self) -> list[list[Request]]:
         """Returns the cells of every part. Raises UserError for an unknown name and a bad number."""
+        return [pace.sized(part, self.steps()) for part in self._expanded()]
+
+    def _expanded(self) -> list[list[Request]]:
         about = (*names(), families(), *broken())
         return [expand(part, *about) for part in self.parts]
+
+    @property
+    def table(self) -> Path:
+        """The path of the table of steps, which only a track with `nominal_seconds` has."""
+        return FOLDER / f"{self.name}.csv"
+
+    def steps(self) -> dict[pace.Key, int]:
+        """Returns the numbers of steps of the cells with `nominal_seconds`, as far as the table has them."""
+        return pace.read_steps(self.table)
+
+    def unsized(self) -> list[pace.Key]:
+        """Returns the cells of which the table lacks the number of steps, so that they cannot be measured yet."""
+        return pace.missing((one for part in self._expanded() for one in part), self.steps())
 
     def requests(self) -> list[Request]:
         """Returns the cells of all parts, each once. Raises UserError for an unknown name and a bad number."""

@@ -10,9 +10,9 @@ import hashlib
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, ValidationError, field_serializer, model_validator
 
 from benchmarks.records.canonical import canonical, sha256
 from benchmarks.records.fields import (
@@ -125,6 +125,14 @@ class Cell(Data):
     solver: SolverKey
     protocol: Protocol
     seed: Count = 0
+
+    @field_serializer("protocol", mode="wrap")
+    def _as_before(self, protocol: Protocol, handler: Any) -> dict[str, Any]:
+        """Leaves out the field that older records do not have, so that they keep their bytes."""
+        fields: dict[str, Any] = handler(protocol)
+        if protocol.nominal_seconds is None:
+            del fields["nominal_seconds"]
+        return fields
 
     @cached_property
     def identity(self) -> str:

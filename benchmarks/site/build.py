@@ -14,9 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.records.errors import UserError
-from benchmarks.site import front, gallery, guides, problems, reference, solvers, tracks
+from benchmarks.site import front, gallery, guides, history, problems, reference, solvers, tracks
 from benchmarks.site.formulas import missing
-from benchmarks.site.page import FRONT, GALLERY, PAPERS, PROBLEMS, SOLVERS, TRACKS, Page, problem_address
+from benchmarks.site.page import (
+    FRONT,
+    GALLERY,
+    HISTORY,
+    PAPERS,
+    PROBLEMS,
+    SOLVERS,
+    TRACKS,
+    Page,
+    problem_address,
+)
 from benchmarks.site.sources import Sources
 
 _MARK = ".pdezoo-site"
@@ -43,6 +53,7 @@ def measured_pages(sources: Sources) -> list[Page]:
         *solvers.pages(sources),
         *tracks.pages(sources),
         front.papers_page(sources),
+        *history.pages(sources),
         gallery.gallery_page(sources),
     ]
 
@@ -134,6 +145,7 @@ def menu(pages: Iterable[Page]) -> list[dict[str, Any]]:
         "Solvers": _room(by_address, SOLVERS),
         "Tracks": _room(by_address, TRACKS),
         "Papers": [PAPERS],
+        "History": _room(by_address, HISTORY),
         "Gallery": [GALLERY],
         "Guides": _room(by_address, guides.INDEX),
         "API": _room(by_address, reference.INDEX),

@@ -15,6 +15,7 @@ GALLERY = "gallery.html"
 PROBLEMS = "problems/index.html"
 SOLVERS = "solvers/index.html"
 TRACKS = "tracks/index.html"
+HISTORY = "history.html"
 
 
 @dataclass(frozen=True)

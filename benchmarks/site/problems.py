@@ -163,14 +163,14 @@ def _measured(name: str, groups: list[Group], sources: Sources, address: str) ->
 def _briefly(group: Group) -> str:
     """Tells a group from others of its problem and dimension, in few words."""
     used = group.protocol
-    budget = f"{used.steps:,} steps" if used.seconds is None else f"{used.seconds:g} s"
-    return f"{budget}, {used.fingerprint[:8]}"
+    budget = used.budget if used.seconds is None else f"{used.seconds:g} s"
+    return f"{budget}, {used.comparable[:8]}"
 
 
 def _table(group: Group, heading: str, sources: Sources, address: str) -> Iterator[str]:
     yield f"### {heading}"
     yield tag("p", tables.caption(group), class_="caption")
-    caption = f"{tables.title(group)}, {group.protocol.name} {group.protocol.fingerprint[:8]}"
+    caption = f"{tables.title(group)}, {group.protocol.name} {group.protocol.comparable[:8]}"
     yield rows_table(group, caption, sources.solver_link(address)).html
 
 

@@ -13,6 +13,7 @@ from benchmarks.leaderboard.overview import Link
 from benchmarks.leaderboard.ranking import Group, Leaderboard, leaderboard, newest
 from benchmarks.leaderboard.standings import Standing, headlines, standings
 from benchmarks.planning.subjects import catalogues, names
+from benchmarks.records.asv_results import KEPT, UNREADABLE, AsvResults, read_file, result_files
 from benchmarks.records.errors import UserError
 from benchmarks.records.record import Record
 from benchmarks.site.page import problem_address, relative, solver_address
@@ -27,7 +28,8 @@ class Sources:
     """Everything that pages are made of. `problems` and `solvers` have a page each, in this order.
 
     `registered` are the problems that can be made. `families` and `methods` are the registered families of problems and
-    solvers, with one line on each. `proofs` has the kept reports of `pdezoo verify` by problem.
+    solvers, with one line on each. `proofs` has the kept reports of `pdezoo verify` by problem, and `history` what asv measured at
+    the landmarks.
     """
 
     records: tuple[Record, ...]
@@ -37,6 +39,7 @@ class Sources:
     families: Mapping[str, str]
     methods: Mapping[str, str]
     proofs: Mapping[str, dict[str, Any]]
+    history: tuple[AsvResults, ...] = ()
 
     @cached_property
     def board(self) -> Leaderboard:
@@ -83,6 +86,7 @@ def gather(records: Iterable[Record], root: Path, pattern: str = "*") -> Sources
         families=summaries[0],
         methods=summaries[1],
         proofs=kept_proofs(root / PROOFS),
+        history=kept_history(root / KEPT),
     )
 
 
@@ -100,4 +104,19 @@ def kept_proofs(path: Path) -> dict[str, dict[str, Any]]:
         raise UserError(
             f"{path} should hold what `pdezoo verify --json` printed: {error}; make it again by "
             f"pdezoo verify --json > {path}"
+        ) from None
+
+
+def kept_history(folder: Path) -> tuple[AsvResults, ...]:
+    """Returns asv's results in a folder; none where there is no such folder.
+
+    Raises UserError for a file that holds anything else.
+    """
+    if not folder.is_dir():
+        return ()
+    try:
+        return tuple(map(read_file, result_files(folder)))
+    except UNREADABLE as error:
+        raise UserError(
+            f"{folder} should hold asv's results alone: {error}; make them again by pdezoo history --landmarks"
         ) from None
