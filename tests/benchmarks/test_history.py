@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +15,11 @@ import pytest
 from test_cli import call
 
 from benchmarks.commands import history
+from benchmarks.commands.landmark import CELLS
+from benchmarks.records.asv_results import read_file, result_files
 from benchmarks.records.checkout import ROOT
 from benchmarks.records.errors import UserError
+from benchmarks.site.history import history_page
 
 CELL = "poisson/sin-three-body d=100 stde"
 
@@ -196,3 +201,96 @@ def test_two_commits_are_compared_and_a_planned_slow_down_is_caught(clone):
     assert values(clone.root, "existing", slow, "track_flops") == values(
         clone.root, "virtualenv", slow, "track_flops"
     )
+
+
+BYTES, FLOPS = "bench_memory.Compiled.track_compiled_bytes", "bench_memory.Compiled.track_flops"
+
+
+def results(
+    folder: Path, commit: str, date: int, values: dict[str, list[float | None]], version: str = "1"
+) -> Path:
+    """Writes what asv would of two cells at a commit."""
+    columns = {name: [found, [["'a d=1 stde'", "'b d=2 hte'"]], version] for name, found in values.items()}
+    content = {
+        "commit_hash": commit * 8,
+        "date": date,
+        "params": {"machine": folder.name, "cpu": "a cpu", "os": "an os"},
+        "result_columns": ["result", "params", "version"],
+        "results": columns,
+    }
+    path = folder / f"{commit}-env.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Path:
+    """Results of one machine at three commits: the second halves the bytes of a cell, the third fails and changes the other's."""
+    folder = tmp_path / "asv" / "two-cores"
+    results(folder, "ccccc", 3, {BYTES: [None, 300.0], FLOPS: [7.0, 8.0]})
+    results(folder, "aaaaa", 1, {BYTES: [100.0, 200.0], FLOPS: [7.0, math.nan]})
+    results(folder, "bbbbb", 2, {BYTES: [50.0, 209.0], FLOPS: [7.0, 8.1]})
+    (folder / "machine.json").write_text("{}")
+    return tmp_path / "asv"
+
+
+def test_it_says_which_commit_changed_which_cell_by_how_much(measured, capsys):
+    history.show(measured)
+    assert capsys.readouterr().out.splitlines() == [
+        "two-cores: 3 commits, 4 series of a cell",
+        "  bbbbbbbb  a d=1 stde: compiled bytes 100 → 50 (-50.0%)",
+        "  cccccccc  b d=2 hte: compiled bytes 209 → 300 (+43.5%)",
+    ]
+
+
+def test_a_new_version_of_a_benchmark_begins_anew(measured, capsys):
+    results(measured / "two-cores", "ddddd", 4, {BYTES: [1.0, 1.0]}, version="2")
+    history.show(measured)
+    assert "bytes" not in capsys.readouterr().out
+
+
+def test_files_that_are_none_are_told_and_the_rest_is_read(measured, capsys):
+    (measured / "two-cores" / "eeeee-env.json").write_text("[]")
+    assert call("history", "--show", str(measured))[0] == 0
+    code, out, err = call("history", "--show", str(measured))
+    assert (code, "skipped" in err, "two-cores" in out) == (0, True, True)
+    code, _, err = call("history", "--show", str(measured / "nowhere"))
+    assert (code, "pdezoo history" in err) == (2, True)
+
+
+def test_the_page_has_the_changes_and_every_value(measured):
+    found = tuple(map(read_file, result_files(measured)))
+    text = history_page(found).text
+    assert text.count("<svg") == 2
+    for part in ("bbbbbbbb", "0.5", "209", "a d=1 stde", "8.1", "a cpu"):
+        assert part in text
+    assert "pdezoo history --landmarks" in history_page(()).text
+
+
+def test_landmarks_are_commits_with_words(tmp_path):
+    commits = [commit for commit, _ in history.landmarks()]
+    assert len(commits) == len(set(commits)) >= 10
+    path = tmp_path / "landmarks.txt"
+    path.write_text("abc words\n")
+    with pytest.raises(UserError, match="full hash"):
+        history.landmarks(path)
+
+
+def test_the_results_of_the_landmarks_are_kept(asked, project, monkeypatch, tmp_path):
+    """They are copied where asv has them; what is asked is what the compiler plans for the cells of `pdezoo landmark`."""
+    head = git(project, "rev-parse", "HEAD")
+    monkeypatch.setattr(history, "landmarks", lambda: [(head, "now")])
+    results(project / "results" / "me", head[:8], 1, {BYTES: [1.0, 2.0]})
+    assert history.history_of_landmarks([], "me", tmp_path / "store") == 0
+    assert [path.name for path in result_files(tmp_path / "store" / "asv")] == [f"{head[:8]}-env.json"]
+    (run,) = asked
+    assert run[1] == f"{head}^!"
+    assert all(re.search(history.PLANS, f"bench_memory.Compiled.track_flops({cell!r})") for cell in CELLS)
+    assert not re.search(history.PLANS, f"bench_memory.Compiled.track_flops({CELLS[0] + '-lsq'!r})")
+
+
+def test_kept_results_are_of_the_landmarks():
+    known = {commit for commit, _ in history.landmarks()}
+    kept = ROOT / "results" / "asv"
+    assert not kept.exists() or {read_file(path).commit for path in result_files(kept)} <= known
