@@ -468,12 +468,13 @@ def asv(
 @app.command()
 def release(
     file: Annotated[Path, typer.Argument(help="The archive to write, such as pdezoo-results.tar.gz.")],
+    site: Annotated[Path | None, typer.Option(help="Pack this folder too, which `pdezoo site` made.")] = None,
     store: StoreOption = RESULTS,
 ) -> None:
     """Pack records, readings, tracks and tables into one archive with checksums; equal stores give equal bytes."""
     from benchmarks.commands import release
 
-    release.release(file, store)
+    release.release(file, store, site)
 
 
 @app.command("verify-release")

@@ -1,7 +1,8 @@
 """`pdezoo release` and `verify-release`: everything behind the tables in one archive, and the proof that the tables follow from it.
 
-An archive is a gzipped tar file: `records/` and `readings/` as they are stored, `tracks/` as they are defined,
-`leaderboard.md` as it is made of the records, CITATION.cff and .zenodo.json, which say who made it, and MANIFEST.json with the
+An archive is a gzipped tar file: `records/` and `readings/` as they are stored, with the proofs, the speeds behind the tracks'
+steps and asv's results where a store has them, `tracks/` as they are defined, `site/` where one is given, `leaderboard.md` as it
+is made of the records, CITATION.cff and .zenodo.json, which say who made it, and MANIFEST.json with the
 SHA-256 of every other file, the version, the commit and the hash of the result set. Equal contents give equal bytes: names are
 sorted, and nothing of the machine or the time enters.
 """
@@ -21,6 +22,7 @@ from benchmarks.leaderboard import tables
 from benchmarks.leaderboard.bibliography import version
 from benchmarks.leaderboard.ranking import leaderboard
 from benchmarks.planning import tracks
+from benchmarks.records.asv_results import KEPT
 from benchmarks.records.canonical import readable
 from benchmarks.records.checkout import ROOT
 from benchmarks.records.environment import source_state
@@ -30,6 +32,7 @@ from benchmarks.records.reading import FOLDER, read_readings
 from benchmarks.records.record import Record
 from benchmarks.records.store import Store
 from benchmarks.records.text import clip
+from benchmarks.site.build import files_of
 from benchmarks.terminal.records import read
 
 MANIFEST, TABLES = "MANIFEST.json", "leaderboard.md"
@@ -39,9 +42,14 @@ MAX_BYTES = 2_000_000_000
 """Of all files of an archive together: a gzipped file may claim to hold more than any disk."""
 
 
-def release(path: Path, root: Path) -> None:
-    """Packs the store at `root` into an archive and prints its SHA-256. Raises UserError for an empty store, and where it cannot be
-    written.
+_BESIDE = ("proofs", "pace", KEPT)
+"""Folders of a store beside its records and readings."""
+
+
+def release(path: Path, root: Path, site: Path | None = None) -> None:
+    """Packs the store at `root`, and a `site` made of it, into an archive and prints its SHA-256.
+
+    Raises UserError for an empty store, for a folder that holds no site, and where the archive cannot be written.
     """
     records = read(root).records
     if not records:
@@ -49,7 +57,12 @@ def release(path: Path, root: Path) -> None:
     files = {f"records/{digest}.json": record.content for digest, record in records.items()}
     for reading in read_readings(root / FOLDER):
         files[f"{FOLDER}/{hashlib.sha256(reading.content).hexdigest()}.json"] = reading.content
-    files |= {f"tracks/{source.name}": source.read_bytes() for source in tracks.FOLDER.glob("*.toml")}
+    for kept in (found for folder in _BESIDE for found in (root / folder).rglob("*.json")):
+        files[kept.relative_to(root).as_posix()] = kept.read_bytes()
+    definitions = (source for kind in ("*.toml", "*.csv") for source in tracks.FOLDER.glob(kind))
+    files |= {f"tracks/{source.name}": source.read_bytes() for source in definitions}
+    if site is not None:
+        files |= {f"site/{name}": content for name, content in files_of(site).items()}
     files[TABLES] = tables_of(list(records.values()))
     files |= {name: (ROOT / name).read_bytes() for name in AUTHORSHIP if (ROOT / name).is_file()}
     files[MANIFEST] = _manifest(files, list(records.values()))

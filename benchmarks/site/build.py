@@ -77,6 +77,14 @@ def build(pages: list[Page], output: Path) -> None:
         _replace(place / "html", output)
 
 
+def files_of(site: Path) -> dict[str, bytes]:
+    """Returns the files of a site by their addresses. Raises UserError where the folder holds none."""
+    if not (site / _MARK).is_file():
+        raise UserError(f"{site} holds no site; `pdezoo site --output {site}` makes one")
+    paths = sorted(path for path in site.rglob("*") if path.is_file())
+    return {path.relative_to(site).as_posix(): path.read_bytes() for path in paths}
+
+
 def _require_replaceable(output: Path) -> None:
     if output.is_dir() and any(output.iterdir()) and not (output / _MARK).is_file():
         raise UserError(

@@ -57,6 +57,23 @@ def test_a_release_has_everything_and_proves_itself(archive):
     assert "6 records" in told
 
 
+def test_what_stands_beside_the_records_is_packed(store, tmp_path):
+    """Speeds, proofs, asv's results and the tables of steps; and a site where one is given, which must be one."""
+    path, site = tmp_path / "release.tar.gz", tmp_path / "site"
+    for name in ("proofs/reports.json", "pace/a.json", "asv/here/b.json"):
+        (store.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (store.root / name).write_text("{}")
+    (site / "problems").mkdir(parents=True)
+    (site / "problems" / "index.html").write_text("<p>")
+    code, _, err = call("release", str(path), "--site", str(site), store=store.root)
+    assert (code, "holds no site" in err, path.exists()) == (2, True, False)
+    (site / ".pdezoo-site").touch()
+    assert call("release", str(path), "--site", str(site), store=store.root)[0] == 0
+    wanted = {"proofs/reports.json", "pace/a.json", "asv/here/b.json", "site/problems/index.html"}
+    assert wanted <= unpacked(path).keys()
+    assert verified(path)[0] == 0
+
+
 def test_the_same_store_gives_the_same_bytes(store, archive, tmp_path):
     other = tmp_path / "elsewhere" / "again.tar.gz"
     assert call("release", str(other), store=store.root)[0] == 0
