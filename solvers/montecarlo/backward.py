@@ -116,9 +116,11 @@ class Process(eqx.Module):
         forward = seconds if self.equation.backward else -seconds
         return Points(x, jnp.clip(at.t + forward, 0, self.equation.horizon))
 
-    def walk(self, start: Points, intervals: int, key: PRNGKeyArray) -> Path:
-        """Draws a path of equal steps from every start to where u is given: X_{n+1} = X_n + b Δ + σ ΔW_n."""
-        seconds = self.to_go(start) / intervals
+    def walk(self, start: Points, intervals: int, key: PRNGKeyArray, left: Any = 0) -> Path:
+        """Draws a path of equal steps from every start to where u is given, or until so much is `left` to that:
+        X_{n+1} = X_n + b Δ + σ ΔW_n. Starts that are later than that stay where they are.
+        """
+        seconds = jnp.maximum(self.to_go(start) - left, 0) / intervals
 
         def step(at: Points, own: PRNGKeyArray) -> tuple[Points, tuple[Points, Array]]:
             noise = self.noise(at, seconds, own)

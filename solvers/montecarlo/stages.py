@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from pdezoo import PDE, Points, Problem, nested_autodiff
@@ -56,18 +57,19 @@ class Stages(NamedTuple):
 class OneStep(BackwardSDE):
     """Defects of one interval, at the field of a network whose parameters are `Stages`.
 
-    Training points of a stage lie where later stages ask for V: they are one step of Euler's and Maruyama's scheme away from the
-    points of the batch, moved to times between the stage's and the far end, and the share `aimed` of them from the problem's
-    probe. The first stage, which begins with random parameters, takes the share `first` of the training, the others
-    equal parts of the rest. Raises ValueError for shares that are none, and fewer than one interval.
+    Training points of a stage lie where V_k is asked for, by later stages and between times of the grid: where paths from the points
+    of the batch, and from the problem's probe, which is the share `aimed` of them, are at times within Δ of the stage's. Points of the
+    batch that are later than that stay where they are. The stages take equal parts of the training, but for the shares `first` and `last` of it, which the first stage has beside, since
+    it begins with random parameters, and the last one, since paths from the probe are all in one place there. Raises ValueError for shares that are none, and fewer than one interval.
     """
 
     first: float = 0.2
+    last: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.first < 1:
-            raise ValueError(f"first is a share of the training between 0 and 1, got {self.first}")
+        if min(self.first, self.last) < 0 or self.first + self.last >= 1:
+            raise ValueError(f"first and last are shares of a training, below 1 together, got {self.first} and {self.last}")
 
     @abstractmethod
     def defect(
@@ -91,20 +93,22 @@ class OneStep(BackwardSDE):
         process, (there, step) = Process.of(field.problem), jax.random.split(key)
         seconds = process.equation.horizon / stages.count
         left = (stages.stage + 1) * seconds
-        at = self.asked(process, self._starts(field.problem, points), left, there)
+        at = self.asked(process, self._starts(field.problem, points), left, seconds, there)
         now = Field(field.problem, stages.now, field.network).value
         each = jnp.full_like(left, seconds, shape=points.x.shape[:1])
         rows = self.defect(process, now, _given_or_done(process, field, stages), at, each, step)
         return rows / (left * float(field.problem.domain.scale))
 
-    def asked(self, process: Process, start: Points, left: Float[Array, ""], key: PRNGKeyArray) -> Points:
-        """Points when `left` is left: one step away from every start, whose time is scaled to what lies before."""
-        horizon = process.equation.horizon
-        to_go = left + process.to_go(start) * (1 - left / horizon)
-        begin = Points(start.x, process.when(to_go))
-        noise = process.noise(begin, to_go - left, key)
-        at = process.moved(begin, noise, to_go - left)
-        return Points(at.x, jnp.full_like(to_go, process.when(left)))
+    def asked(
+        self, process: Process, start: Points, left: Float[Array, ""], seconds: Any, key: PRNGKeyArray
+    ) -> Points:
+        """Points of a stage, when `left` is left: where a path from every start is within Δ of that time, or the start, if later."""
+        wait, walk = jax.random.split(key)
+        to_go = process.to_go(start)
+        off = jax.random.uniform(wait, to_go.shape, to_go.dtype, -seconds, seconds)
+        ends = jnp.clip(left + off, 0, process.equation.horizon)
+        steps = 1 if process.equation.homogeneous else self.intervals
+        return Points(process.walk(start, steps, walk, ends).end.x, jnp.full_like(to_go, process.when(left)))
 
     def value(self, field: Field, points: Points) -> Float[Array, " batch"]:
         """Evaluates u as it is tested, shape (B,): linear in time between g, V_1, …, V_N."""
@@ -123,14 +127,21 @@ class OneStep(BackwardSDE):
 
     def intervals_within(self, steps: int) -> int:
         """Returns how many intervals a training of so many steps has: `intervals`, or fewer, so that each has two steps."""
-        return max(1, min(self.intervals, 1 + int((1 - self.first) * steps / 2)))
+        return max(1, min(self.intervals, int((1 - self.first - self.last) * steps / 2)))
+
+    def shares(self, count: int) -> Float[np.ndarray, " intervals"]:
+        """Returns the shares of the training that its stages take."""
+        inner = np.full(count, (1 - self.first - self.last) / count)
+        inner[0] += self.first
+        inner[-1] += self.last
+        return inner
 
     def clock(self, progress: Any, count: int) -> tuple[Int[Array, ""], Float[Array, ""]]:
         """Returns the stage, from 0 to N − 1, and the share of it that is over, as a share of the whole training is over."""
-        later = (progress - self.first) * (count - 1) / (1 - self.first)
-        stage = jnp.clip(jnp.floor(later) + 1, 0, count - 1)
-        within = jnp.where(stage == 0, progress / (self.first if count > 1 else 1.0), later - (stage - 1))
-        return stage.astype(jnp.int32), jnp.clip(within, 0, 1)
+        shares = self.shares(count)
+        ends = jnp.asarray(np.cumsum(shares), jnp.float32)
+        stage = jnp.minimum(jnp.searchsorted(ends, progress, side="right"), count - 1).astype(jnp.int32)
+        return stage, 1 - (ends[stage] - progress) / jnp.asarray(shares, jnp.float32)[stage]
 
 
 def _given_or_done(process: Process, field: Field, stages: Stages) -> Function:
