@@ -104,7 +104,9 @@ class Process(eqx.Module):
         """The time at which so much is left to where u is given."""
         return self.equation.horizon - to_go if self.equation.backward else to_go
 
-    def noise(self, at: Points, seconds: Float[Array, " batch"], key: PRNGKeyArray) -> Float[Array, "batch dim"]:
+    def noise(
+        self, at: Points, seconds: Float[Array, " batch"], key: PRNGKeyArray
+    ) -> Float[Array, "batch dim"]:
         """Draws σ ΔW of a step of length Δ from points, shape (B, d)."""
         normal = jax.random.normal(key, at.x.shape, at.x.dtype)
         return normal * jnp.sqrt(self.variance(at) * seconds[:, None])

@@ -22,7 +22,7 @@ from pdezoo import PDE, Points, Problem, nested_autodiff
 
 from ..derivatives.field import Field
 from ..estimators.base import Atoms, Values
-from ..networks.base import Network, Params
+from ..networks.base import Params
 from ..neural import NeuralSolver, State
 from ..trainers.adam import Adam
 from ..trainers.base import Objective
@@ -43,7 +43,7 @@ class Stages(NamedTuple):
     stage: Int[Array, ""]
 
     @property
-    def count(self) -> int:
+    def intervals(self) -> int:
         """The number N of intervals."""
         return jax.tree.leaves(self.done)[0].shape[0]
 
@@ -57,19 +57,22 @@ class Stages(NamedTuple):
 class OneStep(BackwardSDE):
     """Defects of one interval, at the field of a network whose parameters are `Stages`.
 
-    Training points of a stage lie where V_k is asked for, by later stages and between times of the grid: where paths from the points
-    of the batch, and from the problem's probe, which is the share `aimed` of them, are at times within Δ of the stage's. Points of the
-    batch that are later than that stay where they are. The stages take equal parts of the training, but for the shares `first` and `last` of it, which the first stage has beside, since
-    it begins with random parameters, and the last one, since paths from the probe are all in one place there. Raises ValueError for shares that are none, and fewer than one interval.
+    Training points of a stage lie where V_k is asked for, by later stages and between times of the grid: where paths from the
+    points of the batch, and from the problem's probe, which is the share `aimed` of them, are at times within Δ of the stage's.
+    Points of the batch that are later than that stay where they are. The stages take equal parts of the training, but for two
+    shares of it: `first` goes to the first stage, since it begins with random parameters, and `last` to the last one, where paths
+    from the probe are all in one place. Raises ValueError for shares that are none, and for fewer than one interval.
     """
 
-    first: float = 0.2
-    last: float = 0.1
+    first: float = 0.4
+    last: float = 0.3
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if min(self.first, self.last) < 0 or self.first + self.last >= 1:
-            raise ValueError(f"first and last are shares of a training, below 1 together, got {self.first} and {self.last}")
+            raise ValueError(
+                f"first and last are shares of a training, below 1 together, got {self.first} and {self.last}"
+            )
 
     @abstractmethod
     def defect(
@@ -91,7 +94,7 @@ class OneStep(BackwardSDE):
         """Returns the defects of the stage over the time that is left and the domain's scale: V_k is about g + k Δ n_θ."""
         stages: Stages = field.params
         process, (there, step) = Process.of(field.problem), jax.random.split(key)
-        seconds = process.equation.horizon / stages.count
+        seconds = process.equation.horizon / stages.intervals
         left = (stages.stage + 1) * seconds
         at = self.asked(process, self._starts(field.problem, points), left, seconds, there)
         now = Field(field.problem, stages.now, field.network).value
@@ -102,7 +105,7 @@ class OneStep(BackwardSDE):
     def asked(
         self, process: Process, start: Points, left: Float[Array, ""], seconds: Any, key: PRNGKeyArray
     ) -> Points:
-        """Points of a stage, when `left` is left: where a path from every start is within Δ of that time, or the start, if later."""
+        """Points of a stage, when `left` is left: where paths are within Δ of that time; starts that are later stay."""
         wait, walk = jax.random.split(key)
         to_go = process.to_go(start)
         off = jax.random.uniform(wait, to_go.shape, to_go.dtype, -seconds, seconds)
@@ -113,7 +116,7 @@ class OneStep(BackwardSDE):
     def value(self, field: Field, points: Points) -> Float[Array, " batch"]:
         """Evaluates u as it is tested, shape (B,): linear in time between g, V_1, …, V_N."""
         process, stages = Process.of(field.problem), field.params
-        seconds = process.equation.horizon / stages.count
+        seconds = process.equation.horizon / stages.intervals
         steps = process.to_go(points) / seconds
         when = lambda number: Points(points.x, jnp.full_like(steps, process.when(number * seconds)))
         hat = lambda number: jnp.maximum(1 - jnp.abs(steps - number), 0)
@@ -123,7 +126,7 @@ class OneStep(BackwardSDE):
             return total + hat(stage + 1) * one, None
 
         start = hat(0) * process.given(when(0))
-        return jax.lax.scan(add, start, jnp.arange(stages.count))[0]
+        return jax.lax.scan(add, start, jnp.arange(stages.intervals))[0]
 
     def intervals_within(self, steps: int) -> int:
         """Returns how many intervals a training of so many steps has: `intervals`, or fewer, so that each has two steps."""
@@ -147,16 +150,19 @@ class OneStep(BackwardSDE):
 def _given_or_done(process: Process, field: Field, stages: Stages) -> Function:
     """V_{k−1} of the stage in which V_k is trained."""
     before = Field(field.problem, stages.slot(stages.stage - 1), field.network)
-    given, done = lambda at: process.given(at), lambda at: before.value(at)  # JAX hashes branches, which these methods are not
+    given, done = (
+        lambda at: process.given(at),
+        lambda at: before.value(at),
+    )  # JAX hashes branches, which these methods are not
     return lambda points: jax.lax.cond(stages.stage == 0, given, done, points)
 
 
 @dataclass(frozen=True)
 class DeepSplitting(OneStep):
-    """V_k(X) − V_{k−1}(X') − f(X', V_{k−1}(X'), ∇V_{k−1}(X')) Δ: deep splitting (Beck, Becker, Cheridito, Jentzen and Neufeld 2021).
+    """V_k(X) − V_{k−1}(X') − f(X', V_{k−1}(X'), ∇V_{k−1}(X')) Δ: deep splitting of Beck, Becker, Cheridito, Jentzen and Neufeld.
 
-    Its mean square is least at the conditional mean given X. What V_k is trained against is averaged over `pairs` of steps ± ΔW, which
-    have the same mean without the noise of order √Δ. Raises ValueError for fewer than one pair.
+    Its mean square is least at the conditional mean given X. What V_k is trained against is averaged over `pairs` of steps ± ΔW,
+    which have the same mean without the noise of order √Δ. Raises ValueError for fewer than one pair.
     """
 
     pairs: int = 1
@@ -218,8 +224,8 @@ class DBDP(OneStep):
 class StagewiseSolver(NeuralSolver):
     """Trains one network for every interval of time, from where u is given on; each starts from the parameters of the one before.
 
-    The estimator is a `OneStep`. Adam's rate goes from its first to its last value in every stage, and its moments go on through all. What is
-    given at the end is V_0, whether by the ansatz or by a soft condition, so that soft conditions add no term to the loss.
+    The estimator is a `OneStep`. Adam's rate goes from its first to its last value in every stage, and its moments go on through
+    all. What is given at the end is V_0, whether by the ansatz or by a soft condition, so that soft conditions add no term.
     """
 
     def unsupported(self, pde: PDE) -> str | None:
@@ -246,7 +252,7 @@ class StagewiseSolver(NeuralSolver):
     def step(self, problem: Problem, state: State, batch: int) -> State:
         """Takes one step of the stage that it belongs to, and keeps its parameters in the slot of that stage."""
         stages: Stages = state.params
-        stage, within = self.stepping.clock(state.progress, stages.count)
+        stage, within = self.stepping.clock(state.progress, stages.intervals)
         free, fixed = eqx.partition(stages.now, eqx.is_inexact_array)
 
         def loss(params: Params, own: PRNGKeyArray, directions: PRNGKeyArray | None = None) -> Array:

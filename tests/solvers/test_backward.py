@@ -207,7 +207,7 @@ def quasilinear(operator: Any) -> PDE:
         ),
     ],
 )
-@pytest.mark.parametrize("row", ["deep-bsde", "fbsnn"])
+@pytest.mark.parametrize("row", ["deep-bsde", "fbsnn", "deep-splitting", "dbdp"])
 def test_what_has_no_driver_is_refused_in_words(row: str, pde: Any, words: str) -> None:
     reason = solvers.make(row).unsupported(pde())
     assert reason is not None
