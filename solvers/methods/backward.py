@@ -17,11 +17,11 @@ def fbsnn() -> Solver:
 
 @register("deep-splitting")
 def deep_splitting() -> Solver:
-    """Deep splitting: a network for every interval of time, trained against what the next one is after a step; Adam."""
+    """Deep splitting: a network for every interval, trained against the next one after a step; Adam."""
     return StagewiseSolver("deep-splitting", DeepSplitting())
 
 
 @register("dbdp")
 def dbdp() -> Solver:
-    """Deep backward dynamic programming: a network for every interval, whose gradient is Z, by the defect of a step; Adam."""
+    """DBDP2: a network for every interval, whose gradient is Z, by the defect of a step; Adam."""
     return StagewiseSolver("dbdp", DBDP())

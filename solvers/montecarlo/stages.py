@@ -238,7 +238,7 @@ class StagewiseSolver(NeuralSolver):
 
     @property
     def stepping(self) -> OneStep:
-        """The estimator."""
+        """The estimator, which is a `OneStep`."""
         assert isinstance(self.estimator, OneStep)  # `unsupported` gave the reason
         return self.estimator
 
