@@ -150,10 +150,8 @@ class OneStep(BackwardSDE):
 def _given_or_done(process: Process, field: Field, stages: Stages) -> Function:
     """V_{k−1} of the stage in which V_k is trained."""
     before = Field(field.problem, stages.slot(stages.stage - 1), field.network)
-    given, done = (
-        lambda at: process.given(at),
-        lambda at: before.value(at),
-    )  # JAX hashes branches, which these methods are not
+    # JAX hashes the branches, which methods of a field are not fit for
+    given, done = lambda at: process.given(at), lambda at: before.value(at)
     return lambda points: jax.lax.cond(stages.stage == 0, given, done, points)
 
 
