@@ -64,8 +64,8 @@ class OneStep(BackwardSDE):
     from the probe are all in one place. Raises ValueError for shares that are none, and for fewer than one interval.
     """
 
-    first: float = 0.4
-    last: float = 0.3
+    first: float = 0.3
+    last: float = 0.2
 
     def __post_init__(self) -> None:
         super().__post_init__()
