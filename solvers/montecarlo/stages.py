@@ -130,7 +130,7 @@ class OneStep(BackwardSDE):
 
     def intervals_within(self, steps: int) -> int:
         """Returns how many intervals a training of so many steps has: `intervals`, or fewer, so that each has two steps."""
-        return max(1, min(self.intervals, int((1 - self.first - self.last) * steps / 2)))
+        return max(1, min(self.intervals, round((1 - self.first - self.last) * steps) // 2))
 
     def shares(self, count: int) -> Float[np.ndarray, " intervals"]:
         """Returns the shares of the training that its stages take."""
