@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .montecarlo.equations import NoExpectation
     from .montecarlo.pointwise import PointwiseSolver, Prepared
     from .montecarlo.sampling import Draw, Sampler
+    from .montecarlo.stages import DBDP, DeepSplitting, OneStep, StagewiseSolver
     from .networks.base import Network, Params, RidgeNetwork, S, SecondOrder
     from .networks.equinox import EquinoxNetwork
     from .networks.jets import CollapsedJets, Stream, SymmetricIncrements, Taylor, Value
@@ -132,6 +133,7 @@ _HOMES = {
     "montecarlo.equations": ["NoExpectation"],
     "montecarlo.pointwise": ["PointwiseSolver", "Prepared"],
     "montecarlo.sampling": ["Draw", "Sampler"],
+    "montecarlo.stages": ["DBDP", "DeepSplitting", "OneStep", "StagewiseSolver"],
     "networks.base": ["Network", "Params", "RidgeNetwork", "S", "SecondOrder"],
     "networks.equinox": ["EquinoxNetwork"],
     "networks.jets": ["CollapsedJets", "Stream", "SymmetricIncrements", "Taylor", "Value"],

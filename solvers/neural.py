@@ -411,8 +411,8 @@ def _jitted(function: Callable, static: tuple[int, ...]) -> Callable:
 
 
 def _initial(solver: NeuralSolver, problem: Problem, seed: int, steps: int) -> State:
-    return _jitted(NeuralSolver.init, (0, 3))(solver, problem, seed, steps)
+    return _jitted(type(solver).init, (0, 3))(solver, problem, seed, steps)
 
 
 def _predict(solver: NeuralSolver, problem: Problem, params: Params, points: Points) -> Array:
-    return _jitted(NeuralSolver.predict, (0,))(solver, problem, params, points)
+    return _jitted(type(solver).predict, (0,))(solver, problem, params, points)

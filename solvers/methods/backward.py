@@ -1,6 +1,6 @@
 """Networks that are trained along paths, by the backward stochastic differential equation of a semilinear problem."""
 
-from solvers import FBSNN, DeepBSDE, NeuralSolver, Solver, register
+from solvers import DBDP, FBSNN, DeepBSDE, DeepSplitting, NeuralSolver, Solver, StagewiseSolver, register
 
 
 @register("deep-bsde")
@@ -13,3 +13,15 @@ def deep_bsde() -> Solver:
 def fbsnn() -> Solver:
     """Forward-backward stochastic network: the defects of all steps of paths; Adam."""
     return NeuralSolver("fbsnn", FBSNN())
+
+
+@register("deep-splitting")
+def deep_splitting() -> Solver:
+    """Deep splitting: a network for every interval, trained against the next one after a step; Adam."""
+    return StagewiseSolver("deep-splitting", DeepSplitting())
+
+
+@register("dbdp")
+def dbdp() -> Solver:
+    """DBDP2: a network for every interval, whose gradient is Z, by the defect of a step; Adam."""
+    return StagewiseSolver("dbdp", DBDP())

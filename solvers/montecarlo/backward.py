@@ -10,6 +10,7 @@ Where u_t + L u + f(x, t, u, ∇u) = 0, with L the generator of dX = b dt + σ d
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -99,17 +100,33 @@ class Process(eqx.Module):
         """u as it is given, at points of the time where it is, shape (B,)."""
         return given(self.problem, self.equation.soft, points)
 
-    def walk(self, start: Points, intervals: int, key: PRNGKeyArray) -> Path:
-        """Draws a path of equal steps from every start to where u is given: X_{n+1} = X_n + b Δ + σ ΔW_n."""
-        seconds = self.to_go(start) / intervals
+    def when(self, to_go: Any) -> Any:
+        """The time at which so much is left to where u is given."""
+        return self.equation.horizon - to_go if self.equation.backward else to_go
+
+    def noise(
+        self, at: Points, seconds: Float[Array, " batch"], key: PRNGKeyArray
+    ) -> Float[Array, "batch dim"]:
+        """Draws σ ΔW of a step of length Δ from points, shape (B, d)."""
+        normal = jax.random.normal(key, at.x.shape, at.x.dtype)
+        return normal * jnp.sqrt(self.variance(at) * seconds[:, None])
+
+    def moved(self, at: Points, noise: Float[Array, "batch dim"], seconds: Float[Array, " batch"]) -> Points:
+        """Takes a step from points: X + b Δ + σ ΔW, Δ nearer to where u is given."""
+        assert at.t is not None  # an evolution has time
+        x = at.x + self.drift(at) * seconds[:, None] + noise
         forward = seconds if self.equation.backward else -seconds
+        return Points(x, jnp.clip(at.t + forward, 0, self.equation.horizon))
+
+    def walk(self, start: Points, intervals: int, key: PRNGKeyArray, left: Any = 0) -> Path:
+        """Draws a path of equal steps from every start to where u is given, or until so much is `left` to that:
+        X_{n+1} = X_n + b Δ + σ ΔW_n. Starts that are later than that stay where they are.
+        """
+        seconds = jnp.maximum(self.to_go(start) - left, 0) / intervals
 
         def step(at: Points, own: PRNGKeyArray) -> tuple[Points, tuple[Points, Array]]:
-            assert at.t is not None  # an evolution has time
-            noise = jax.random.normal(own, at.x.shape, at.x.dtype)
-            noise = noise * jnp.sqrt(self.variance(at) * seconds[:, None])
-            x = at.x + self.drift(at) * seconds[:, None] + noise
-            return Points(x, jnp.clip(at.t + forward, 0, self.equation.horizon)), (at, noise)
+            noise = self.noise(at, seconds, own)
+            return self.moved(at, noise, seconds), (at, noise)
 
         end, (points, noise) = jax.lax.scan(step, start, jax.random.split(key, intervals))
         return Path(points, noise, seconds, end)
@@ -201,7 +218,7 @@ class DeepBSDE(BackwardSDE):
         """Returns (Y_N − u(T, X_N))/scale, the scale being the domain's, shape (1, B)."""
         process, start = Process.of(field.problem), self._starts(field.problem, points)
         path = process.walk(start, self.intervals, key)
-        gradients = jax.vmap(partial(value_and_gradient, field))(path.points).gradient
+        gradients = jax.vmap(partial(value_and_gradient, field.value))(path.points).gradient
 
         def step(y: Array, before: tuple[Points, Array, Array]) -> tuple[Array, None]:
             at, noise, gradient = before
@@ -224,7 +241,7 @@ class FBSNN(BackwardSDE):
         """Returns the defects over the domain's scale, shape (intervals, B)."""
         process, start = Process.of(field.problem), self._starts(field.problem, points)
         path = process.walk(start, self.intervals, key)
-        values, gradients = jax.vmap(partial(value_and_gradient, field))(path.points)
+        values, gradients = jax.vmap(partial(value_and_gradient, field.value))(path.points)
         change = lambda at, noise, *now: process.change(at, noise, path.seconds, *now)
         changes = jax.vmap(change)(path.points, path.noise, values, gradients)
         later = jnp.concatenate([values[1:], field.value(path.end)[None]])
@@ -232,13 +249,15 @@ class FBSNN(BackwardSDE):
 
 
 class ValueAndGradient(NamedTuple):
-    """u_θ at B points, shape (B,), and ∇u_θ in space, shape (B, d)."""
+    """A function at B points, shape (B,), and its gradient in space, shape (B, d)."""
 
     value: Float[Array, " batch"]
     gradient: Float[Array, "batch dim"]
 
 
-def value_and_gradient(field: Field, points: Points) -> ValueAndGradient:
-    """Computes u_θ and ∇u_θ at points by one reverse pass, O(B·d)."""
-    value, pull = jax.vjp(lambda x: field.value(points._replace(x=x)), points.x)
+def value_and_gradient(
+    function: Callable[[Points], Float[Array, " batch"]], points: Points
+) -> ValueAndGradient:
+    """Computes a function of points and its gradient in space by one reverse pass, O(B·d) where the function is."""
+    value, pull = jax.vjp(lambda x: function(points._replace(x=x)), points.x)
     return ValueAndGradient(value, pull(jnp.ones_like(value))[0])

@@ -96,6 +96,15 @@ class Semilinear:
     soft: int | None
     """The number of the soft condition that gives u at that time; None where the ansatz does."""
 
+    @property
+    def homogeneous(self) -> bool:
+        """Whether D and b are constant, so that one step of Euler's and Maruyama's scheme is right in law, however long it is."""
+        atoms = (atom for atom, _ in (*self.diffusions, *self.drifts))
+        return all(
+            isinstance(a, Laplacian) or (isinstance(a, Diffusion | Drift) and _is_constant(a.weights))
+            for a in atoms
+        )
+
 
 @lru_cache(maxsize=64)
 def steady(pde: PDE) -> Steady:

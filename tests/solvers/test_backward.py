@@ -100,7 +100,7 @@ def test_generator_and_driver_are_the_operator(name: str) -> None:
 
 def by_process_and_by_operator(process: Process, points: Points) -> tuple[Any, Any]:
     """±v_t + L v + f at v = `smooth`, and the same by the problem's operator."""
-    value, gradient = value_and_gradient(SimpleNamespace(value=smooth), points)
+    value, gradient = value_and_gradient(smooth, points)
     flat = lambda x, time: smooth(Points(x[None], time[None]))[0]
     hessian = jax.vmap(lambda x, time: jnp.diag(jax.hessian(flat)(x, time)))(points.x, points.t)
     problem, sign = process.problem, 1 if process.equation.backward else -1
@@ -166,7 +166,7 @@ def test_the_gradient_is_that_of_the_trial_function() -> None:
     problem, network = solvers.on_device(pde), solvers.MLP(width=8, depth=3)
     field = Field(problem, network.init(jax.random.key(0), 5, True), network)
     points = problem.sample(jax.random.key(1), 7)
-    value, gradient = jax.jit(value_and_gradient)(field, points)
+    value, gradient = jax.jit(lambda f, p: value_and_gradient(f.value, p))(field, points)
     one = lambda x, time: jax.jacfwd(lambda y: field.value(Points(y[None], time[None]))[0])(x)
     forward = jax.jit(jax.vmap(one))(points.x, points.t)
     np.testing.assert_allclose(value, field.value(points), rtol=1e-6)
@@ -207,7 +207,7 @@ def quasilinear(operator: Any) -> PDE:
         ),
     ],
 )
-@pytest.mark.parametrize("row", ["deep-bsde", "fbsnn"])
+@pytest.mark.parametrize("row", ["deep-bsde", "fbsnn", "deep-splitting", "dbdp"])
 def test_what_has_no_driver_is_refused_in_words(row: str, pde: Any, words: str) -> None:
     reason = solvers.make(row).unsupported(pde())
     assert reason is not None
