@@ -24,7 +24,7 @@ HERE = Environment(
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_cell() -> Callable[..., Cell]:
     """A resolved cell of the fake packages; limits by keyword."""
 
@@ -42,7 +42,7 @@ def make_cell() -> Callable[..., Cell]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_record(make_cell: Callable[..., Cell]) -> Callable[..., Record]:
     """A record of a fake cell: finished with `error`, or failed where `error` is None."""
 
@@ -80,7 +80,7 @@ def make_record(make_cell: Callable[..., Cell]) -> Callable[..., Record]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_replicates(make_record: Callable[..., Record]) -> Callable[..., list[Record]]:
     """One record for each of the errors, of the seeds 0, 1, 2, … on one instance; None stands for a failure."""
 
