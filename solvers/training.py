@@ -137,7 +137,8 @@ def rounded_down(count: float) -> int:
 def _timed(compiled: Compiled, state: State, seconds: float) -> tuple[State, float]:
     """Takes steps until one dispatch took `seconds`, each of twice as many as the one before; returns that one's time a step.
 
-    The first dispatch, which has more to set up, counts only where one step alone takes a multiple of `seconds`.
+    The first dispatch, which has more to set up, counts only where one step alone takes a multiple of `seconds`. No dispatch has
+    more steps than the training: a budget that is longer than all of it is not measured any closer.
     """
     count, most = 1, 4 * seconds
     while True:
@@ -146,9 +147,9 @@ def _timed(compiled: Compiled, state: State, seconds: float) -> tuple[State, flo
             state, _ = compiled.advance(state, count)
             jax.block_until_ready(state)
         spent, taken = dispatch.alone, int(state.step) - before
-        if spent >= most or taken < count:
+        if spent >= most or taken < count or count >= compiled.steps:
             return state, spent / max(taken, 1)
-        count, most = 2 * count, seconds
+        count, most = min(2 * count, compiled.steps), seconds
 
 
 class _Glances:

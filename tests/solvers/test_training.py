@@ -342,6 +342,16 @@ def test_a_budget_of_seconds_is_a_number_of_steps(
     assert stde.fit(pde, steps=10, batch=8, seconds=1e-9, progress=None).steps == 1
 
 
+@pytest.mark.parametrize("seconds", [1e9, math.inf])
+def test_calibration_is_no_longer_than_the_training(
+    seconds: float, stde: NeuralSolver, pde: PDE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A budget beyond all need costs a few trainings, and not a share of itself."""
+    clock = SlowLater(lambda progress: 1e-3, monkeypatch)
+    assert stde.fit(pde, steps=5, batch=8, seconds=seconds, progress=None).steps == 5
+    assert clock.steps <= 5 + 3 * (1 + 2 + 4 + 5)
+
+
 def test_calibration_sees_that_a_later_part_costs_more(
     stde: NeuralSolver, pde: PDE, monkeypatch: pytest.MonkeyPatch
 ) -> None:
