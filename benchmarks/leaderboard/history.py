@@ -52,7 +52,11 @@ class Change:
     def words(self) -> str:
         """The change in one line."""
         amount = f"× {self.ratio:.2f}" if self.ratio >= 2 else f"{self.ratio - 1:+.1%}"
-        return f"{self.series.cell}: {self.series.quantity} {self.was:,.6g} → {self.now:,.6g} ({amount})"
+        return f"{self.series.cell}: {self.series.quantity} {_shown(self.was)} → {_shown(self.now)} ({amount})"
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def in_order(results: Iterable[AsvResults]) -> dict[str, list[AsvResults]]:
