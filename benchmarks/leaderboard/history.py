@@ -52,7 +52,9 @@ class Change:
     def words(self) -> str:
         """The change in one line."""
         amount = f"× {self.ratio:.2f}" if self.ratio >= 2 else f"{self.ratio - 1:+.1%}"
-        return f"{self.series.cell}: {self.series.quantity} {_shown(self.was)} → {_shown(self.now)} ({amount})"
+        return (
+            f"{self.series.cell}: {self.series.quantity} {_shown(self.was)} → {_shown(self.now)} ({amount})"
+        )
 
 
 def _shown(value: float) -> str:

@@ -125,6 +125,7 @@ def spoken(monkeypatch, tmp_path, full_store, make_record):
     monkeypatch.setattr(doctor, "_devices", lambda: (True, WORDS))
     monkeypatch.setattr(history, "_root", lambda start: tmp_path)
     monkeypatch.setattr(history, "_html", lambda root: Path(WORDS))
+    monkeypatch.setattr(history, "_results", lambda root: root / "none")
     monkeypatch.setattr(history, "_require_clean", lambda root: None)
     monkeypatch.setattr(history, "_what", lambda root, span: [])
     monkeypatch.setattr(history, "_asv", lambda root, *arguments, **settings: 0)
