@@ -52,12 +52,11 @@ class Change:
     def words(self) -> str:
         """The change in one line."""
         amount = f"× {self.ratio:.2f}" if self.ratio >= 2 else f"{self.ratio - 1:+.1%}"
-        return (
-            f"{self.series.cell}: {self.series.quantity} {_shown(self.was)} → {_shown(self.now)} ({amount})"
-        )
+        return f"{self.series.cell}: {self.series.quantity} {shown(self.was)} → {shown(self.now)} ({amount})"
 
 
-def _shown(value: float) -> str:
+def shown(value: float) -> str:
+    """Writes a value of asv: a whole number with its thousands from 1,000 on, else four digits."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
@@ -101,7 +100,7 @@ def svg(found: Sequence[Series], commits: Sequence[str], label: str) -> Html:
 
 def _figure(found: Sequence[Series], commits: Sequence[str]) -> Figure:
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     place = {commit: k for k, commit in enumerate(commits)}
     figure = Figure(figsize=(9.0, 4.2), layout="constrained")
@@ -113,7 +112,8 @@ def _figure(found: Sequence[Series], commits: Sequence[str]) -> Figure:
         axis.plot(at, ratios, color=colour, marker=marker, label=one.cell, markersize=4, linewidth=1.2)
     axis.set(yscale="log", ylabel=f"{found[0].quantity} over the first value")
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.yaxis.set_major_locator(LogLocator(subs=(0.5, 0.6, 0.7, 0.8, 1, 1.2, 1.5, 2, 3), numticks=12))
+    axis.yaxis.set_minor_locator(NullLocator())
     axis.set_xticks(range(len(commits)), [commit[:8] for commit in commits], rotation=45, ha="right")
     axis.grid(visible=True, which="major", linewidth=0.4, alpha=0.6)
     axis.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))

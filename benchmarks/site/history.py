@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from benchmarks.leaderboard.history import TOLERANCE, Change, Series, changes, in_order, series, svg
+from benchmarks.leaderboard.history import TOLERANCE, Change, Series, changes, in_order, series, shown, svg
 from benchmarks.leaderboard.markup import Cell, Html, tag
 from benchmarks.leaderboard.overview import Table
 from benchmarks.records.asv_results import AsvResults
@@ -30,9 +30,8 @@ def history_page(results: tuple[AsvResults, ...]) -> Page:
     """Returns the page: for each machine its changes, and for each benchmark a drawing and a table."""
     machines = in_order(results)
     parts = [part for found in machines.values() for part in _machine(found)]
-    return Page(
-        HISTORY, "History", lines("# History", tag("p", WORDS, class_="lead"), *(parts or [tag("p", OWED)]))
-    )
+    text = lines("# History", tag("p", WORDS, class_="lead"), *(parts or [tag("p", OWED)]))
+    return Page(HISTORY, "History", text, wide=True)
 
 
 def _machine(results: list[AsvResults]) -> Iterator[str]:
@@ -40,7 +39,7 @@ def _machine(results: list[AsvResults]) -> Iterator[str]:
     found = series(results)
     yield f"## {results[-1].machine}"
     yield tag("p", f"{results[-1].cpu}, {results[-1].os}; {len(commits)} commits.", class_="caption")
-    told = changes(found)
+    told = sorted(changes(found), key=lambda change: commits.index(change.commit))
     yield f"### Changes of more than {TOLERANCE:.0%}"
     yield _changes(told).html if told else tag("p", "None.")
     groups: dict[str, list[Series]] = defaultdict(list)
@@ -62,7 +61,7 @@ def _benchmark(members: list[Series], commits: list[str]) -> Iterator[str]:
 
 def _values(one: Series, commits: list[str]) -> list[Cell]:
     known = dict(one.points)
-    return [Cell(f"{known[c]:.4g}", order=known[c]) if c in known else Cell("–") for c in commits]
+    return [Cell(shown(known[c]), order=known[c]) if c in known else Cell("–") for c in commits]
 
 
 def _changes(told: list[Change]) -> Table:
@@ -72,7 +71,7 @@ def _changes(told: list[Change]) -> Table:
             Cell(change.commit[:8]),
             Cell(change.series.cell),
             Cell(change.series.quantity),
-            *(Cell(f"{v:.4g}", order=v) for v in (change.was, change.now, change.ratio)),
+            *(Cell(shown(v), order=v) for v in (change.was, change.now, change.ratio)),
         )
         for change in told
     )
