@@ -51,9 +51,13 @@ def _machine(results: list[AsvResults]) -> Iterator[str]:
 
 def _benchmark(members: list[Series], commits: list[str]) -> Iterator[str]:
     title = members[0].quantity.capitalize()
-    label = f"{title} of {len(members)} cells at {len(commits)} commits, over the first value of each"
+    told = [change.series for change in changes(members)]
+    moved = [one for one in members if one in told]
     yield f"### {title}"
-    yield tag("figure", Html(svg(members, commits, label)), class_="drawing")
+    if moved:
+        label = f"{title} of the {len(moved)} cells that changed, at {len(commits)} commits, over the first value of each"
+        caption = tag("figcaption", f"The {len(moved)} of {len(members)} cells that changed.")
+        yield tag("figure", Html(svg(moved, commits, label)), caption, class_="drawing")
     heads = ("cell", *(commit[:8] for commit in commits))
     rows = tuple((Cell(one.cell), *_values(one, commits)) for one in members)
     yield Table(f"{title} at every commit", heads, rows, frozenset(heads[1:])).html

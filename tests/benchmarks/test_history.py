@@ -262,7 +262,7 @@ def test_files_that_are_none_are_told_and_the_rest_is_read(measured, capsys):
 def test_the_page_has_the_changes_and_every_value(measured):
     found = tuple(map(read_file, result_files(measured)))
     text = history_page(found).text
-    assert text.count("<svg") == 2
+    assert text.count("<svg") == 1  # operations changed by less than 5 %
     for part in ("bbbbbbbb", "0.5", "209", "a d=1 stde", "8.1", "a cpu"):
         assert part in text
     assert "pdezoo history --landmarks" in history_page(()).text
