@@ -24,6 +24,8 @@ from benchmarks.terminal.parsing import whole
 
 PROBE_SECONDS = 1.0
 """How long a cell is trained to find its speed, its first steps not counted."""
+PROBE_WALL_LIMIT = 600.0
+"""How many seconds a probe may take in all. Where single steps take minutes that is more than a cell of a track has."""
 _HEADS = ("problem", "dim", "solver", "steps")
 
 Key = tuple[str, int, str]
@@ -62,7 +64,12 @@ def missing(requests: Iterable[Request], steps: Mapping[Key, int]) -> list[Key]:
 
 def probes(requests: Iterable[Request]) -> list[Request]:
     """Returns the cells whose speeds make the table: a short training of each on instance 0, at the same batch and test set."""
-    changes = {"steps": 1_000_000, "seconds": PROBE_SECONDS, "nominal_seconds": None}
+    changes = {
+        "steps": 1_000_000,
+        "seconds": PROBE_SECONDS,
+        "nominal_seconds": None,
+        "wall_limit": PROBE_WALL_LIMIT,
+    }
     asked = (replace(one, instance=0, seed=0) for one in requests if is_sized(one))
     return unique(replace(one, protocol=one.protocol.but(**changes)) for one in asked)
 
