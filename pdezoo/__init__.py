@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         neumann,
         robin,
     )
-    from .domain import BadDimension, Ball, Box, BrownianTube, Domain, Gaussian
+    from .domain import Annulus, BadDimension, Ball, Box, BrownianTube, Domain, Gaussian
     from .evidence.nulls import Null, fit_nulls, null_errors
     from .evidence.testset import TestSet
     from .evidence.verification import Check, Report, audit, verify
@@ -112,7 +112,7 @@ _HOMES = {
         "neumann",
         "robin",
     ],
-    "domain": ["BadDimension", "Ball", "Box", "BrownianTube", "Domain", "Gaussian"],
+    "domain": ["Annulus", "BadDimension", "Ball", "Box", "BrownianTube", "Domain", "Gaussian"],
     "evidence.nulls": ["Null", "fit_nulls", "null_errors"],
     "evidence.testset": ["TestSet"],
     "evidence.verification": ["Check", "Report", "audit", "verify"],

@@ -170,8 +170,7 @@ class Ball(Domain):
         """Points x = R n of the sphere, uniformly distributed, and their normals n. Raises ValueError for a face: there is one."""
         if face is not None:
             raise ValueError(f"a ball has one face: leave `face` out, got {face}")
-        g = jax.random.normal(key, (count, self.dim))
-        normals = g / jnp.linalg.norm(g, axis=1, keepdims=True)
+        normals = _directions(key, count, self.dim)
         return Points(self.size * normals), normals
 
     def contains(self, points: Points) -> Bool[Array, " batch"]:
@@ -180,16 +179,84 @@ class Ball(Domain):
 
     def uniforms(self, points: Points) -> dict[str, np.ndarray]:
         """|x|/R, and the direction's projection on one axis through its Beta distribution function."""
-        from scipy.stats import beta
+        radius, directions = _polar_uniforms(points)
+        return {"radius": radius / self.size} | directions
 
-        x = np.asarray(points.x, np.float64)
-        norm = np.linalg.norm(x, axis=1)
-        statistics = {"radius": norm / self.size}
-        if self.dim > 1:
-            shape = (self.dim - 1) / 2
-            for axis in (0, self.dim - 1):
-                statistics[f"direction {axis}"] = beta.cdf((1 + x[:, axis] / norm) / 2, shape, shape)
-        return statistics
+
+@dataclass(frozen=True)
+class Annulus(Domain):
+    """The shell r < |x| < R between two spheres: |x| uniform, the direction too, the measure `radius-uniform`.
+
+    Raises BadDimension for a dimension that is none, and ValueError where 0 < `inner` < `outer` does not hold.
+    """
+
+    dim: int
+    inner: float = 1.0
+    outer: float = 2.0
+    measure: ClassVar[str] = "radius-uniform"
+    horizon: ClassVar[None] = None
+
+    def __post_init__(self) -> None:
+        require_dimension(self.dim)
+        for name in ("inner", "outer"):
+            object.__setattr__(
+                self, name, float(_moderate(getattr(self, name), f"the {name} radius of an annulus"))
+            )
+        if not 0 < np.float32(self.inner) < np.float32(self.outer):
+            raise ValueError(
+                f"an annulus has 0 < inner < outer in float32, got inner={self.inner} and outer={self.outer}"
+            )
+
+    @property
+    def scale(self) -> float:
+        """d/R²: the Laplacian of 1 − |x|²/R², up to −2."""
+        return self.dim / self.outer**2
+
+    def vanishing(self) -> Ansatz:
+        """u = (|x|²/r² − 1)(1 − |x|²/R²) n: zero on both spheres for any network n."""
+        one, other = (vanishing_on_sphere(sp.nsimplify(end), end) for end in (self.inner, self.outer))
+        return Ansatz(-one.factor * other.factor, 0, (*one.holds, *other.holds))
+
+    def clamped(self) -> Ansatz:
+        """u = (|x|²/r² − 1)² (1 − |x|²/R²)² n: zero on both spheres with its normal derivative."""
+        once = self.vanishing()
+        return Ansatz(once.factor**2, 0, once.holds)
+
+    def sample(self, key: PRNGKeyArray, count: int, time: float | None = None) -> Points:
+        """Points with uniformly distributed radius and direction."""
+        how_far, where = jax.random.split(key)
+        radius = jax.random.uniform(how_far, (count, 1), jnp.float32, self.inner, self.outer)
+        return Points(radius * _directions(where, count, self.dim))
+
+    def boundary(
+        self, key: PRNGKeyArray, count: int, face: tuple[int, int] | None = None
+    ) -> tuple[Points, Float[Array, "batch dim"]]:
+        """Points of a sphere, uniformly distributed, and the normals out of the shell: the inner one is face (0, −1), the outer
+        one (0, 1).
+
+        Without a face a point lies on either sphere with probability ½: by area nearly all would lie on the outer one at high d.
+        Raises ValueError for a face that does not exist.
+        """
+        which, where = jax.random.split(key)
+        directions = _directions(where, count, self.dim)
+        if face is None:
+            outer = jax.random.bernoulli(which, shape=(count, 1))
+        elif face in ((0, -1), (0, 1)):
+            outer = jnp.full((count, 1), face[1] == 1)
+        else:
+            raise ValueError(f"the faces of an annulus are (0, −1), inside, and (0, 1), outside, got {face}")
+        radius = jnp.where(outer, self.outer, self.inner)
+        return Points(radius * directions), jnp.where(outer, directions, -directions)
+
+    def contains(self, points: Points) -> Bool[Array, " batch"]:
+        """r ≤ |x| ≤ R, to float32 rounding."""
+        norm = jnp.sqrt(jnp.sum(points.x**2, axis=1))
+        return (norm >= self.inner * (1 - 1e-5)) & (norm <= self.outer * (1 + 1e-5))
+
+    def uniforms(self, points: Points) -> dict[str, np.ndarray]:
+        """|x| scaled to [0, 1], and the direction's projection on one axis through its Beta distribution function."""
+        radius, directions = _polar_uniforms(points)
+        return {"radius": (radius - self.inner) / (self.outer - self.inner)} | directions
 
 
 @dataclass(frozen=True)
@@ -401,6 +468,23 @@ def _moderate(value: Any, what: str) -> int | float:
 def kolmogorov_smirnov_bound(count: int) -> float:
     """The Kolmogorov-Smirnov distance that a true sample of `count` exceeds once in 10⁵ times."""
     return math.sqrt(math.log(2e5) / (2 * count))
+
+
+def _directions(key: PRNGKeyArray, count: int, dim: int) -> Float[Array, "batch dim"]:
+    """Uniformly distributed unit vectors."""
+    g = jax.random.normal(key, (count, dim))
+    return g / jnp.linalg.norm(g, axis=1, keepdims=True)
+
+
+def _polar_uniforms(points: Points) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """|x|, and the projections of x/|x| on the first and the last axis through their Beta distribution function."""
+    from scipy.stats import beta
+
+    x = np.asarray(points.x, np.float64)
+    norm, shape = np.linalg.norm(x, axis=1), (x.shape[1] - 1) / 2
+    axes = (0, x.shape[1] - 1) if shape > 0 else ()
+    project = lambda axis: beta.cdf((1 + x[:, axis] / norm) / 2, shape, shape)
+    return norm, {f"direction {axis}": project(axis) for axis in axes}
 
 
 def _times(key: PRNGKeyArray, count: int, horizon: float | None, time: float | None) -> Any:

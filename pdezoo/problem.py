@@ -66,7 +66,8 @@ class Problem(eqx.Module):
     closed_structure: Any = eqx.field(
         static=True
     )  # of ClosedForms or ClosedPartials; None where there are none
-    factor: Any = eqx.field(static=True)
+    factor: Any = eqx.field(static=True)  # of the ansatz, as an expression
+    has_offset: bool = eqx.field(static=True)  # whether the ansatz adds something to the network
     domain: Domain = eqx.field(static=True)
     conditions: tuple[SoftCondition, ...] = eqx.field(static=True)
     enhanced_weight: float = eqx.field(static=True)
@@ -183,6 +184,7 @@ def lower_problem(pde: PDE) -> Problem:
         atoms=pde.atoms,
         closed_structure=structure if expressions else None,
         factor=pde.ansatz.factor,
+        has_offset=pde.ansatz.offset != 0,
         domain=pde.domain,
         conditions=pde.conditions,
         enhanced_weight=pde.enhanced_weight,

@@ -50,13 +50,14 @@ if TYPE_CHECKING:
     )
     from .montecarlo.backward import FBSNN, BackwardSDE, DeepBSDE
     from .montecarlo.equations import NoExpectation
+    from .montecarlo.labels import MonteCarloLabels
     from .montecarlo.pointwise import PointwiseSolver, Prepared
     from .montecarlo.sampling import Draw, Sampler
     from .montecarlo.stages import DBDP, DeepSplitting, OneStep, StagewiseSolver
     from .networks.base import Network, Params, RidgeNetwork, S, SecondOrder
     from .networks.equinox import EquinoxNetwork
     from .networks.jets import CollapsedJets, Stream, SymmetricIncrements, Taylor, Value
-    from .networks.local import LocalMLP
+    from .networks.local import GatedLocalMLP, LocalMLP
     from .networks.matrices import (
         Basis,
         Fold,
@@ -131,13 +132,14 @@ _HOMES = {
     ],
     "montecarlo.backward": ["FBSNN", "BackwardSDE", "DeepBSDE"],
     "montecarlo.equations": ["NoExpectation"],
+    "montecarlo.labels": ["MonteCarloLabels"],
     "montecarlo.pointwise": ["PointwiseSolver", "Prepared"],
     "montecarlo.sampling": ["Draw", "Sampler"],
     "montecarlo.stages": ["DBDP", "DeepSplitting", "OneStep", "StagewiseSolver"],
     "networks.base": ["Network", "Params", "RidgeNetwork", "S", "SecondOrder"],
     "networks.equinox": ["EquinoxNetwork"],
     "networks.jets": ["CollapsedJets", "Stream", "SymmetricIncrements", "Taylor", "Value"],
-    "networks.local": ["LocalMLP"],
+    "networks.local": ["GatedLocalMLP", "LocalMLP"],
     "networks.matrices": [
         "Basis",
         "Fold",

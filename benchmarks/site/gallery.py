@@ -113,8 +113,9 @@ def _span(pde: Any, axis: int) -> tuple[float, float]:
     if isinstance(domain, pdezoo.Box):
         low, high = (end[axis] if isinstance(end, tuple) else end for end in (domain.low, domain.high))
         return float(low), float(high)
-    if isinstance(domain, pdezoo.Ball):
-        return -domain.size, domain.size
+    if isinstance(domain, pdezoo.Ball | pdezoo.Annulus):
+        end = domain.size if isinstance(domain, pdezoo.Ball) else domain.outer
+        return -end, end
     end = float(np.quantile(np.abs(domain.sample(jax.random.key(0), _SAMPLE).x), 0.95))
     return -end, end
 

@@ -393,7 +393,7 @@ def _numeric_ansatz(pde: PDE, wanted: ClosedPartials, points: Points) -> ClosedP
 def _conditions(pde: PDE) -> list[Check]:
     """Where the hard condition holds, the factor of the network is 0 and the offset is u*; soft targets are u* too."""
     hard = [
-        _agreement(pde, p.project(_some(pde)), pde.ansatz.offset, pde.ansatz.factor, repr(p))
+        _agreement(pde, in_float64(p.project, _some(pde)), pde.ansatz.offset, pde.ansatz.factor, repr(p))
         for p in pde.ansatz.holds
     ]
     soft = [
@@ -424,7 +424,7 @@ def _some(pde: PDE, time: float | None = None) -> Points:
 
 
 def _agreement(pde: PDE, points: Points, value: Any, factor: Any, where: str) -> Check:
-    """|value − u*| and |factor| at points that carry float32 rounding."""
+    """|value − u*| and |factor| at points, which float32 may have rounded where a projection has constants of its own."""
     symbolic = (sp.sympify(value), sp.sympify(factor)) + ((pde.exact,) if pde.exact is not None else ())
     lowered = lower(symbolic, pde.dim)
     offset, zero, *rest = in_float64(jax.jit(lambda p: lowered(p)), points)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -106,8 +106,22 @@ class Semilinear:
         )
 
 
-@lru_cache(maxsize=64)
-def steady(pde: PDE) -> Steady:
+_Read = TypeVar("_Read")
+
+
+def _remembered(read: Callable[[PDE | Problem], _Read]) -> Callable[[PDE | Problem], _Read]:
+    """Keeps what was read off a PDE. A lowered problem has arrays, by which nothing is found again, and is read every time."""
+    kept = lru_cache(maxsize=64)(read)
+
+    @wraps(read)
+    def reader(pde: PDE | Problem) -> _Read:
+        return kept(pde) if isinstance(pde, PDE) else read(pde)
+
+    return reader
+
+
+@_remembered
+def steady(pde: PDE | Problem) -> Steady:
     """Reads a problem on a ball. Raises NoExpectation for any other."""
     _require_atoms(pde, (Laplacian,))
     coefficients = _coefficients(pde)
@@ -118,15 +132,18 @@ def steady(pde: PDE) -> Steady:
     if pde.conditions:
         raise NoExpectation("u on the sphere is not held by the ansatz, but by a soft condition")
     square = sp.sympify(pde.domain.radius) ** 2
-    if sp.simplify(pde.ansatz.factor.xreplace({r2: square})) != 0 or pde.ansatz.offset != 0:
+    if sp.simplify(_factor(pde).xreplace({r2: square})) != 0 or _has_offset(pde):
         raise NoExpectation("u = 0 on the sphere is what it needs, and the ansatz is another one")
     diffusion = _number(coefficients[Laplacian(u)], pde, "the coefficient of Δu")
     return Steady(pde.domain.size, diffusion, u not in pde.atoms)
 
 
-@lru_cache(maxsize=64)
-def evolution(pde: PDE) -> Evolution:
-    """Reads a problem in time on all of space. Raises NoExpectation for any other."""
+@_remembered
+def evolution(pde: PDE | Problem) -> Evolution:
+    """Reads a problem in time on all of space. Raises NoExpectation for any other.
+
+    Of a lowered problem, which has no symbol of its source, `source` is None even where it is constant.
+    """
     _require_paths(pde)
     _require_atoms(pde, (Dt, Laplacian, Diffusion, Drift, EulerDerivative, GradNormSq))
     numbers = {
@@ -190,7 +207,7 @@ def _is_all_of_space(pde: PDE | Problem) -> bool:
         return bool(jnp.all(pde.domain.contains(Points(1e6 * far, jnp.zeros(4)))))
 
 
-def _evolution(pde: PDE, numbers: dict[Any, float], backward: bool, scale: float) -> Evolution:
+def _evolution(pde: PDE | Problem, numbers: dict[Any, float], backward: bool, scale: float) -> Evolution:
     plain = lambda kind: float(sum(n for a, n in numbers.items() if isinstance(a, kind)))
     weighted = lambda kind: tuple((a, n) for a, n in numbers.items() if isinstance(a, kind))
     geometric = sum(n for a, n in weighted(Diffusion) if a.weights == r2)
@@ -219,27 +236,35 @@ def _evolution(pde: PDE, numbers: dict[Any, float], backward: bool, scale: float
     )
 
 
-def _linear_rest(pde: PDE, numbers: dict[Any, float], scale: float) -> tuple[float | None, float | None]:
+def _linear_rest(
+    pde: PDE | Problem, numbers: dict[Any, float], scale: float
+) -> tuple[float | None, float | None]:
     """c, and s g − f(0), where f(u) = c u + f(0) is what is left of the operator without derivatives; None where not constant."""
     unknown = sp.Dummy(real=True)
-    rest = pde.operator.xreplace(dict.fromkeys(numbers, sp.Integer(0))).xreplace(
-        {u: unknown, d: sp.Integer(pde.dim)}
-    )
-    slope = sp.simplify(scale * sp.diff(rest, unknown))
-    constant = scale * (pde.exact_source - rest.xreplace({unknown: sp.Integer(0)}))
-    return _plain(slope, pde.dim), _plain(constant, pde.dim)
+    rest = pde.operators[0].xreplace(dict.fromkeys(numbers, sp.Integer(0))).xreplace({u: unknown})
+    slope = _constant(sp.simplify(scale * sp.diff(_at_dimension(rest, pde), unknown)), pde)
+    if isinstance(pde, Problem):
+        return slope, None
+    return slope, _constant(scale * (pde.exact_source - rest.xreplace({unknown: sp.Integer(0)})), pde)
 
 
-def _plain(value: Any, dim: int) -> float | None:
-    value = sp.sympify(value).xreplace({d: sp.Integer(dim)})
+def _constant(value: Any, pde: PDE | Problem) -> float | None:
+    value = _at_dimension(value, pde)
     return None if value.free_symbols else float(value)
+
+
+def _factor(pde: PDE | Problem) -> Any:
+    return pde.ansatz.factor if isinstance(pde, PDE) else pde.factor
+
+
+def _has_offset(pde: PDE | Problem) -> bool:
+    return pde.ansatz.offset != 0 if isinstance(pde, PDE) else pde.has_offset
 
 
 def _given(pde: PDE | Problem, time: float) -> int | None:
     """Finds what gives u at a time: the ansatz (None), or a soft condition, by its number. Raises NoExpectation for neither."""
     when = sp.nsimplify(time, rational=True)
-    factor = pde.ansatz.factor if isinstance(pde, PDE) else pde.factor
-    if sp.simplify(factor.xreplace({t: when})) == 0:
+    if sp.simplify(_factor(pde).xreplace({t: when})) == 0:
         return None
     for number, condition in enumerate(pde.conditions):
         if isinstance(condition, Condition) and condition.time == time:
@@ -255,7 +280,7 @@ def _require_atoms(pde: PDE | Problem, kinds: tuple[type[Atom], ...]) -> None:
         raise NoExpectation("a gradient-enhanced problem has more residuals than one")
 
 
-def _coefficients(pde: PDE) -> dict[Any, Any]:
+def _coefficients(pde: PDE | Problem) -> dict[Any, Any]:
     """The coefficients of all atoms but u, in which the operator must be linear."""
     found = _slopes(pde)
     _require_linear(found)

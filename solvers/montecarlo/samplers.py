@@ -112,21 +112,37 @@ class InTime(FixedPoint):
 
 
 class FixedPointSampler(Sampler):
-    """Draws u = A + K[−g] of a linear equation without u itself: one draw in each of eight parts of the radius or the time."""
+    """Draws A + K[f(v) − g] with v = 0, which is u of a linear equation without u itself: one draw in each of eight parts of
+    the radius or the time.
+    """
 
     equation: FixedPoint
 
     def draw(self, points: Points, key: PRNGKeyArray) -> Draw:
-        """Averages A + K[−g] over the parts."""
-        zero = jnp.zeros(points.x.shape[0], points.x.dtype)
-        reaction = lambda there, _: self.equation.reaction(there, zero)
+        """Averages A + K[f(v) − g] over the parts."""
+        reaction = lambda there, _: self.equation.reaction(there, self.inserted(there))
         whole = lambda k, part: self.equation.whole(points, k, part, reaction)
-        return Draw(mean_of(_PARTS, key, whole), zero)
+        return Draw(mean_of(_PARTS, key, whole), jnp.zeros(points.x.shape[0], points.x.dtype))
+
+    def inserted(self, points: Points) -> Float[Array, " batch"]:
+        """v at points, shape (B,)."""
+        return jnp.zeros(points.x.shape[0], points.x.dtype)
 
     @property
     def evaluations(self) -> int:
         """Eight reflections in each of eight parts."""
         return PATTERNS * _PARTS
+
+
+class PicardStep(FixedPointSampler):
+    """Draws A + K[f(v) − g] for a trial function v, cut off at ±`bound`: the next Picard iterate of u = A + K[f(u) − g]."""
+
+    trial: Field
+    bound: float = eqx.field(static=True)
+
+    def inserted(self, points: Points) -> Float[Array, " batch"]:
+        """The trial function, cut off."""
+        return jnp.clip(self.trial.value(points), -self.bound, self.bound)
 
 
 class ResidualSampler(Sampler):

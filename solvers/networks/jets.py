@@ -9,6 +9,7 @@ second-order stream are pushed, not K of each.
 
     affine   y = Wᵀz + b     y_k = Wᵀz_k      y_Σ = Wᵀz_Σ
     tanh     y = tanh z      y_k = y' z_k     y_Σ = y' z_Σ + y'' Σ_k z_k²      y' = 1 − y², y'' = −2 y y'
+    product  y = z w         y_k = z_k w + z w_k      y_Σ = z_Σ w + z w_Σ + 2 Σ_k z_k w_k
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ class Stream(Protocol):
     def tanh(self) -> Self:
         """Applies tanh to every element."""
 
+    def times(self, other: Self) -> Self:
+        """Multiplies element by element with another stream of the same points: z w."""
+
 
 class Value(NamedTuple):
     """A stream of plain values z, shape (B, h)."""
@@ -52,6 +56,10 @@ class Value(NamedTuple):
     def tanh(self) -> Value:
         """Applies tanh to every element."""
         return Value(jnp.tanh(self.value))
+
+    def times(self, other: Value) -> Value:
+        """Multiplies element by element: z w."""
+        return Value(self.value * other.value)
 
 
 class CollapsedJets(NamedTuple):
@@ -77,9 +85,19 @@ class CollapsedJets(NamedTuple):
         """Applies tanh by the chain rule of second order."""
         y = jnp.tanh(self.value)
         slope = 1 - y * y
-        squares = self.first * self.first
-        counted = jnp.sum(squares if self.weights is None else self.weights[..., None] * squares, axis=0)
-        return CollapsedJets(y, slope * self.first, slope * (self.second - 2 * y * counted), self.weights)
+        second = slope * (self.second - 2 * y * self._summed(self.first * self.first))
+        return CollapsedJets(y, slope * self.first, second, self.weights)
+
+    def times(self, other: CollapsedJets) -> CollapsedJets:
+        """Multiplies element by element, by Leibniz' rule; the other stream has the same directions and weights."""
+        z, w = self.value, other.value
+        crossed = self._summed(self.first * other.first)
+        second = self.second * w + z * other.second + 2 * crossed
+        return CollapsedJets(z * w, self.first * w + z * other.first, second, self.weights)
+
+    def _summed(self, terms: Float[Array, "directions batch width"]) -> Float[Array, "batch width"]:
+        """Sums over the directions, each with its weight."""
+        return jnp.sum(terms if self.weights is None else self.weights[..., None] * terms, axis=0)
 
 
 class SymmetricIncrements(NamedTuple):
@@ -115,6 +133,13 @@ class SymmetricIncrements(NamedTuple):
         slope = (1 - y * y) / jnp.maximum(whole, 1e-30)
         return SymmetricIncrements(y, slope * (half_sum + y * product), slope * odd * (1 - even * even))
 
+    def times(self, other: SymmetricIncrements) -> SymmetricIncrements:
+        """Multiplies element by element: (z + e)(w + f) − z w = e w + z f + e f, for e = even ± odd."""
+        z, w = self.value, other.value
+        even = self.even * w + z * other.even + self.even * other.even + self.odd * other.odd
+        odd = self.odd * w + z * other.odd + self.even * other.odd + self.odd * other.even
+        return SymmetricIncrements(z * w, even, odd)
+
 
 class Taylor(eqx.Module):
     """A jet of any order along one curve, z(s) = Σ_n z_n sⁿ, of which only the wanted coefficients are kept.
@@ -145,6 +170,12 @@ class Taylor(eqx.Module):
             y[n] = _sum(k * z[k] * w[n - k] for k in z if 0 < k <= n and n - k in w) / n
             w[n] = -_sum(y[i] * y[n - i] for i in y if n - i in y)
         return Taylor(tuple(y[n] for n in self.numbers), self.numbers)
+
+    def times(self, other: Taylor) -> Taylor:
+        """Multiplies element by element: y_n = Σ_k z_k w_{n−k}, of the coefficients that both keep."""
+        z, w = (dict(zip(f.numbers, f.coefficients, strict=True)) for f in (self, other))
+        products = (_sum(z[k] * w[n - k] for k in z if n - k in w) for n in self.numbers)
+        return Taylor(tuple(products), self.numbers)
 
 
 def _sum(terms: Iterable[Array]) -> Array:

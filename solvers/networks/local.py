@@ -37,10 +37,8 @@ class LocalMLP(Network):
         """Draws {"layers": ((W, b), …), "readout": (d − w + 1, m), "bias": ()}. Time is one more input of φ."""
         sizes = [self.window + has_time, *[self.width] * (self.depth - 1), self.features]
         keys = jax.random.split(key, self.depth)
-        draw = lambda k, m, n: (jax.random.normal(k, (m, n)) / jnp.sqrt(m), jnp.zeros(n))
-        layers = tuple(draw(k, m, n) for k, m, n in zip(keys, sizes[:-1], sizes[1:], strict=True))
         return {
-            "layers": layers,
+            "layers": tuple(map(self._layer, keys, sizes[:-1], sizes[1:])),
             "readout": jnp.zeros((dim - self.window + 1, self.features)),
             "bias": jnp.zeros(()),
         }
@@ -82,7 +80,38 @@ class LocalMLP(Network):
             places.append(jnp.broadcast_to(points.t[:, None], places[0].shape))
         return jnp.stack(places, axis=-1)
 
+    def _layer(self, key: PRNGKeyArray, inputs: int, outputs: int) -> Params:
+        """Draws one layer of φ."""
+        return _affine(key, inputs, outputs)
+
     def _map(self, params: Params, stream: S) -> S:
+        """Applies φ to the windows."""
         for weight, bias in params["layers"]:
             stream = stream.affine(weight, bias).tanh()
         return stream
+
+
+@dataclass(frozen=True)
+class GatedLocalMLP(LocalMLP):
+    """A `LocalMLP` whose map has `depth` gated layers, z ↦ tanh(Az + a) ⊙ (Bz + b): its units are products of the inputs, too.
+
+    Products of coordinates, which a sum of tanh has to piece together, are polynomials of the second factors. A layer has twice the
+    weights of one of the same width, so that `width` is 24 here.
+    """
+
+    width: int = 24
+
+    def _layer(self, key: PRNGKeyArray, inputs: int, outputs: int) -> Params:
+        """Draws (A, a) and (B, b)."""
+        return tuple(_affine(own, inputs, outputs) for own in jax.random.split(key))
+
+    def _map(self, params: Params, stream: S) -> S:
+        """Applies φ to the windows."""
+        for gate, factor in params["layers"]:
+            stream = stream.affine(*gate).tanh().times(stream.affine(*factor))
+        return stream
+
+
+def _affine(key: PRNGKeyArray, inputs: int, outputs: int) -> tuple[Array, Array]:
+    """Draws a weight of variance 1/inputs, and a bias of zero."""
+    return jax.random.normal(key, (inputs, outputs)) / jnp.sqrt(inputs), jnp.zeros(outputs)

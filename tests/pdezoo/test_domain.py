@@ -12,7 +12,7 @@ import sympy as sp
 from scipy import stats
 
 import pdezoo
-from pdezoo import BadDimension, Ball, Box, BrownianTube, Gaussian, Points, in_float64
+from pdezoo import Annulus, BadDimension, Ball, Box, BrownianTube, Gaussian, Points, in_float64
 from pdezoo.calculus import collective
 from pdezoo.lowering.lowered import lower
 
@@ -35,6 +35,44 @@ def test_radius_is_uniform_and_direction_isotropic(dim: int, radius: object) -> 
     covariance = direction.T @ direction / len(x)
     assert np.abs(covariance - np.eye(dim) / dim).max() < 6 * np.sqrt(2 / 20_000) / dim
     assert abs(np.corrcoef(r, direction[:, 0])[0, 1]) < 6 / np.sqrt(20_000)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 50])
+def test_the_radius_of_a_shell_is_uniform_and_its_direction_isotropic(dim: int) -> None:
+    shell = Annulus(dim, 0.5, 3)
+    points = shell.sample(jax.random.key(0), 20_000)
+    x = np.asarray(points.x, np.float64)
+    r = np.linalg.norm(x, axis=1)
+    assert stats.kstest((r - 0.5) / 2.5, "uniform").pvalue > 1e-4
+    assert np.abs((x / r[:, None]).mean(0)).max() < 6 / np.sqrt(20_000 * dim)
+    assert shell.contains(points).all()
+    for values in shell.uniforms(points).values():
+        assert stats.kstest(values, "uniform").pvalue > 1e-4
+    ends = Points(np.eye(dim, dtype=np.float32)[:1] * np.array([[0.49], [0.5], [3], [3.01]], np.float32))
+    assert np.asarray(shell.contains(ends)).tolist() == [False, True, True, False]
+
+
+def test_the_spheres_of_a_shell_and_its_normals() -> None:
+    """Both spheres are drawn; a step along the normal leaves the shell; u vanishes there, clamped with its slope."""
+    shell = Annulus(6, 1, 2)
+    at, normals = shell.boundary(jax.random.key(0), 400)
+    radius = np.linalg.norm(at.x, axis=1)
+    assert 150 < np.sum(np.isclose(radius, 1)) == 400 - np.sum(np.isclose(radius, 2)) < 250
+    assert not shell.contains(Points(at.x + 0.01 * normals)).any()
+    assert shell.contains(Points(at.x - 0.01 * normals)).all()
+    for face, end in (((0, -1), 1), ((0, 1), 2)):
+        np.testing.assert_allclose(
+            np.linalg.norm(shell.boundary(jax.random.key(1), 9, face)[0].x, axis=1), end, rtol=1e-6
+        )
+    with pytest.raises(ValueError, match="the faces of an annulus"):
+        shell.boundary(jax.random.key(0), 9, (1, 1))
+    r = sp.Symbol("r", positive=True)
+    for ansatz, order in ((shell.vanishing(), 1), (shell.clamped(), 2)):
+        factor = ansatz.factor.xreplace({pdezoo.r2: r**2})
+        assert factor.subs(r, 1.5) > 0
+        for end in (1, 2):
+            slopes = [sp.diff(factor, r, k).subs(r, end) for k in range(order + 1)]
+            assert [s == 0 for s in slopes] == [True] * order + [False]
 
 
 def test_samples_depend_on_the_key_alone() -> None:
@@ -80,6 +118,10 @@ def test_the_ansatz_vanishes_on_the_sphere_and_only_there(radius: object) -> Non
         (lambda: Gaussian(True), "a dimension is a whole number"),
         (lambda: Ball(10**400), "a dimension is below 2³¹"),
         (lambda: Ball(3, 0), "the radius of a ball is positive, got 0"),
+        (lambda: Annulus(3, 2, 1), "0 < inner < outer in float32, got inner=2.0 and outer=1.0"),
+        (lambda: Annulus(3, 0, 1), "0 < inner < outer"),
+        (lambda: Annulus(0), "a dimension is a whole number of at least 1"),
+        (lambda: Annulus(3, "1"), "the inner radius of an annulus"),
         (lambda: Ball(3, -1), "the radius of a ball is positive, got -1"),
         (lambda: Ball(3, float("nan")), "the radius of a ball is a finite real number"),
         (lambda: Ball(3, "1"), "the radius of a ball is a number or a SymPy expression, got str '1'"),

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import sympy as sp
 
 import pdezoo
 from pdezoo import BadDimension, Points, TestSet, fit_nulls, in_float64, null_errors, verify
@@ -159,6 +160,26 @@ def test_clamped_problems_declare_their_leak() -> None:
     pde = pdezoo.make("biharmonic/two-body", 4)
     again = pde.exact_nulls["source-leak"] * 8 * pdezoo.d * (pdezoo.d + 2) / (bump * pde.exact_source)
     assert again.simplify() == 1
+
+
+def test_two_functions_solve_the_problem_of_the_annulus_with_source_zero() -> None:
+    """Δ²v = 0 with v = 0 for |x| = 1 and 2, d = 10, in exact arithmetic: u = 0 on the spheres does not determine u."""
+    r, dim = sp.Symbol("r", positive=True), 10
+    radial = (sp.Integer(1), r**2, r ** (2 - dim), r ** (4 - dim))
+    laplacian = lambda f: sp.diff(r ** (dim - 1) * sp.diff(f, r), r) / r ** (dim - 1)
+    assert all(sp.simplify(laplacian(laplacian(f))) == 0 for f in radial)
+    at = sp.Matrix([[f.subs(r, end) if f.has(r) else f for f in radial] for end in (1, 2)])
+    assert len(at.nullspace()) == 2
+    clamped = at.col_join(sp.Matrix([[sp.diff(f, r).subs(r, end) for f in radial] for end in (1, 2)]))
+    assert not clamped.nullspace()
+
+
+def test_the_leak_of_the_annulus() -> None:
+    """Δ² of −(1 − |x|²)(4 − |x|²)/4 is −2d(d + 2), by which the leak divides."""
+    from pdezoo.calculus.atoms import Biharmonic, apply, u
+
+    factor = -(1 - pdezoo.r2) * (4 - pdezoo.r2) / 4
+    assert (apply(Biharmonic(u), factor) + 2 * pdezoo.d * (pdezoo.d + 2)).expand() == 0
 
 
 def test_deep_bsde_s_allen_cahn_at_the_origin():

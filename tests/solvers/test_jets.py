@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pdezoo import in_float64
-from solvers import MLP, CollapsedJets, Taylor, Value
+from solvers import MLP, CollapsedJets, SymmetricIncrements, Taylor, Value
 
 RNG = np.random.default_rng(0)
 
@@ -62,6 +62,46 @@ def test_collapsed_tanh() -> None:
     np.testing.assert_allclose(found.value, each[0][0], rtol=1e-12)
     np.testing.assert_allclose(found.first, [e[1] for e in each], rtol=1e-11)
     np.testing.assert_allclose(found.second, sum(e[2] for e in each), rtol=1e-10, atol=1e-12)
+
+
+def test_products_of_all_streams() -> None:
+    """Against nested jvp of the product of two curves, weighted sums of it, and values at shifted points."""
+    numbers, weights = (0, 1, 2, 3), RNG.standard_normal((4, 2))
+    one, other = RNG.standard_normal((2, 4, 2, 3))  # each: a value and three coefficients
+
+    def taylor(a: Any, b: Any) -> Any:
+        return Taylor(tuple(a), numbers).times(Taylor(tuple(b), numbers)).coefficients
+
+    curve = lambda s: sum(c * s**n for n, c in enumerate(one)) * sum(c * s**n for n, c in enumerate(other))
+    for n, (found, want) in enumerate(
+        zip(in_float64(jax.jit(taylor), one, other), derivatives(curve, 3), strict=True)
+    ):
+        np.testing.assert_allclose(found * factorial(n), want, rtol=1e-12, atol=1e-12)
+
+    (z, *_), (w, *_) = one, other
+    firsts, seconds = RNG.standard_normal((2, 4, 2, 3)), RNG.standard_normal((2, 4, 2, 3))
+
+    def jets(v: Any, first: Any, second: Any) -> CollapsedJets:
+        return CollapsedJets(v, first, jnp.sum(weights[..., None] * second, 0), weights)
+
+    both = lambda: jets(z, firsts[0], seconds[0]).times(jets(w, firsts[1], seconds[1]))
+    found = in_float64(lambda _: both(), 0.0)
+    each = [
+        derivatives(lambda s, a=a, b=b, c=c, e=e: (z + s * a + s**2 / 2 * c) * (w + s * b + s**2 / 2 * e), 2)
+        for a, b, c, e in zip(*firsts, *seconds, strict=True)
+    ]
+    np.testing.assert_allclose(found.value, z * w, rtol=1e-12)
+    np.testing.assert_allclose(found.first, [e[1] for e in each], rtol=1e-11, atol=1e-12)
+    summed = np.sum(weights[..., None] * np.stack([e[2] for e in each]), axis=0)
+    np.testing.assert_allclose(found.second, summed, rtol=1e-10, atol=1e-11)
+
+    (even, odd), (more, less) = firsts[0, :2, None], firsts[1, :2, None]
+    moved = in_float64(
+        lambda _: SymmetricIncrements(z, even, odd).times(SymmetricIncrements(w, more, less)), 0.0
+    )
+    for sign in (1, -1):
+        want = (z + even + sign * odd) * (w + more + sign * less) - z * w
+        np.testing.assert_allclose(moved.even + sign * moved.odd, want, rtol=1e-10, atol=1e-12)
 
 
 def test_streams_share_one_definition_of_the_layers() -> None:

@@ -25,7 +25,7 @@ from pdezoo import (
     u,
     window_sum,
 )
-from solvers import Field, LocalMLP
+from solvers import Field, GatedLocalMLP, LocalMLP
 
 
 def field_on(pde: PDE, network: LocalMLP) -> Field:
@@ -34,12 +34,13 @@ def field_on(pde: PDE, network: LocalMLP) -> Field:
     return Field(pde.lower(), params | {"readout": readout}, network)
 
 
+@pytest.mark.parametrize("kind", [LocalMLP, GatedLocalMLP])
 @pytest.mark.parametrize(("name", "window"), few([("poisson/sin-three-body", 3), ("hjb-lqg/soft-min", 1)]))
-def test_derivatives_are_those_of_nested_autodiff(name: str, window: int) -> None:
+def test_derivatives_are_those_of_nested_autodiff(name: str, window: int, kind: type[LocalMLP]) -> None:
     pde = pdezoo.make(name, dim=4)
     with jax.enable_x64(True):
         wide = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), tree)
-        field = wide(field_on(pde, LocalMLP(window=window, width=6, features=4)))
+        field = wide(field_on(pde, kind(window=window, width=6, features=4)))
         points = wide(field.problem.sample(jax.random.key(2), 3))
         atoms = (u, Laplacian(u), GradNormSq(u))
         by_structure = jax.jit(
