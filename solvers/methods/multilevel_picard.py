@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jax
+import jax.numpy as jnp
+
 from pdezoo import PDE
 from solvers import BadHyperparameter, Solver, on_device, register
-from solvers.montecarlo.equations import NoExpectation, evolution, steady
+from solvers.montecarlo.backward import Process
+from solvers.montecarlo.equations import NoExpectation, evolution, semilinear, steady
 from solvers.montecarlo.paths import Paths
 from solvers.montecarlo.pointwise import PointwiseSolver
-from solvers.montecarlo.samplers import FixedPoint, InTime, MultilevelPicard, OnBall
+from solvers.montecarlo.samplers import FixedPoint, InTime, InTimeWithGradient, MultilevelPicard, OnBall
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,8 @@ class MultilevelPicardSolver(PointwiseSolver):
                 raise NoExpectation(
                     "there is nothing to iterate, since u occurs in Δu alone: see green-monte-carlo"
                 )
-        elif evolution(pde).square_gradient:
-            raise NoExpectation(
-                "the operator has |∇u|², and gradients are not iterated here: see feynman-kac"
-            )
+        elif not _is_without_gradients(pde):
+            _require_weights(pde)
 
     def sampler(self, pde: PDE) -> MultilevelPicard:
         """Makes what draws values of U_n."""
@@ -52,7 +54,29 @@ def _fixed_point(pde: PDE) -> FixedPoint:
     problem = on_device(pde)
     if pde.domain.horizon is None:
         return OnBall(problem, steady(pde))
-    return InTime(Paths(problem, evolution(pde)))
+    if _is_without_gradients(pde):
+        return InTime(Paths(problem, evolution(pde)))
+    return InTimeWithGradient(Process.of(problem))
+
+
+def _is_without_gradients(pde: PDE) -> bool:
+    """Whether what is left beside a process that is drawn exactly is a function of u alone."""
+    try:
+        return not evolution(pde).square_gradient
+    except NoExpectation:
+        return False
+
+
+def _require_weights(pde: PDE) -> None:
+    """Raises NoExpectation where a gradient has no weights here: for other processes than X = x + b s + √(2D s) ξ, D > 0."""
+    found = semilinear(pde)
+    if not found.homogeneous:
+        raise NoExpectation(
+            "f has a gradient, whose weights are known here for constant diffusions and drifts"
+        )
+    problem = pde.lower()
+    if not jnp.all(Process(problem, found).variance(problem.sample(jax.random.key(0), 1)) > 0):
+        raise NoExpectation("f has a gradient, and there is no diffusion along some axis to weigh it by")
 
 
 @register("multilevel-picard")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -14,6 +15,7 @@ from pdezoo import Points, Problem
 
 from ..derivatives.field import Field
 from ..estimators.base import Estimator
+from .backward import Process, ValueAndGradient
 from .equations import Steady
 from .green import directions, shot
 from .paths import Paths, rest
@@ -26,23 +28,30 @@ Reaction = Callable[[Points, PRNGKeyArray], Float[Array, " batch"]]
 
 
 class FixedPoint(eqx.Module):
-    """An equation u = A + K[f(u) − g], where A and K are expectations."""
+    """An equation u = A + K[f(u) − g], where A and K are expectations.
+
+    Its unknown is u, shape (B,), or where f needs it u and ∇u: a pytree that `zero` gives.
+    """
 
     @abstractmethod
-    def integral(
-        self, points: Points, key: PRNGKeyArray, part: Stratum, reaction: Reaction
-    ) -> Float[Array, " batch"]:
-        """Draws K[reaction] at points, shape (B,), with the uniform number of the draw in a part of (0, 1)."""
+    def integral(self, points: Points, key: PRNGKeyArray, part: Stratum, reaction: Reaction) -> Any:
+        """Draws K[reaction] at points, with the uniform number of the draw in a part of (0, 1)."""
 
     @abstractmethod
-    def whole(
-        self, points: Points, key: PRNGKeyArray, part: Stratum, reaction: Reaction
-    ) -> Float[Array, " batch"]:
-        """Draws A + K[reaction] at points, shape (B,)."""
+    def whole(self, points: Points, key: PRNGKeyArray, part: Stratum, reaction: Reaction) -> Any:
+        """Draws A + K[reaction] at points."""
 
     @abstractmethod
-    def reaction(self, points: Points, values: Float[Array, " batch"]) -> Float[Array, " batch"]:
-        """f(u) − g at points and values of u there, each of shape (B,)."""
+    def reaction(self, points: Points, values: Any) -> Float[Array, " batch"]:
+        """f(u) − g, shape (B,), at points and values of the unknown there."""
+
+    def zero(self, points: Points) -> Any:
+        """The unknown, zero at points."""
+        return jnp.zeros(points.x.shape[0], points.x.dtype)
+
+    def value(self, values: Any) -> Float[Array, " batch"]:
+        """u, shape (B,), of the values of the unknown."""
+        return values
 
 
 class OnBall(FixedPoint):
@@ -109,6 +118,78 @@ class InTime(FixedPoint):
     def reaction(self, points: Points, values: Float[Array, " batch"]) -> Float[Array, " batch"]:
         """f(u) − s g."""
         return self.paths.rest(points, values)
+
+
+class InTimeWithGradient(FixedPoint):
+    """u and ∇u of u_t + L u + f(x, t, u, ∇u) = 0, L with constant coefficients, by Bismut's and Elworthy's weights.
+
+    For X_s = x + b s + √(2D s) ξ the gradient of E h(X_s) in x is E h(X_s) ξ/√(2D s), so that
+
+        (u, ∇u) = (data(x), 0) + E (data(X_τ) − data(x)) (1, w_τ) + E ∫_0^τ f(X_s, u, ∇u) (1, w_s) ds,      w_s = ξ/√(2D s).
+
+    The times s = τ r², r uniform on (0, 1), take the root of s away, by which w_s grows for short times (Hutzenthaler, Jentzen and
+    Kruse 2022). A draw averages over eight reflections of ξ.
+    """
+
+    process: Process
+
+    def zero(self, points: Points) -> ValueAndGradient:
+        """u = 0 and ∇u = 0."""
+        return ValueAndGradient(jnp.zeros(points.x.shape[0], points.x.dtype), jnp.zeros_like(points.x))
+
+    def value(self, values: ValueAndGradient) -> Float[Array, " batch"]:
+        """u."""
+        return values.value
+
+    def reaction(self, points: Points, values: ValueAndGradient) -> Float[Array, " batch"]:
+        """f(x, t, u, ∇u), the source in it."""
+        return self.process.driver(points, values.value, values.gradient)
+
+    def integral(
+        self, points: Points, key: PRNGKeyArray, part: Stratum, reaction: Reaction
+    ) -> ValueAndGradient:
+        """Draws the integral of the reaction at one time."""
+        return self._along(points, key, part, reaction, lambda noise: self.zero(points))
+
+    def whole(self, points: Points, key: PRNGKeyArray, part: Stratum, reaction: Reaction) -> ValueAndGradient:
+        """Draws what the data give too, with the same noise."""
+        end, spread = self.process.to_go(points), self._spread(points)
+        here = self.process.given(points._replace(t=jnp.full_like(end, self.process.when(0.0))))
+        short = jnp.sqrt(jnp.maximum(end, jnp.finfo(end.dtype).tiny))
+
+        def data(noise: Array) -> ValueAndGradient:
+            gain = self.process.given(self._moved(points, end, noise)) - here
+            return ValueAndGradient(here + gain, (gain / short)[:, None] * noise / spread)
+
+        return self._along(points, key, part, reaction, data)
+
+    def _along(
+        self,
+        points: Points,
+        key: PRNGKeyArray,
+        part: Stratum,
+        reaction: Reaction,
+        more: Callable[[Array], ValueAndGradient],
+    ) -> ValueAndGradient:
+        way, when, inner = jax.random.split(key, 3)
+        end, spread = self.process.to_go(points), self._spread(points)
+        root = part.uniform(when, end)
+
+        def value(noise: Array) -> ValueAndGradient:
+            there = reaction(self._moved(points, end * root**2, noise), inner)
+            of_data = more(noise)
+            weight = (2 * jnp.sqrt(end) * there)[:, None]
+            return ValueAndGradient(
+                of_data.value + 2 * end * root * there, of_data.gradient + weight * noise / spread
+            )
+
+        return reflected_mean(jax.random.normal(way, points.x.shape, points.x.dtype), value)
+
+    def _moved(self, points: Points, seconds: Array, noise: Array) -> Points:
+        return self.process.moved(points, self._spread(points) * noise * jnp.sqrt(seconds)[:, None], seconds)
+
+    def _spread(self, points: Points) -> Float[Array, "batch dim"]:
+        return jnp.sqrt(self.process.variance(points))
 
 
 class FixedPointSampler(Sampler):
@@ -233,7 +314,7 @@ class MultilevelPicard(Sampler):
     """Draws the full-history multilevel Picard iterate U_n (E, Hutzenthaler, Jentzen and Kruse 2019) of u = A + K[f(u) − g].
 
     U_n = Σ_{l<n} mean over samples of (A + K)[f(U_l)] − (A + K)[f(U_{l−1})], with U_0 = 0 and both at the same y: iterates near the
-    limit differ little, and need few samples. Where a level is M^n samples dear, all cost the same. Every value handed to f is cut
+    limit differ little, and need few samples. Where a level is M^n samples dear, all cost the same. Every number handed to f is cut
     off at ±`bound`. With a finite M the iterate has a bias, of f'' times the variance of the inner means.
     """
 
@@ -244,11 +325,12 @@ class MultilevelPicard(Sampler):
 
     def draw(self, points: Points, key: PRNGKeyArray) -> Draw:
         """Draws U_n at points, n the number of levels."""
-        return Draw(self._iterate(self.levels, points, key), jnp.zeros(points.x.shape[0], points.x.dtype))
+        last = self._iterate(self.levels, points, key)
+        return Draw(self.equation.value(last), jnp.zeros(points.x.shape[0], points.x.dtype))
 
-    def _iterate(self, level: int, points: Points, key: PRNGKeyArray) -> Array:
+    def _iterate(self, level: int, points: Points, key: PRNGKeyArray) -> Any:
         if level == 0:
-            return jnp.zeros(points.x.shape[0], points.x.dtype)
+            return self.equation.zero(points)
         keys = jax.random.split(key, level)
         first = self._count(level) * PATTERNS ** (level - 1)
         total = mean_of(first, keys[0], lambda k, part: self.equation.whole(points, k, part, self._of_zero))
@@ -256,26 +338,29 @@ class MultilevelPicard(Sampler):
             count = self._count(level - lower) * PATTERNS ** (level - lower - 1)
             change = self._change(lower)
             integral = lambda k, part, change=change: self.equation.integral(points, k, part, change)
-            total = total + mean_of(count, keys[lower], integral)
+            total = jax.tree.map(jnp.add, total, mean_of(count, keys[lower], integral))
         return total
 
     def _count(self, power: int) -> int:
         return self.basis**power
 
     def _of_zero(self, points: Points, key: PRNGKeyArray) -> Array:
-        return self.equation.reaction(points, jnp.zeros(points.x.shape[0], points.x.dtype))
+        return self.equation.reaction(points, self.equation.zero(points))
 
     def _change(self, level: int) -> Reaction:
         """f(U_l) − f(U_{l−1}), with independent samples."""
 
         def change(points: Points, key: PRNGKeyArray) -> Array:
             newer, older = (
-                jnp.clip(self._iterate(n, points, k), -self.bound, self.bound)
+                jax.tree.map(self._cut, self._iterate(n, points, k))
                 for n, k in zip((level, level - 1), jax.random.split(key), strict=True)
             )
             return self.equation.reaction(points, newer) - self.equation.reaction(points, older)
 
         return change
+
+    def _cut(self, values: Array) -> Array:
+        return jnp.clip(values, -self.bound, self.bound)
 
     @property
     def evaluations(self) -> int:

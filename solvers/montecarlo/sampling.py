@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 import equinox as eqx
 import jax
@@ -105,21 +105,29 @@ class Stratum(NamedTuple):
         return (self.number + jax.random.uniform(key, like.shape, like.dtype)) / self.parts
 
 
-def mean_of(count: int, key: PRNGKeyArray, value: Callable[[PRNGKeyArray, Stratum], Array]) -> Array:
+Mean = TypeVar("Mean")
+"""What is averaged: an array, or several in a pytree."""
+
+
+def mean_of(count: int, key: PRNGKeyArray, value: Callable[[PRNGKeyArray, Stratum], Mean]) -> Mean:
     """Averages `count` values of independent keys, each with a stratum of its own; for derivatives they are computed again."""
 
-    def add(total: Array, number: Array) -> tuple[Array, None]:
-        return total + value(jax.random.fold_in(key, number), Stratum(number, count)), None
+    def add(total: Mean, number: Array) -> tuple[Mean, None]:
+        one = value(jax.random.fold_in(key, number), Stratum(number, count))
+        return jax.tree.map(jnp.add, total, one), None
 
-    shape = jax.eval_shape(lambda: value(key, Stratum(jnp.zeros((), jnp.int32), count)))
-    start = jnp.zeros(shape.shape, shape.dtype)
-    return jax.lax.scan(jax.checkpoint(add), start, jnp.arange(count))[0] / count
+    shapes = jax.eval_shape(lambda: value(key, Stratum(jnp.zeros((), jnp.int32), count)))
+    start = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+    total = jax.lax.scan(jax.checkpoint(add), start, jnp.arange(count))[0]
+    return jax.tree.map(lambda summed: summed / count, total)
 
 
 def reflected(
-    direction: Float[Array, "batch dim"], value: Callable[[Float[Array, "batch dim"]], Array]
-) -> Float[Array, "patterns batch"]:
+    direction: Float[Array, "batch dim"], value: Callable[[Float[Array, "batch dim"]], Mean]
+) -> Mean:
     """Evaluates a function of a random direction at eight reflections of it: all signs of three neighbouring coordinates.
+
+    The results, arrays in any pytree, have a first axis for the reflections.
 
     The pattern of signs repeats itself along the coordinates. Reflections leave the distribution of a direction as it is, so that
     the mean of the values stays unbiased. What is odd in any coordinate of a window of up to three cancels in it exactly
@@ -127,14 +135,14 @@ def reflected(
     """
     places = jnp.arange(direction.shape[1]) % _PERIOD
 
-    def at(pattern: Array) -> Array:
+    def at(pattern: Array) -> Mean:
         return value(direction * (1 - 2 * ((pattern >> places) & 1).astype(direction.dtype)))
 
     return jax.lax.map(jax.checkpoint(at), jnp.arange(PATTERNS))
 
 
 def reflected_mean(
-    direction: Float[Array, "batch dim"], value: Callable[[Float[Array, "batch dim"]], Array]
-) -> Float[Array, " batch"]:
+    direction: Float[Array, "batch dim"], value: Callable[[Float[Array, "batch dim"]], Mean]
+) -> Mean:
     """Averages a function of a random direction over its reflections."""
-    return jnp.mean(reflected(direction, value), axis=0)
+    return jax.tree.map(lambda values: jnp.mean(values, axis=0), reflected(direction, value))
