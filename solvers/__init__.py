@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         SquaredLoss,
         SumOfSquares,
     )
-    from .montecarlo.backward import FBSNN, BackwardSDE, DeepBSDE
+    from .montecarlo.backward import FBSNN, BackwardSDE, DeepBSDE, StepDefect
     from .montecarlo.equations import NoExpectation
     from .montecarlo.labels import MonteCarloLabels
     from .montecarlo.pointwise import PointwiseSolver, Prepared
@@ -130,7 +130,7 @@ _HOMES = {
         "SquaredLoss",
         "SumOfSquares",
     ],
-    "montecarlo.backward": ["FBSNN", "BackwardSDE", "DeepBSDE"],
+    "montecarlo.backward": ["FBSNN", "BackwardSDE", "DeepBSDE", "StepDefect"],
     "montecarlo.equations": ["NoExpectation"],
     "montecarlo.labels": ["MonteCarloLabels"],
     "montecarlo.pointwise": ["PointwiseSolver", "Prepared"],

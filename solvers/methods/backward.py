@@ -1,6 +1,17 @@
 """Networks that are trained along paths, by the backward stochastic differential equation of a semilinear problem."""
 
-from solvers import DBDP, FBSNN, DeepBSDE, DeepSplitting, NeuralSolver, Solver, StagewiseSolver, register
+from solvers import (
+    DBDP,
+    FBSNN,
+    DeepBSDE,
+    DeepSplitting,
+    DoubleSampledLoss,
+    NeuralSolver,
+    Solver,
+    StagewiseSolver,
+    StepDefect,
+    register,
+)
 
 
 @register("deep-bsde")
@@ -13,6 +24,12 @@ def deep_bsde() -> Solver:
 def fbsnn() -> Solver:
     """Forward-backward stochastic network: the defects of all steps of paths; Adam."""
     return NeuralSolver("fbsnn", FBSNN())
+
+
+@register("fbsnn-unbiased")
+def fbsnn_unbiased() -> Solver:
+    """Defects of single steps, two independent ones from each point multiplied: without the bias of `fbsnn`; Adam."""
+    return NeuralSolver("fbsnn-unbiased", StepDefect(intervals=100), loss=DoubleSampledLoss())
 
 
 @register("deep-splitting")

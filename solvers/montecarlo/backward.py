@@ -248,6 +248,29 @@ class FBSNN(BackwardSDE):
         return (later - values - changes) / float(field.problem.domain.scale)
 
 
+@dataclass(frozen=True)
+class StepDefect(BackwardSDE):
+    """The defect of `FBSNN` in one step of length Δ from every start, over Δ: its mean is the residual, up to O(Δ).
+
+    Two draws of it from one start are independent, which two steps of one path are not: with `DoubleSampledLoss` the loss has
+    no term ½ |A|² any more, and is least at the solution as Δ → 0. Near the end a step is shorter than Δ, and its defect counts
+    less. Starts are the points of the batch, unless `aimed` is changed: a step does not lead away from the probe.
+    """
+
+    aimed: float = 0.0
+
+    def residual(self, field: Field, points: Points, key: PRNGKeyArray) -> Float[Array, "1 batch"]:
+        """Returns the defects over Δ and the domain's scale, shape (1, B)."""
+        process, start = Process.of(field.problem), self._starts(field.problem, points)
+        length = process.equation.horizon / self.intervals
+        seconds = jnp.minimum(length, process.to_go(start))
+        noise = process.noise(start, seconds, key)
+        value, gradient = value_and_gradient(field.value, start)
+        later = field.value(process.moved(start, noise, seconds))
+        defect = later - value - process.change(start, noise, seconds, value, gradient)
+        return (defect / (length * float(field.problem.domain.scale)))[None]
+
+
 class ValueAndGradient(NamedTuple):
     """A function at B points, shape (B,), and its gradient in space, shape (B, d)."""
 

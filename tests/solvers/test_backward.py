@@ -36,7 +36,7 @@ from pdezoo import (
     window_sum,
 )
 from solvers.derivatives.field import Field
-from solvers.montecarlo.backward import FBSNN, DeepBSDE, Process, value_and_gradient
+from solvers.montecarlo.backward import FBSNN, DeepBSDE, Process, StepDefect, value_and_gradient
 
 DEEP, DEFECTS = DeepBSDE(), FBSNN()
 KNOWN = (
@@ -207,7 +207,7 @@ def quasilinear(operator: Any) -> PDE:
         ),
     ],
 )
-@pytest.mark.parametrize("row", ["deep-bsde", "fbsnn", "deep-splitting", "dbdp"])
+@pytest.mark.parametrize("row", ["deep-bsde", "fbsnn", "fbsnn-unbiased", "deep-splitting", "dbdp"])
 def test_what_has_no_driver_is_refused_in_words(row: str, pde: Any, words: str) -> None:
     reason = solvers.make(row).unsupported(pde())
     assert reason is not None
@@ -242,6 +242,39 @@ def test_the_loss_of_fbsnn_at_the_solution_is_its_curvature() -> None:
             rows = jax.jit(lambda at, n=intervals: FBSNN(n).residual(field, at, jax.random.key(n)))(points)
             seconds = (1 - points.t) / intervals
             assert float(jnp.mean((rows / seconds) ** 2)) == pytest.approx(8 * 6, rel=0.06)
+
+
+def test_two_defects_of_independent_steps_have_no_curvature_in_their_product() -> None:
+    """On the same problem the mean product of two draws is 0 at the solution, where the mean square is 8 d."""
+    pde = PDE(
+        Dt(u) + Laplacian(u), Gaussian(6, horizon=1.0), terminal(r2, 1), Exact(r2 + 12 * (1 - t)), source=0
+    )
+    with jax.enable_x64(True):
+        field = exactly(pde)
+        points = wide(field.problem.sample(jax.random.key(0), 4_000))
+        points = points._replace(t=0.9 * points.t)  # all steps are whole ones
+        draw = jax.jit(lambda key: StepDefect(20).residual(field, points, key)[0])
+        one, other = draw(jax.random.key(1)), draw(jax.random.key(2))
+        assert float(jnp.mean(one**2)) == pytest.approx(8 * 6, rel=0.06)
+        assert abs(float(jnp.mean(one * other))) < 4 * 8 * 6 / np.sqrt(4_000)
+
+
+@pytest.mark.parametrize("name", few(["burgers-type", "hjb-lqg/soft-min"]))
+def test_the_mean_defect_of_a_short_step_is_the_residual(name: str) -> None:
+    """Of a function that is no solution, against nested autodiff: within four standard errors and O(Δ)."""
+    pde = pdezoo.make(name, dim=3)
+    with jax.enable_x64(True):
+        problem = wide(pde.lower())
+        field = SimpleNamespace(problem=problem, value=smooth)
+        points = wide(problem.sample(jax.random.key(0), 3))
+        points = points._replace(t=0.9 * points.t)
+        draw = lambda key: StepDefect(1_000).residual(field, points, key)[0]
+        keys = jax.random.split(jax.random.key(1), 20_000)
+        drawn = np.asarray(jax.jit(lambda k: jax.lax.map(draw, k, batch_size=2_000))(keys))
+        want = np.asarray(problem.residual_of(smooth, points)[0])
+    error = drawn.std(0) / np.sqrt(len(keys))
+    assert (np.abs(drawn.mean(0) - want) < 4 * error + 0.005 * np.abs(want)).all()
+    assert (error < 0.2 * np.abs(want)).all()
 
 
 @pytest.mark.parametrize(
