@@ -21,7 +21,8 @@ _INK = "#808a98"  # can be read on white and on near-black
 _SAMPLE = 200  # points from which the extent of a domain without bounds is read
 WORDS = (
     "One problem of each family, at its own dimension or at d = 100. Solutions in one dimension are drawn over space and time, all "
-    "others over the first two coordinates, with the other coordinates at 0 and at the middle of the time span."
+    "others over the first two coordinates, at the middle of the time span and with the other coordinates at 0, or at ½ where the "
+    "solution is constant else."
 )
 
 
@@ -77,18 +78,23 @@ def _slices(sources: Sources) -> Iterator[Slice]:
 
 
 def solution_slice(pde: Any) -> Slice | None:
-    """Returns a slice of a problem's solution; None where it is known at one point only, or is constant on the slice."""
+    """Returns a slice of a problem's solution; None where it is known at one point only, or is constant on every slice."""
+    if pde.exact is None and pde.solution.at is not None:
+        return None
+    return _slice_at(pde, 0.0) or (_slice_at(pde, 0.5) if pde.dim > 2 else None)
+
+
+def _slice_at(pde: Any, others: float) -> Slice | None:
+    """Returns the slice on which all coordinates but the first two are `others`; None where the solution is constant there."""
     import jax.numpy as jnp
 
     import pdezoo
 
-    if pde.exact is None and pde.solution.at is not None:
-        return None
     over_time = pde.dim == 1
     across = _span(pde, 0)
     up = (0.0, float(pde.domain.horizon)) if over_time else _span(pde, 1)
     first, second = np.meshgrid(np.linspace(*across, _PIXELS), np.linspace(*up, _PIXELS))
-    x = np.zeros((first.size, pde.dim), np.float32)
+    x = np.full((first.size, pde.dim), others, np.float32)
     x[:, 0] = first.ravel()
     if not over_time:
         x[:, 1] = second.ravel()
@@ -100,7 +106,11 @@ def solution_slice(pde: Any) -> Slice | None:
     if not inside.any() or np.nanmax(values) == np.nanmin(values):
         return None
     names = ("x", "t") if over_time else ("x", "y") if pde.dim == 2 else ("x₁", "x₂")
-    return Slice(pde.name, names, (*across, *up), values, "" if middle is None else f" at t = {middle:g}")
+    places = [] if middle is None else [f"t = {middle:g}"]
+    if others:
+        places.append(f"x₃ = … = {others:g}")
+    where = f" at {' and '.join(places)}" if places else ""
+    return Slice(pde.name, names, (*across, *up), values, where)
 
 
 def _span(pde: Any, axis: int) -> tuple[float, float]:

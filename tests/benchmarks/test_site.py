@@ -9,6 +9,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_cli import call
 
@@ -25,6 +26,7 @@ from benchmarks.records.store import Store
 from benchmarks.site import guides, markdown, problems, reference, solvers, tracks
 from benchmarks.site.build import all_pages, build, measured_pages, menu
 from benchmarks.site.formulas import LONGEST, mathml
+from benchmarks.site.gallery import solution_slice
 from benchmarks.site.page import Page, block, lines, prose, relative
 from benchmarks.site.sources import PROOFS, gather
 from benchmarks.site.usual import USUAL
@@ -200,6 +202,17 @@ def test_what_is_registered_no_longer_has_its_tables(make_replicates, tmp_path):
     assert problems.GONE in problems.problem_page("toy/plain", sources).text
     assert ">gone<" in problems.problem_page("toy/plain", sources).text
     assert solvers.GONE in solvers.solver_page("gone", sources).text
+
+
+def test_a_solution_that_is_constant_on_the_first_plane_is_drawn_on_another() -> None:
+    """sin x₁x₂x₃ is 0 where all other coordinates are; `two-body` is drawn there."""
+    found = solution_slice(pdezoo.make("poisson/sin-three-body", dim=5))
+    assert found is not None
+    assert found.where == " at x₃ = … = 0.5"
+    assert np.nanmax(found.values) > np.nanmin(found.values)
+    plain = solution_slice(pdezoo.make("poisson/two-body", dim=5))
+    assert plain is not None
+    assert plain.where == ""
 
 
 def test_a_solver_says_where_it_wins_and_why_it_fails(sources):
