@@ -278,11 +278,15 @@ def pace_of_track(
         typer.Option(help="Folder of compiled programs, kept so that another run need not compile."),
     ] = None,
     store: Annotated[Path, typer.Option(help="Folder of the records of speed.")] = RESULTS / "pace",
+    workers: Annotated[
+        str | None,
+        typer.Option(help="Cells at a time, each on a core of its own; by default one, on the last core."),
+    ] = None,
 ) -> None:
-    """Measure how many steps the seconds of a track are worth, alone on this machine, and write its table of steps."""
+    """Measure how many steps the seconds of a track are worth, a core to each cell, and write its table of steps."""
     from benchmarks.commands import track
 
-    raise typer.Exit(track.measure_pace(name, store, budget, programs))
+    raise typer.Exit(track.measure_pace(name, store, budget, programs, workers))
 
 
 @tracks.command("status")

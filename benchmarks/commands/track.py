@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -137,11 +137,14 @@ def run(
     )
 
 
-def measure_pace(name: str, root: Path, budget: str | None, programs: Path | None = None) -> int:
-    """Measures how many steps the seconds of a track are worth on this machine, one cell at a time and alone, and writes the table.
+def measure_pace(
+    name: str, root: Path, budget: str | None, programs: Path | None = None, workers: str | None = None
+) -> int:
+    """Measures how many steps the seconds of a track are worth on this machine, a core to each cell, and writes the table.
 
-    The cells run on one core. Their records are kept in a store of their own, `root`; a row is measured again only where other
-    work was seen beside it. Compiled programs are kept in `programs`, and found there the next time.
+    One cell is measured at a time, on the last core, or `workers` cells, each on its own. Records are kept in a store of their
+    own, `root`; a row is measured again only where other work was seen on its core. Compiled programs are kept in `programs`, and
+    found there the next time.
 
     Returns the exit status: 1 if rows are still missing. Raises UserError for a track without `nominal_seconds`, for a published
     one whose table would change, and where processes cannot be bound to a core.
@@ -156,8 +159,8 @@ def measure_pace(name: str, root: Path, budget: str | None, programs: Path | Non
     known = pace.worth(chosen.requests(), _records(root))
     owed = [one for one in asked if pace.key(one) not in known]
     until = None if budget is None else duration(budget)
-    with _on_one_core():
-        sweep.measure_all(owed, root, None, "all", False, budget=until, exclusive=True, programs=programs)
+    with _on_one_core() if workers is None else nullcontext():
+        sweep.measure_all(owed, root, workers, "all", False, budget=until, programs=programs)
     steps = pace.worth(chosen.requests(), _records(root))
     if chosen.cells is not None and steps != chosen.steps():
         raise UserError(f"{chosen.name} is published with other steps; copy its file to a new version")

@@ -30,23 +30,38 @@ class Bystanders:
     """
 
     def __init__(self) -> None:
-        self._begin = (time.monotonic(), _busy(), _own())
+        self._bound = _bound()
+        self._begin = (time.monotonic(), _busy(), _busy(self._bound), _own())
 
     @property
     def cores(self) -> float | None:
         """The mean number of cores that others kept busy until now; None where the system does not say, or no time has passed."""
-        wall, busy, own = (
-            now - then for now, then in zip((time.monotonic(), _busy(), _own()), self._begin, strict=True)
-        )
-        return max(0.0, busy - own) / wall if busy > 0 and wall > 0 else None
+        wall, busy, _, own = self._gone()
+        return max(0.0, busy - own) / wall if _busy() > 0 and wall > 0 else None
+
+    @property
+    def of_its_cores(self) -> float | None:
+        """The same, of the cores to which this process is bound; None where it is bound to none."""
+        wall, _, busy, own = self._gone()
+        return max(0.0, busy - own) / wall if self._bound and wall > 0 else None
+
+    def _gone(self) -> tuple[float, ...]:
+        now = (time.monotonic(), _busy(), _busy(self._bound), _own())
+        return tuple(later - then for later, then in zip(now, self._begin, strict=True))
 
 
-def _busy() -> float:
-    """Returns the processor seconds that this machine has worked, or others on its hardware, since it started."""
-    times = psutil.cpu_times()._asdict()
-    return sum(
-        seconds for kind, seconds in times.items() if kind not in ("idle", "iowait", "guest", "guest_nice")
-    )
+def _bound() -> tuple[int, ...]:
+    """Returns the cores to which this process is bound; none where it may run on all, or the system does not say."""
+    me = psutil.Process()
+    cores = me.cpu_affinity() if hasattr(me, "cpu_affinity") else []
+    return tuple(cores) if len(cores) < (psutil.cpu_count() or 0) else ()
+
+
+def _busy(cores: tuple[int, ...] | None = None) -> float:
+    """Returns the processor seconds that this machine, or some of its cores, or others on its hardware, worked since it started."""
+    every = [psutil.cpu_times()] if cores is None else [psutil.cpu_times(percpu=True)[core] for core in cores]
+    idle = ("idle", "iowait", "guest", "guest_nice")
+    return sum(seconds for times in every for kind, seconds in times._asdict().items() if kind not in idle)
 
 
 def _own() -> float:

@@ -92,6 +92,7 @@ def _measure(cell: Cell, progress: Any, lib: Subjects, device: Device, cache: Pa
         peak=peak,
         peak_of=peak_of,
         bystanders=bystanders.cores,
+        bystanders_of_its_cores=bystanders.of_its_cores,
     )
     return _judged(measurement, fields)
 

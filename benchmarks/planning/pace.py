@@ -2,7 +2,7 @@
 
 A budget of seconds is a different number of steps on every machine, and on one machine beside other work: programs on the cores
 of a small machine slow each other down, each by another factor. A track with `nominal_seconds` therefore has a table of steps
-beside its file, `NAME.csv`, made of records of single trainings that were measured alone on the reference machine.
+beside its file, `NAME.csv`, made of records of single trainings, each with a core of the reference machine to itself.
 """
 
 from __future__ import annotations
@@ -78,12 +78,12 @@ def worth(requests: Sequence[Request], records: Iterable[Record]) -> dict[Key, i
     """Returns the table that the records of `probes` make: seconds times steps per second, to two digits, and at least 1.
 
     A cell that takes no steps, that a solver does not support or that failed is worth 1: it is a row for its reason. Records
-    beside which other work was seen do not count.
+    beside which other work was seen on the cell's core do not count.
     """
     nominal = {key(one): one.protocol.nominal_seconds or 0.0 for one in requests if is_sized(one)}
     wanted = {(key(one), one.protocol.fingerprint) for one in probes(requests)}
     steps = {}
-    for record in latest(record for record in records if not record.in_competition).values():
+    for record in latest(record for record in records if not record.shared_its_cores).values():
         cell = record.cell
         k = cell.problem.name, cell.problem.dim, _row(cell.solver.name, cell.solver.given)
         if (k, cell.protocol.fingerprint) in wanted:

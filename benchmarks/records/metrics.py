@@ -61,7 +61,7 @@ class Measurement:
     `result` is what the solver's `fit` returned, `nulls` has the errors of the null predictors by name, `levels` are the
     relative L2 errors for which the time to reach them is wanted, and `peak` is the peak memory in bytes, of the device or of
     the process as `peak_of` says, None where it is not known. `bystanders` is the mean number of cores that others kept busy
-    meanwhile, None if unknown.
+    meanwhile, None if unknown, and `bystanders_of_its_cores` that of the cores to which the process is bound, None if it is not.
     """
 
     result: Any
@@ -70,6 +70,7 @@ class Measurement:
     peak: int | None
     peak_of: PeakOf | None
     bystanders: float | None = None
+    bystanders_of_its_cores: float | None = None
 
     def error(self, name: str) -> float | None:
         """Returns an error at the end of the training, by name; None if it was not measured or is not finite."""
@@ -395,6 +396,15 @@ class Metrics(GrowingData):
     bystanders: Annotated[
         Positive | None,
         Metric(title="cores that others kept busy", unit=CORES, read=lambda m: m.bystanders, younger=True),
+    ] = None
+    bystanders_of_its_cores: Annotated[
+        Positive | None,
+        Metric(
+            title="its own cores that others kept busy",
+            unit=CORES,
+            read=lambda m: m.bystanders_of_its_cores,
+            younger=True,
+        ),
     ] = None
     forward_evaluations: Annotated[
         Positive | None,

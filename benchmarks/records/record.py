@@ -280,6 +280,16 @@ class Record(GrowingData):
         return None if others is None else others > QUIET
 
     @property
+    def shared_its_cores(self) -> bool | None:
+        """Whether others kept more than a sixth of a core busy of those to which the training was bound, or where it was
+        bound to none, `in_competition`.
+
+        A process that works on another core takes no time from a bound one, but memory and caches may be shared.
+        """
+        others = self.metrics.bystanders_of_its_cores
+        return self.in_competition if others is None else others > QUIET
+
+    @property
     def content(self) -> bytes:
         """The bytes of the record's file: canonical JSON and the end of a line."""
         return canonical(self.model_dump(mode="json")) + b"\n"

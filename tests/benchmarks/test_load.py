@@ -21,11 +21,16 @@ Times = namedtuple("Times", "user system idle guest")
 @pytest.fixture
 def machine(monkeypatch):
     """A machine whose clocks say what the test tells it: seconds that passed, that it worked, and that we worked."""
-    told = {"wall": 0.0, "busy": 0.0, "own": 0.0}
+    told = {"wall": 0.0, "busy": 0.0, "own": 0.0, "other core": 0.0}
     monkeypatch.setattr(load.time, "monotonic", lambda: told["wall"])
-    monkeypatch.setattr(
-        load.psutil, "cpu_times", lambda: Times(told["busy"] - 1, 1.0, 1e6 - told["busy"], 99.0)
-    )
+
+    def times(percpu=False):
+        elsewhere = told["other core"]
+        cores = [told["busy"] - elsewhere, elsewhere] if percpu else [told["busy"]]
+        found = [Times(busy - 1, 1.0, 1e6 - busy, 99.0) for busy in cores]
+        return found if percpu else found[0]
+
+    monkeypatch.setattr(load.psutil, "cpu_times", times)
     monkeypatch.setattr(load, "_own", lambda: told["own"])
     return told
 
@@ -45,6 +50,26 @@ def test_others_are_what_we_are_not(machine, wall, busy, own, others):
     bystanders = Bystanders()
     machine.update(wall=wall, busy=busy, own=own)
     assert bystanders.cores == others
+
+
+@pytest.mark.parametrize(
+    ("busy", "own", "elsewhere", "others"), [(15, 6, 9, 0.0), (15, 6, 5, 0.4), (10, 9.9, 0, 0.01)]
+)
+def test_work_on_another_core_is_beside_a_bound_process_and_not_on_its_core(
+    machine, monkeypatch, busy, own, elsewhere, others
+):
+    monkeypatch.setattr(load, "_bound", lambda: (0,))
+    bystanders = Bystanders()
+    machine.update({"wall": 10.0, "busy": busy, "own": own, "other core": elsewhere})
+    assert bystanders.of_its_cores == pytest.approx(others)
+    assert bystanders.cores == pytest.approx((busy - own) / 10)
+
+
+def test_a_process_that_is_not_bound_has_no_cores_of_its_own(machine, monkeypatch):
+    monkeypatch.setattr(load, "_bound", tuple)
+    bystanders = Bystanders()
+    machine.update(wall=10.0, busy=15, own=5)
+    assert bystanders.of_its_cores is None
 
 
 def test_this_machine_says_how_busy_it_is():

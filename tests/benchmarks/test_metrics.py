@@ -57,6 +57,7 @@ def test_a_fit_is_read_by_the_table(make_cell):
     read = {name: getattr(measured, name) for name in METRICS}
     assert read.pop("peak_bytes") > 1_000_000
     assert (read.pop("bystanders") or 0) >= 0
+    assert (read.pop("bystanders_of_its_cores") or 0) >= 0
     assert read == expected
     assert measured.peak_of == "process"
     assert measured.seconds_to == {"0.1": pytest.approx(1.0)}

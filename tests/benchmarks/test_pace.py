@@ -23,11 +23,13 @@ HTE = Request("poisson/two-body", 4, 1, "hte", (("samples", 4),), NOMINAL, 1)
 FIXED = Request("poisson/two-body", 4, 0, "exact", (), Protocol(steps=7), 0)
 
 
-def speed(make_record, request: Request, rate: float | None, bystanders: float | None = 0.0):
+def speed(make_record, request: Request, rate: float | None, bystanders=0.0, bystanders_of_its_cores=None):
     """A record of the probe of a request."""
     (probe,) = pace.probes([request])
     record = make_record(error=0.5)
-    metrics = Metrics(steps_per_second=rate, bystanders=bystanders)
+    metrics = Metrics(
+        steps_per_second=rate, bystanders=bystanders, bystanders_of_its_cores=bystanders_of_its_cores
+    )
     return record.model_copy(update={"cell": named(probe), "metrics": metrics})
 
 
@@ -50,6 +52,13 @@ def test_a_speed_beside_other_work_does_not_count(make_record):
     disturbed = speed(make_record, STDE, 100.0, bystanders=2 * QUIET)
     assert pace.worth([STDE], [disturbed]) == {}
     assert pace.worth([STDE], [disturbed, speed(make_record, HTE, 100.0)]) == {}
+
+
+def test_a_speed_beside_work_on_another_core_counts(make_record):
+    bound = speed(make_record, STDE, 100.0, bystanders=1.0, bystanders_of_its_cores=0.01)
+    assert pace.worth([STDE], [bound]) == {pace.key(STDE): 1000}
+    shared = speed(make_record, STDE, 100.0, bystanders=1.0, bystanders_of_its_cores=2 * QUIET)
+    assert pace.worth([STDE], [shared]) == {}
 
 
 def test_the_table_says_the_steps_and_what_is_missing(tmp_path, make_record):
