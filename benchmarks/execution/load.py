@@ -41,7 +41,7 @@ class Bystanders:
 
     @property
     def of_its_cores(self) -> float | None:
-        """The same, of the cores to which this process is bound; None where it is bound to none."""
+        """The mean number that others kept busy of the cores to which this process is bound; None where it is bound to none."""
         wall, _, busy, own = self._gone()
         return max(0.0, busy - own) / wall if self._bound and wall > 0 else None
 

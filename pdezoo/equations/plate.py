@@ -9,7 +9,7 @@ from pdezoo import PDE, Box, D, Exact, Side, boundary_data, register, u, x, y
 
 @register("plate")
 def plate() -> PDE:
-    """u_xxxx + 2 u_xxyy + u_yyyy = g on the unit square, u = ∂u/∂n = 0 on its edges: Kirchhoff's plate, clamped.
+    """u_xxxx + 2 u_xxyy + u_yyyy = g on a square, u = ∂u/∂n = 0 on its edges: Kirchhoff's clamped plate.
 
     u is the deflection and g the load over the bending stiffness, that of u = e^{x/2} sin² πx sin² 2πy: two bulges, the larger ones
     on the right. A made-up solution, since those of simple loads on a clamped plate are infinite series (Timoshenko and

@@ -28,7 +28,7 @@ def fbsnn() -> Solver:
 
 @register("fbsnn-unbiased")
 def fbsnn_unbiased() -> Solver:
-    """Defects of single steps, two independent ones from each point multiplied: without the bias of `fbsnn`; Adam."""
+    """Products of two independent defects of a step from each point: no bias of `fbsnn`; Adam."""
     return NeuralSolver("fbsnn-unbiased", StepDefect(intervals=100), loss=DoubleSampledLoss())
 
 

@@ -34,5 +34,5 @@ def feynman_kac_regression_forward() -> Solver:
 
 @register("local-regression")
 def local_regression() -> Solver:
-    """Monte Carlo labels and a sum of one map of three neighbouring coordinates, read out at each site; Adam."""
+    """Monte Carlo labels, fitted by a sum of one map of three neighbouring coordinates; Adam."""
     return NeuralSolver("local-regression", MonteCarloLabels(), Adam(learning_rate=1e-2), GatedLocalMLP())

@@ -138,7 +138,7 @@ class InTimeWithGradient(FixedPoint):
         return ValueAndGradient(jnp.zeros(points.x.shape[0], points.x.dtype), jnp.zeros_like(points.x))
 
     def value(self, values: ValueAndGradient) -> Float[Array, " batch"]:
-        """u."""
+        """Returns u, without its gradient."""
         return values.value
 
     def reaction(self, points: Points, values: ValueAndGradient) -> Float[Array, " batch"]:
