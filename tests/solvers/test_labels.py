@@ -53,7 +53,7 @@ def test_labels_of_linear_equations_have_the_solution_as_their_mean(name: str) -
     assert (np.abs(mean - off) <= 4 * error + 1e-5).all()
 
 
-@pytest.mark.parametrize("name", few(SEMILINEAR, keep=2))
+@pytest.mark.parametrize("name", few(SEMILINEAR))
 def test_the_solution_is_the_fixed_point_of_labels_with_f_of_u(name: str) -> None:
     """E Y = A + K[f(u) − g] is u for the exact solution, and not for twice that."""
     pde = pdezoo.make(name, dim=4)
@@ -92,11 +92,13 @@ def test_a_function_of_a_mean_is_refused_and_so_is_a_cut_at_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("solver", "problem", "steps", "bound"),
-    [
-        ("local-regression", "poisson/sin-three-body", 400, 0.5),
-        ("feynman-kac-regression-lsq", "heat", 200, 0.5),
-        ("local-regression", "sine-gordon/sin-three-body", 200, 0.5),
-    ],
+    few(
+        [
+            ("local-regression", "poisson/sin-three-body", 400, 0.5),
+            ("feynman-kac-regression-lsq", "heat", 200, 0.5),
+            ("local-regression", "sine-gordon/sin-three-body", 200, 0.5),
+        ]
+    ),
 )
 def test_a_fit_to_labels_finds_the_solution(solver: str, problem: str, steps: int, bound: float) -> None:
     """Far below what an affine function leaves."""
