@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -29,6 +30,11 @@ from benchmarks.records.units import seconds
 from benchmarks.terminal.output import print_json, stdout
 from benchmarks.terminal.parsing import duration
 from benchmarks.terminal.records import read
+
+_COMPARED, _BRISK, _ALIKE = 3, 50.0, 1.25
+"""Rows that are measured again before a table of steps is continued, the steps a second that they take at least, and by what
+factor the speeds may differ.
+"""
 
 
 def show_list(root: Path, as_json: bool) -> None:
@@ -159,6 +165,8 @@ def measure_pace(
     known = pace.worth(chosen.requests(), _records(root))
     owed = [one for one in asked if pace.key(one) not in known]
     until = None if budget is None else duration(budget)
+    if owed:
+        _require_same_speed([one for one in asked if pace.key(one) in known], root, programs)
     with _on_one_core() if workers is None else nullcontext():
         sweep.measure_all(owed, root, workers, "all", False, budget=until, programs=programs)
     steps = pace.worth(chosen.requests(), _records(root))
@@ -168,6 +176,22 @@ def measure_pace(
     left = len(chosen.unsized())
     print(f"{chosen.table.name}: {len(steps)} rows, {left} missing", file=sys.stderr)
     return 1 if left else 0
+
+
+def _require_same_speed(measured: Sequence[Request], root: Path, programs: Path | None) -> None:
+    """Measures a few of the known rows again. Raises UserError where this machine is not as fast as that of the records."""
+    before = pace.rates(_records(root))
+    again = [one for one in measured if before.get(pace.key(one), 0.0) >= _BRISK][:_COMPARED]
+    if not again:
+        return
+    with tempfile.TemporaryDirectory() as folder, _on_one_core():
+        sweep.measure_all(again, Path(folder), None, "all", False, programs=programs)
+        ratio = pace.relative_speed(before, pace.rates(_records(Path(folder))))
+    if ratio is not None and not 1 / _ALIKE <= ratio <= _ALIKE:
+        raise UserError(
+            f"{root} was begun on a machine on which these rows ran at {1 / ratio:.2f} times the speed of now; a table is made "
+            "on one machine: measure it all here with a new --store, or go on there"
+        )
 
 
 @contextmanager

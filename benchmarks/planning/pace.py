@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -89,6 +90,22 @@ def worth(requests: Sequence[Request], records: Iterable[Record]) -> dict[Key, i
         if (k, cell.protocol.fingerprint) in wanted:
             steps[k] = _rounded(nominal[k] * (record.metrics.steps_per_second or 0.0))
     return steps
+
+
+def rates(records: Iterable[Record]) -> dict[Key, float]:
+    """Returns the steps per second of the records whose core was theirs alone, by their rows."""
+    found = {}
+    for record in latest(record for record in records if not record.shared_its_cores).values():
+        cell = record.cell
+        if rate := record.metrics.steps_per_second:
+            found[cell.problem.name, cell.problem.dim, _row(cell.solver.name, cell.solver.given)] = rate
+    return found
+
+
+def relative_speed(before: Mapping[Key, float], now: Mapping[Key, float]) -> float | None:
+    """Returns the median over rows measured twice of the rate now over that before; None where there is none."""
+    twice = [now[k] / before[k] for k in now if k in before]
+    return statistics.median(twice) if twice else None
 
 
 def _rounded(steps: float) -> int:

@@ -61,6 +61,18 @@ def test_a_speed_beside_work_on_another_core_counts(make_record):
     assert pace.worth([STDE], [shared]) == {}
 
 
+def test_the_speed_of_two_machines_is_compared_by_rows_measured_on_both(make_record):
+    records = lambda *rates: [
+        speed(make_record, r, rate) for r, rate in zip((STDE, HTE), rates, strict=False)
+    ]
+    before = pace.rates(records(100.0, 50.0))
+    assert before == {pace.key(STDE): 100.0, pace.key(HTE): 50.0}
+    assert pace.relative_speed(before, pace.rates(records(60.0))) == pytest.approx(0.6)
+    assert pace.relative_speed(before, pace.rates(records(100.0, 100.0))) == pytest.approx(1.5)
+    assert pace.relative_speed(before, {}) is None
+    assert pace.rates([speed(make_record, STDE, None)]) == {}
+
+
 def test_the_table_says_the_steps_and_what_is_missing(tmp_path, make_record):
     path = tmp_path / "small-1.csv"
     assert pace.read_steps(path) == {}
