@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -162,11 +162,13 @@ def measure_pace(
         raise UserError(
             f"the steps of {chosen.name} stand in its file; a track with nominal_seconds has a pace"
         )
-    known = pace.worth(chosen.requests(), _records(root))
+    before = _records(root)
+    known = pace.worth(chosen.requests(), before)
     owed = [one for one in asked if pace.key(one) not in known]
     until = None if budget is None else duration(budget)
     if owed:
-        _require_same_speed([one for one in asked if pace.key(one) in known], root, programs)
+        measured = [one for one in asked if pace.key(one) in known]
+        _require_same_speed(measured, pace.rates(before), root, programs)
     with _on_one_core() if workers is None else nullcontext():
         sweep.measure_all(owed, root, workers, "all", False, budget=until, programs=programs)
     steps = pace.worth(chosen.requests(), _records(root))
@@ -178,9 +180,10 @@ def measure_pace(
     return 1 if left else 0
 
 
-def _require_same_speed(measured: Sequence[Request], root: Path, programs: Path | None) -> None:
+def _require_same_speed(
+    measured: Sequence[Request], before: Mapping[pace.Key, float], root: Path, programs: Path | None
+) -> None:
     """Measures a few of the known rows again. Raises UserError where this machine is not as fast as that of the records."""
-    before = pace.rates(_records(root))
     again = [one for one in measured if before.get(pace.key(one), 0.0) >= _BRISK][:_COMPARED]
     if not again:
         return

@@ -11,7 +11,7 @@ import csv
 import io
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,23 +83,23 @@ def worth(requests: Sequence[Request], records: Iterable[Record]) -> dict[Key, i
     """
     nominal = {key(one): one.protocol.nominal_seconds or 0.0 for one in requests if is_sized(one)}
     wanted = {(key(one), one.protocol.fingerprint) for one in probes(requests)}
-    steps = {}
-    for record in latest(record for record in records if not record.shared_its_cores).values():
-        cell = record.cell
-        k = cell.problem.name, cell.problem.dim, _row(cell.solver.name, cell.solver.given)
-        if (k, cell.protocol.fingerprint) in wanted:
-            steps[k] = _rounded(nominal[k] * (record.metrics.steps_per_second or 0.0))
-    return steps
+    return {
+        k: _rounded(nominal[k] * (record.metrics.steps_per_second or 0.0))
+        for k, record in _alone(records)
+        if (k, record.cell.protocol.fingerprint) in wanted
+    }
 
 
 def rates(records: Iterable[Record]) -> dict[Key, float]:
     """Returns the steps per second of the records whose core was theirs alone, by their rows."""
-    found = {}
+    return {k: rate for k, record in _alone(records) if (rate := record.metrics.steps_per_second)}
+
+
+def _alone(records: Iterable[Record]) -> Iterator[tuple[Key, Record]]:
+    """Yields the latest record of every cell whose core was its alone, with the row that it belongs to."""
     for record in latest(record for record in records if not record.shared_its_cores).values():
         cell = record.cell
-        if rate := record.metrics.steps_per_second:
-            found[cell.problem.name, cell.problem.dim, _row(cell.solver.name, cell.solver.given)] = rate
-    return found
+        yield (cell.problem.name, cell.problem.dim, _row(cell.solver.name, cell.solver.given)), record
 
 
 def relative_speed(before: Mapping[Key, float], now: Mapping[Key, float]) -> float | None:

@@ -207,7 +207,7 @@ class FixedPointSampler(Sampler):
 
     def inserted(self, points: Points) -> Float[Array, " batch"]:
         """v at points, shape (B,)."""
-        return jnp.zeros(points.x.shape[0], points.x.dtype)
+        return self.equation.zero(points)
 
     @property
     def evaluations(self) -> int:

@@ -230,13 +230,17 @@ def test_numbers_that_cannot_be_meant_are_refused(kind: Any) -> None:
         kind(aimed=1.5)
 
 
-def test_the_loss_of_fbsnn_at_the_solution_is_its_curvature() -> None:
-    """u = |x|² + 2d (1 − t), σ = √2, A = 4 I: the mean of (defect/Δ)² is ½ |A|² = 8 d, for steps of any length."""
-    pde = PDE(
+def paraboloid() -> PDE:
+    """u_t + Δu = 0 in six dimensions, u = |x|² + 2d (1 − t)."""
+    return PDE(
         Dt(u) + Laplacian(u), Gaussian(6, horizon=1.0), terminal(r2, 1), Exact(r2 + 12 * (1 - t)), source=0
     )
+
+
+def test_the_loss_of_fbsnn_at_the_solution_is_its_curvature() -> None:
+    """u = |x|² + 2d (1 − t), σ = √2, A = 4 I: the mean of (defect/Δ)² is ½ |A|² = 8 d, for steps of any length."""
     with jax.enable_x64(True):
-        field = exactly(pde)
+        field = exactly(paraboloid())
         points = wide(field.problem.sample(jax.random.key(0), 2_000))
         for intervals in (5, 50):
             rows = jax.jit(lambda at, n=intervals: FBSNN(n).residual(field, at, jax.random.key(n)))(points)
@@ -246,11 +250,8 @@ def test_the_loss_of_fbsnn_at_the_solution_is_its_curvature() -> None:
 
 def test_two_defects_of_independent_steps_have_no_curvature_in_their_product() -> None:
     """On the same problem the mean product of two draws is 0 at the solution, where the mean square is 8 d."""
-    pde = PDE(
-        Dt(u) + Laplacian(u), Gaussian(6, horizon=1.0), terminal(r2, 1), Exact(r2 + 12 * (1 - t)), source=0
-    )
     with jax.enable_x64(True):
-        field = exactly(pde)
+        field = exactly(paraboloid())
         points = wide(field.problem.sample(jax.random.key(0), 4_000))
         points = points._replace(t=0.9 * points.t)  # all steps are whole ones
         draw = jax.jit(lambda key: StepDefect(20).residual(field, points, key)[0])
